@@ -1,0 +1,95 @@
+# Everything here needs Python 3.11 or newer with venv, make and a network; nothing is installed outside .venv.
+#
+#   make demo     install cerebelum into .venv and run the deployment of examples/deploy
+#   make test     formatting, lint, types and all tests: what has to pass
+#   make chaos    crash tests by the hundred, then minutes of a monkey that kills runners (CHAOS_ROUNDS, CHAOS_MINUTES)
+#   make lint     the same without the tests
+#   make format   put the code into its format
+#   make lock     write the requirement locks anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
+#   make clean    remove .venv, dist and the caches
+#
+# `make PYTHON=/path/to/python3.12 demo` picks the interpreter, `make test PYTEST_FLAGS='-k resume'` the tests.
+
+PYTHON ?= python3
+PYTEST_FLAGS ?= -n 2
+LOCK_FLAGS ?=
+CHAOS_ROUNDS ?= 200
+CHAOS_MINUTES ?= 5
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test chaos lint format lock clean venv dev
+
+# The environment of whoever calls make must not reach into .venv.
+unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_PREFIX PIP_TARGET PIP_USER PIP_NO_BINARY __PYVENV_LAUNCHER__
+export PYTHONNOUSERSITE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet
+# What gets checked besides the package: the scripts of build/ once there are any.
+TYPED := cerebelum tests $(wildcard build/*.py)
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: .venv/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/deploy/demo.sh
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+chaos: dev
+	CEREBELUM_CHAOS_ROUNDS=$(CHAOS_ROUNDS) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/crash
+	$(BIN)/python -m tests.crash.monkey --minutes $(CHAOS_MINUTES)
+
+lint: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(TYPED)
+
+format: dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+# `.venv` with the package in it, and with the tools for working on it.
+venv: .venv/.installed
+dev: .venv/.dev
+
+# The stamps are newer than the locks they were made from, so that a second call does nothing.
+.venv/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "cerebelum needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
+	  echo "Name another interpreter: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "creating .venv"
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/.installed: .venv/.created requirements.lock requirements-build.lock pyproject.toml
+	@echo "installing requirements.lock and cerebelum"
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-build.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.installed requirements-dev.lock
+	@echo "installing requirements-dev.lock"
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# One lock constrains the next, so that a package has the same version in all of them. Neither the environment nor a
+# configuration file has a say about where packages come from: the hashes of every platform's wheels get listed.
+COMPILE := env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS -u UV_NO_BINARY \
+  -u UV_ONLY_BINARY $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command "make lock" $(LOCK_FLAGS)
+
+lock: .venv/.created
+	@test -x $(BIN)/uv || $(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	$(COMPILE) -o requirements.lock pyproject.toml
+	$(COMPILE) -o requirements-build.lock --group build -c requirements.lock
+	$(COMPILE) -o requirements-dev.lock pyproject.toml --group dev --all-extras -c requirements.lock -c requirements-build.lock
+
+clean:
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find cerebelum tests -name __pycache__ -type d -prune -exec rm -rf {} +

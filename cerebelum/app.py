@@ -1,0 +1,217 @@
+"""Where plugins, the store and the client are put together: the only place that knows them all."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cerebelum.cli import failures, terminal
+from cerebelum.cli.group import VERBS, build
+from cerebelum.errors import UsageError
+
+if TYPE_CHECKING:
+    from cerebelum.attempt import Listener
+    from cerebelum.client import ExecutionClient
+    from cerebelum.executor import Executor
+    from cerebelum.registry import Registry
+    from cerebelum.store import EventStore
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/{2}")
+_COMING = ("postgresql", "postgres")
+
+
+class App:
+    """What one process needs; each part is made when it is first asked for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.store: str | None = None
+        """What `--store` said."""
+        self.plugin_files: list[str] = []
+        """What `--plugin` named."""
+        self._client: ExecutionClient | None = None
+        self._registry: Registry | None = None
+
+    # -- the store ----------------------------------------------------------------------------------------------------
+
+    def store_url(self) -> str:
+        """The URL of the store in use. Raises UsageError if there is no place for one."""
+        given = self.store if self.store is not None else self.environ.get("CEREBELUM_STORE") or None
+        if given is None:
+            return "sqlite:///" + str(self.state_folder() / "cerebelum.db")
+        if not given or "\0" in given:
+            raise UsageError(f"{given!r} names no store", hint="give a URL, or the path of a file")
+        return given if _SCHEME.match(given) else "sqlite:///" + given
+
+    def state_folder(self) -> Path:
+        """The folder for what this user's executions leave behind. Raises UsageError if no home is known."""
+        # By hand, since platformdirs costs as much as the rest of a short command.
+        state = self.environ.get("XDG_STATE_HOME", "")
+        if os.path.isabs(state):
+            return Path(state) / "cerebelum"
+        home = self.environ.get("HOME", "")
+        if not os.path.isabs(home):
+            raise UsageError(
+                "HOME is not set, so there is no default place for the store",
+                hint="name one with --store FILE or CEREBELUM_STORE",
+            )
+        if sys.platform == "darwin":
+            return Path(home) / "Library" / "Application Support" / "cerebelum"
+        return Path(home) / ".local" / "state" / "cerebelum"
+
+    def open_store(self) -> EventStore:
+        """Open the store. Raises UsageError for a URL nobody knows, StoreError."""
+        url = self.store_url()
+        match = _SCHEME.match(url)
+        scheme = match[1].lower() if match else ""
+        if scheme == "sqlite":
+            from cerebelum.backends.sqlite import open_store
+
+            return open_store(url)
+        openers = self.registry().backends()
+        if scheme in openers:
+            return openers[scheme](url)
+        raise _unknown_scheme(scheme, ["sqlite", *openers])
+
+    def store_facts(self) -> Mapping[str, Any]:
+        """What the store in use says about itself, if it says anything. Raises StoreError."""
+        describe: Callable[[], Mapping[str, Any]] | None = getattr(self.client().store, "describe", None)
+        return {} if describe is None else describe()
+
+    # -- plugins ------------------------------------------------------------------------------------------------------
+
+    def registry(self) -> Registry:
+        """All plugins, sound ones. Raises UsageError for a problem that must not be passed over."""
+        registry = self.every_plugin()
+        registry.check(terminal.warn)
+        return registry
+
+    def every_plugin(self) -> Registry:
+        """All plugins, those with problems included."""
+        if self._registry is None:
+            self._registry = self._load()
+        return self._registry
+
+    def _load(self) -> Registry:
+        from cerebelum.registry import Registry, from_file, installed
+
+        registry = Registry()
+        candidates = [*_built_in(), *installed()]
+        candidates += [from_file(str(path), "folder") for path in self._folder_files()]
+        named = [f for f in self.environ.get("CEREBELUM_PLUGINS", "").split(os.pathsep) if f]
+        candidates += [from_file(path, "file") for path in [*named, *self.plugin_files]]
+        seen: set[str] = set()
+        for candidate in reversed(candidates):
+            # The same file in the folder and on the command line is one plugin, and the command line decides.
+            path = os.path.realpath(candidate.where) if candidate.origin in ("folder", "file") else ""
+            if path and path in seen:
+                candidates.remove(candidate)
+            seen.add(path)
+        for candidate in candidates:
+            registry.add(candidate)
+        return registry
+
+    def _folder_files(self) -> list[Path]:
+        config = self.environ.get("XDG_CONFIG_HOME", "")
+        home = self.environ.get("HOME", "")
+        if not os.path.isabs(config):
+            if not os.path.isabs(home):
+                return []
+            config = os.path.join(home, ".config")
+        return sorted(Path(config, "cerebelum", "plugins").glob("[!_.]*.py"))
+
+    def executors(self) -> Mapping[str, Executor]:
+        """Executors of all plugins by key."""
+        return self.registry().executors()
+
+    def listeners(self) -> tuple[Listener, ...]:
+        """What hands events to plugins."""
+        listener = self.registry().listener(terminal.warn)
+        return () if listener is None else (listener,)
+
+    def add_commands(self, group: Any) -> None:
+        """Let plugins add verbs to the command line."""
+        self.registry().add_commands(group, self.client, _renderer)
+
+    # -- the client ---------------------------------------------------------------------------------------------------
+
+    def client(self) -> ExecutionClient:
+        """The client of this process."""
+        if self._client is None:
+            from cerebelum.client import ExecutionClient
+
+            self._client = ExecutionClient(self.open_store, self.executors, environ=self.environ)
+        return self._client
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._client is not None:
+            self._client.close()
+
+
+def _renderer() -> Any:
+    from cerebelum import render
+
+    return render
+
+
+def _built_in() -> list[Any]:
+    from cerebelum.registry import Candidate
+
+    def shell() -> object:
+        from cerebelum.plugins import shell
+
+        return shell
+
+    def python() -> object:
+        from cerebelum.plugins import python
+
+        return python
+
+    def sleep() -> object:
+        from cerebelum.plugins import sleep
+
+        return sleep
+
+    def approval() -> object:
+        from cerebelum.plugins import approval
+
+        return approval
+
+    loaders: dict[str, Callable[[], object]] = {
+        "shell": shell,
+        "python": python,
+        "sleep": sleep,
+        "approval": approval,
+    }
+    return [Candidate(name, "built-in", f"cerebelum.plugins.{name}", load) for name, load in loaders.items()]
+
+
+def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
+    import difflib
+
+    if scheme in _COMING:
+        return UsageError(f"stores of the kind {scheme}:// are not supported yet", hint="known: " + ", ".join(known))
+    near = difflib.get_close_matches(scheme, known, 1)
+    hint = f"did you mean {near[0]}://?" if near else "a path alone is an SQLite file"
+    return UsageError(f"nobody knows how to open {scheme}://; known: {', '.join(known)}", hint=hint)
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """Perform one command line and return its exit code; messages have been printed then."""
+    terminal.prepare()
+    app = App(os.environ if environ is None else environ)
+    group = build(VERBS, app.add_commands)
+    try:
+        try:
+            code = group.perform(list(arguments), app)
+            sys.stdout.flush()
+            return code
+        finally:
+            app.close()
+    except BaseException as error:
+        return failures.report(error, arguments, app.environ, app.state_folder)

@@ -1,0 +1,358 @@
+"""The EventStore methods on SQLite: one transaction each, and no statement that an append could do without."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cerebelum.backends.sqlite.file import PATIENCE, Lane, StoreFile
+from cerebelum.backends.sqlite.find import counted, selection
+from cerebelum.backends.sqlite.library import library_name, library_version, warnings
+from cerebelum.backends.sqlite.rows import (
+    RUNNER,
+    SCHEMA_VERSION,
+    SUMMARY,
+    lasting,
+    micros,
+    moment,
+    runner_of,
+    strings,
+    strings_text,
+    summary_of,
+    summary_row,
+    understood,
+)
+from cerebelum.errors import UsageError
+from cerebelum.events import Entry
+from cerebelum.store import Chunk, Conflict, Fenced, LogPage, Ownership, Page, Process, Query, Row, Runner, Summary
+
+if TYPE_CHECKING:
+    import sqlite3
+
+SCHEME = "sqlite:///"
+_MOST = 2**62
+_REMEMBERED = 1000
+_LIMIT_WAL = f"PRAGMA journal_size_limit = {64 << 20}"
+
+_READ = "SELECT version, type, at, data, digest FROM events WHERE execution_id = ? AND version > ? ORDER BY version"
+_INSERT_EVENT = "INSERT INTO events (execution_id, version, type, at, data, digest) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_EXECUTION = (
+    f"INSERT INTO executions ({', '.join(SUMMARY)}, owner, epoch) VALUES ({', '.join('?' * len(SUMMARY))}, ?, ?)"
+    " ON CONFLICT (id) DO NOTHING"
+)
+_REPLACE = f"UPDATE executions SET {', '.join(f'{name} = ?' for name in SUMMARY[1:])} WHERE id = ?"
+_ADVANCE = (
+    "UPDATE executions SET version = ?, digest = ?, updated_at = ?, steps_done = ?, current = ?"
+    " WHERE id = ? AND version = ?"
+)
+_ADVANCE_OWNED = f"{_ADVANCE} AND owner IS ? AND epoch = ?"
+_RELEASE = "UPDATE executions SET owner = NULL WHERE id = ?"
+_OWN = "UPDATE executions SET owner = ?, epoch = epoch + 1 WHERE id = ? AND owner IS ? AND epoch = ?"
+_INSERT_TAG = "INSERT OR IGNORE INTO tags (tag, started_at, execution_id) VALUES (?, ?, ?)"
+_DELETE_TAG = "DELETE FROM tags WHERE tag = ? AND started_at = ? AND execution_id = ?"
+_BEAT = (
+    f"INSERT INTO runners ({', '.join(RUNNER)}) VALUES ({', '.join('?' * len(RUNNER))})"
+    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in RUNNER[1:])}"
+)
+_RUNNER = f"SELECT {', '.join(RUNNER)} FROM runners WHERE id = ?"
+_FORGET_PROCESS = (
+    "DELETE FROM processes WHERE execution_id = ? AND pid = ? AND start_ticks = ? AND boot_id = ? AND pid_namespace = ?"
+)
+_NOTE_PROCESS = (
+    "INSERT OR REPLACE INTO processes"
+    " (execution_id, pid, start_ticks, boot_id, pid_namespace, step, attempt, session, token)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_PROCESSES = (
+    "SELECT step, attempt, pid, pid_namespace, start_ticks, boot_id, session, token FROM processes"
+    " WHERE execution_id = ? ORDER BY step, attempt, pid"
+)
+_DROP_CHUNKS = (
+    'DELETE FROM log_chunks WHERE execution_id = ? AND step = ? AND attempt = ? AND "offset" >= ? AND "offset" < ?'
+)
+_INSERT_CHUNK = (
+    'INSERT INTO log_chunks (execution_id, step, attempt, "offset", stream, at, data) VALUES (?, ?, ?, ?, ?, ?, ?)'
+)
+# The index by offset would need a sort before the first row.
+_READ_LOG = (
+    'SELECT id, step, attempt, "offset", stream, at, data FROM log_chunks INDEXED BY log_chunks_by_position'
+    " WHERE execution_id = ? AND id > ?"
+)
+
+
+def open_store(url: str) -> SqliteStore:
+    """The store of `sqlite:///relative/path` or `sqlite:////absolute/path`; nothing is created before the first write.
+
+    Raises UsageError if that is no such URL; the store's methods raise StoreError.
+    """
+    path = url.removeprefix(SCHEME)
+    if path == url or not path or path.endswith("/") or "\0" in path or path.startswith(":memory:"):
+        raise UsageError(
+            f"{url!r} does not name a store file",
+            hint="write sqlite:///relative/path.db, or sqlite:////absolute/path.db with four slashes",
+        )
+    return SqliteStore(path)
+
+
+class SqliteStore:
+    """An EventStore in one file.
+
+    A relative `path` starts at the folder that is current now; `patience` is how many seconds a lock that somebody
+    else holds is waited for.
+    """
+
+    def __init__(self, path: str, *, patience: float = PATIENCE) -> None:
+        self.path = os.path.abspath(path)
+        self._file = StoreFile(self.path, patience)
+        # macOS has to be asked before a sync reaches the disk; elsewhere fullfsync does nothing.
+        self._events = Lane("PRAGMA synchronous = FULL", "PRAGMA fullfsync = 1", _LIMIT_WAL)
+        self._notes = Lane("PRAGMA synchronous = NORMAL", "PRAGMA checkpoint_fullfsync = 1", _LIMIT_WAL)
+        self._reading = Lane("PRAGMA query_only = 1")
+        self._written: dict[str, tuple[int, tuple[Any, ...]]] = {}
+        """What this store wrote last, by execution: the version, and the part of the summary that seldom changes."""
+
+    def append(
+        self,
+        execution_id: str,
+        expected: int,
+        entries: Sequence[Entry],
+        summary: Summary,
+        *,
+        fence: Ownership | None = None,
+        release: bool = False,
+    ) -> None:
+        """See EventStore. With `expected` 0, an execution that is there is a Conflict, whoever owns it."""
+        rows = [(execution_id, e.version, e.type, micros(e.at), e.text, e.digest) for e in entries]
+        last = expected
+        for row in rows:
+            last += 1
+            if row[1] != last:
+                raise ValueError(f"{execution_id}: entry {row[1]} stands where {last} belongs")
+        if last == 0 or summary.version != last or summary.execution_id != execution_id:
+            raise ValueError(f"{execution_id}: the summary is not that of version {last}")
+        rest = lasting(summary)
+        known = self._written.get(execution_id) == (expected, rest)
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            if expected == 0:
+                _create(connection, summary, fence)
+            elif not known or not _advance(connection, expected, summary, fence):
+                _replace(connection, expected, summary, fence)
+            if release:
+                connection.execute(_RELEASE, (execution_id,))
+            if len(rows) == 1:
+                connection.execute(_INSERT_EVENT, rows[0])
+            else:
+                connection.executemany(_INSERT_EVENT, rows)
+
+        self._file.write(self._events, transaction)
+        self._remember(execution_id, last, rest, forget=release)
+
+    def read(self, execution_id: str, after: int = 0) -> list[Entry]:
+        """See EventStore."""
+        if not _storable(execution_id, after):
+            return []
+        rows = self._file.read(self._reading, lambda c: c.execute(_READ, (execution_id, after)).fetchall()) or []
+        return understood(
+            self.path, lambda: [Entry(version, kind, moment(at), *rest) for version, kind, at, *rest in rows]
+        )
+
+    def find(self, query: Query) -> Page:
+        """See EventStore."""
+        none = Page([], False, 0 if query.count_to > 0 else None)
+        limit, offset, most = (max(0, min(n, _MOST)) for n in (query.limit, query.offset, query.count_to))
+        if not _storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
+            return none
+        sql, values = selection(query)
+        count_sql, count_values = counted(query, most)
+
+        def snapshot(connection: sqlite3.Connection) -> tuple[list[Any], int | None, dict[str, Any]]:
+            rows = connection.execute(sql, (*values, limit + 1, offset)).fetchall()
+            total = connection.execute(count_sql, count_values).fetchone()[0] if most else None
+            owners = {row[-2] for row in rows[:limit]} - {None}
+            return rows, total, {owner: connection.execute(_RUNNER, (owner,)).fetchone() for owner in owners}
+
+        found = self._file.read(self._reading, snapshot)
+        if found is None:
+            return none
+        rows, total, owners = found
+
+        def page() -> Page:
+            runners = {owner: runner_of(row) for owner, row in owners.items() if row is not None}
+            summaries = [(summary_of(row), Ownership(*row[-2:])) for row in rows[:limit]]
+            return Page([Row(s, o, runners.get(o.owner or "")) for s, o in summaries], len(rows) > limit, total)
+
+        return understood(self.path, page)
+
+    def own(self, execution_id: str, owner: str | None, expected: Ownership) -> Ownership | None:
+        """See EventStore."""
+        values = (owner, execution_id, *expected)
+        changed = self._file.write(self._events, lambda c: c.execute(_OWN, values).rowcount, create=False)
+        return Ownership(owner, expected.epoch + 1) if changed else None
+
+    def beat(self, runner: Runner) -> None:
+        """See EventStore."""
+        now = micros(datetime.now(UTC))
+        values = (
+            *(runner.id, runner.host, runner.boot_id, runner.pid, runner.pid_namespace, runner.start_ticks),
+            *(micros(runner.started_at), runner.lock, runner.beat, now),
+        )
+        self._file.write(self._notes, lambda c: c.execute(_BEAT, values))
+
+    def note_process(self, execution_id: str, process: Process, *, gone: bool = False) -> None:
+        """See EventStore. A process is the same when pid, start ticks, boot id and pid namespace are."""
+        key = (execution_id, process.pid, process.start_ticks, process.boot_id, process.pid_namespace)
+        if gone:
+            self._file.write(self._notes, lambda c: c.execute(_FORGET_PROCESS, key), create=False)
+        else:
+            values = (*key, process.step, process.attempt, process.session, process.token)
+            self._file.write(self._notes, lambda c: c.execute(_NOTE_PROCESS, values))
+
+    def processes(self, execution_id: str) -> list[Process]:
+        """See EventStore. By step, attempt and pid."""
+        if not _storable(execution_id):
+            return []
+        rows = self._file.read(self._reading, lambda c: c.execute(_PROCESSES, (execution_id,)).fetchall())
+        return [Process(*row) for row in rows or ()]
+
+    def write_log(
+        self, execution_id: str, chunks: Sequence[Chunk], drop: Sequence[tuple[str, int, int, int]] = ()
+    ) -> None:
+        """See EventStore."""
+        dropped = [(execution_id, *piece) for piece in drop]
+        rows = [(execution_id, c.step, c.attempt, c.offset, c.stream, micros(c.at), c.data) for c in chunks]
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.executemany(_DROP_CHUNKS, dropped)
+            connection.executemany(_INSERT_CHUNK, rows)
+
+        if rows or dropped:
+            self._file.write(self._notes, transaction, create=bool(rows))
+
+    def read_log(
+        self,
+        execution_id: str,
+        *,
+        step: str | None = None,
+        attempt: int | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> LogPage:
+        """See EventStore."""
+        if not _storable(execution_id, step, attempt, after):
+            return LogPage([], after)
+        sql, values = _READ_LOG, [execution_id, after]
+        for column, value in (("step", step), ("attempt", attempt)):
+            if value is not None:
+                sql += f" AND {column} = ?"
+                values.append(value)
+        sql += " ORDER BY id LIMIT ?"
+        values.append(max(0, min(limit, _MOST)))
+        rows = self._file.read(self._reading, lambda c: c.execute(sql, values).fetchall()) or []
+        return understood(
+            self.path,
+            lambda: LogPage(
+                [Chunk(where, nth, start, stream, moment(at), data) for _, where, nth, start, stream, at, data in rows],
+                rows[-1][0] if rows else after,
+            ),
+        )
+
+    def close(self) -> None:
+        """See EventStore."""
+        for lane in (self._reading, self._notes, self._events):
+            self._file.close(lane)
+
+    def describe(self) -> dict[str, Any]:
+        """What `doctor` shows: library, warnings, path, sizes in bytes, and what the file says about itself.
+
+        Before the first write `exists` is false and what the file would say is None. Raises StoreError.
+        """
+
+        def look(connection: sqlite3.Connection) -> list[Any]:
+            return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "journal_mode")]
+
+        schema, mode = self._file.read(self._reading, look) or (None, None)
+        return {
+            "library": library_name(),
+            "library_version": library_version(),
+            "warnings": warnings(),
+            "path": self.path,
+            "exists": schema is not None,
+            "schema_version": schema,
+            "known_schema_version": SCHEMA_VERSION,
+            "journal_mode": mode,
+            "size": _size(self.path),
+            "wal_size": _size(f"{self.path}-wal"),
+        }
+
+    def _remember(self, execution_id: str, version: int, rest: tuple[Any, ...], *, forget: bool) -> None:
+        self._written.pop(execution_id, None)
+        if not forget:
+            self._written[execution_id] = version, rest
+        if len(self._written) > _REMEMBERED:
+            self._written = {execution_id: (version, rest)}
+
+
+def _create(connection: sqlite3.Connection, summary: Summary, fence: Ownership | None) -> None:
+    if connection.execute(_INSERT_EXECUTION, (*summary_row(summary), *(fence or (None, 0)))).rowcount == 0:
+        row = connection.execute("SELECT version FROM executions WHERE id = ?", (summary.execution_id,)).fetchone()
+        raise Conflict(summary.execution_id, 0, row[0])
+    _write_tags(connection, summary)
+
+
+def _advance(connection: sqlite3.Connection, expected: int, summary: Summary, fence: Ownership | None) -> bool:
+    """Write what changes with every event, leaving the indexes alone; False if the row is not what was expected."""
+    values = (
+        *(summary.version, summary.digest, micros(summary.updated_at), summary.steps_done),
+        *(strings_text(summary.current), summary.execution_id, expected),
+    )
+    if fence is None:
+        return connection.execute(_ADVANCE, values).rowcount == 1
+    return connection.execute(_ADVANCE_OWNED, (*values, *fence)).rowcount == 1
+
+
+def _replace(connection: sqlite3.Connection, expected: int, summary: Summary, fence: Ownership | None) -> None:
+    """Write the whole summary. Raises Fenced or Conflict if the row is not what was expected."""
+    sql = "SELECT version, owner, epoch, tags, started_at FROM executions WHERE id = ?"
+    row = connection.execute(sql, (summary.execution_id,)).fetchone() or (0, None, 0, "[]", 0)
+    version, owner, epoch, tags, started_at = row
+    if fence is not None and (owner, epoch) != fence:
+        raise Fenced(summary.execution_id, owner, epoch)
+    if version != expected:
+        raise Conflict(summary.execution_id, expected, version)
+    connection.execute(_REPLACE, (*summary_row(summary)[1:], summary.execution_id))
+    if (tags, started_at) != (strings_text(summary.tags), micros(summary.started_at)):
+        old = [(tag, started_at, summary.execution_id) for tag in strings(tags)]
+        connection.executemany(_DELETE_TAG, old)
+        _write_tags(connection, summary)
+
+
+def _write_tags(connection: sqlite3.Connection, summary: Summary) -> None:
+    rows = [(tag, micros(summary.started_at), summary.execution_id) for tag in summary.tags]
+    connection.executemany(_INSERT_TAG, rows)
+
+
+def _storable(*values: str | int | None) -> bool:
+    """False if nothing stored can equal one of them: numbers beyond 64 bits, text that is not Unicode.
+
+    Bytes of a command line that are no UTF-8 arrive as lone surrogates.
+    """
+    for value in values:
+        if isinstance(value, int):
+            if abs(value) > _MOST:
+                return False
+        elif value is not None:
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return False
+    return True
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None

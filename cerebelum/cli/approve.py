@@ -1,0 +1,70 @@
+"""`cerebelum approve`: let a step go on that waits for a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cerebelum.cli.asking import BY, COMMENT, tell, who
+from cerebelum.cli.options import ID, JSON, unicode_text
+from cerebelum.cli.tools import Tools
+from cerebelum.errors import UsageError
+
+STEP = click.Argument(["step"], required=False)
+
+
+def approve(
+    tools: Tools,
+    execution_id: str,
+    step: str | None,
+    by: str | None,
+    comment: str | None,
+    response: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """The verb; returns the exit code."""
+    row = tools.client().approve(
+        unicode_text(execution_id, "the id"),
+        None if step is None else unicode_text(step, "the step"),
+        by=who(tools, by),
+        comment=None if comment is None else unicode_text(comment, "the comment"),
+        response=_read(response),
+    )
+    return tell(tools, row, "approved", as_json)
+
+
+def _read(pairs: tuple[str, ...]) -> dict[str, Any]:
+    response: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = unicode_text(pair, "the response").partition("=")
+        if not equals or not name:
+            raise UsageError(f"--response {pair!r} has no name and value", hint="write it like --response name=value")
+        if name in response:
+            raise UsageError(f"the response {name} is given twice")
+        response[name] = text
+    return response
+
+
+HELP = """Approve what a step waits for. The step may be left out if only one waits; a decision is final.
+
+\b
+  cerebelum approve deploy-k3f9q2xm7p --comment "looks good"
+  cerebelum approve last go --response window=night
+
+What --response says becomes the step's output.
+"""
+
+command = click.Command(
+    "approve",
+    callback=click.pass_obj(approve),
+    help=HELP,
+    params=[
+        ID,
+        STEP,
+        BY,
+        COMMENT,
+        click.Option(["--response"], multiple=True, metavar="NAME=VALUE", help="Part of the answer; may be repeated."),
+        JSON,
+    ],
+)

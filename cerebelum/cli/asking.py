@@ -1,0 +1,53 @@
+"""What the verbs that ask something of an execution share: who asks, and how the answer is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cerebelum.cli import terminal
+from cerebelum.cli.options import unicode_text
+from cerebelum.cli.tools import Tools
+from cerebelum.lookup import INTERRUPTED, NOT_DRIVEN
+
+if TYPE_CHECKING:
+    from cerebelum.client import How
+    from cerebelum.store import Row
+
+BY = click.Option(["--by"], metavar="NAME", help="In whose name; your user and host if left out.")
+WHY = click.Option(["--why"], metavar="TEXT", help="The reason, for the log.")
+COMMENT = click.Option(["--comment"], metavar="TEXT", help="A comment, for the log.")
+
+
+def who(tools: Tools, by: str | None) -> str:
+    """Who asks: what was given, or this user's name with the host."""
+    if by is not None:
+        return unicode_text(by, "the name")
+    import platform
+
+    from cerebelum.origin import user
+
+    return f"{user()}@{platform.node()}"
+
+
+def manner(tools: Tools) -> How:
+    """How this process drives an execution, where it has to finish itself what was asked for."""
+    from cerebelum.attempt import Settings
+
+    return {"settings": Settings(listeners=tools.listeners()), "heed_signals": True}
+
+
+def tell(tools: Tools, row: Row, done: str, as_json: bool) -> int:
+    """Print what was done, and how the execution stands now; returns the exit code."""
+    from cerebelum import render
+
+    summary = row.summary
+    if as_json:
+        terminal.show_json(render.summary_shape(row))
+        return 0
+    terminal.show(f"{summary.execution_id}: {done}")
+    if summary.status == "paused" and summary.reason in (INTERRUPTED, NOT_DRIVEN):
+        again = render.resume_command(summary.execution_id, tools.store, tools.plugin_files)
+        terminal.show(f"nobody drives it at the moment; go on with: {again}")
+    return 0

@@ -1,0 +1,121 @@
+"""`cerebelum doctor`: whether this installation and its store are in order, and what to do if not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import click
+
+from cerebelum import __version__, errors
+from cerebelum.cli import terminal
+from cerebelum.cli.options import JSON
+from cerebelum.cli.tools import Tools
+from cerebelum.errors import CerebelumError
+from cerebelum.render.display import harmless
+from cerebelum.render.text import table
+from cerebelum.store import Query
+
+_COUNT_TO = 10_000
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at. A `problem` makes the exit code 1; a `warning` does not."""
+
+    topic: str
+    grade: Literal["ok", "warning", "problem"]
+    text: str
+    hint: str | None = None
+
+
+def doctor(tools: Tools, as_json: bool) -> int:
+    """The verb; returns the exit code."""
+    found = list(examine(tools))
+    sound = all(f.grade != "problem" for f in found)
+    if as_json:
+        terminal.show_json({"ok": sound, "version": __version__, "findings": [f._asdict() for f in found]})
+    else:
+        for line in table([(f.grade, f.topic, f.text + (f"; {f.hint}" if f.hint else "")) for f in found]):
+            terminal.show(harmless(line))
+    return errors.OK if sound else errors.EXECUTION_FAILED
+
+
+def examine(tools: Tools) -> Iterator[Finding]:
+    """Everything there is to say."""
+    yield Finding("cerebelum", "ok", f"{__version__}, at {os.path.dirname(os.path.dirname(__file__))}")
+    yield Finding("python", "ok", f"{platform.python_version()}, {sys.executable}")
+    yield Finding("platform", "ok", platform.platform())
+    bash = shutil.which("bash")
+    if bash:
+        yield Finding("shell", "ok", bash)
+    else:
+        yield Finding("shell", "warning", "bash is not on PATH", "steps run with `sh -e`, without pipefail")
+    yield from _looked_at("store", lambda: _store(tools))
+    yield from _looked_at("plugins", lambda: _plugins(tools))
+
+
+def _looked_at(topic: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except CerebelumError as error:
+        text = f"{error.where}: {error.message}" if error.where else error.message
+        yield Finding(topic, "problem", text, error.hint)
+
+
+def _store(tools: Tools) -> Iterator[Finding]:
+    facts = tools.store_facts()
+    url = tools.store_url()
+    if "library_version" in facts:
+        yield Finding("sqlite", "ok", f"{facts['library_version']} ({facts['library']})")
+    for warning in facts.get("warnings", ()):
+        yield Finding("sqlite", "warning", warning)
+    path = facts.get("path")
+    if path and not facts.get("exists"):
+        yield Finding("store", "ok", f"{url}, not created yet")
+        yield from _writable(_nearest_folder(path))
+        return
+    total = tools.client().store.find(Query(limit=1, count_to=_COUNT_TO)).total or 0
+    schema = f", schema version {facts['schema_version']}" if facts.get("schema_version") else ""
+    many = f"{total}+ executions" if total >= _COUNT_TO else f"{total} execution{'' if total == 1 else 's'}"
+    yield Finding("store", "ok", f"{url}{schema}, {many}")
+    if path:
+        yield from _writable(path)
+
+
+def _nearest_folder(path: str) -> str:
+    folder = os.path.dirname(path)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _writable(path: str) -> Iterator[Finding]:
+    if not os.access(path, os.W_OK):
+        hint = "make it writable, or choose another place with --store or CEREBELUM_STORE"
+        yield Finding("store", "problem", f"{path} cannot be written to", hint)
+
+
+def _plugins(tools: Tools) -> Iterator[Finding]:
+    registry = tools.every_plugin()
+    bad = [p for p in registry.plugins if p.problem is not None]
+    yield Finding("plugins", "ok", ", ".join(p.name for p in registry.plugins if p.problem is None))
+    for plugin in bad:
+        assert plugin.problem is not None
+        hint = plugin.problem.hint
+        yield Finding("plugins", "problem", f"{plugin.name} ({plugin.where}): {plugin.problem.message}", hint)
+
+
+HELP = """Check this installation: Python, SQLite, the store, the shell, and plugins.
+
+\b
+  cerebelum doctor
+  cerebelum doctor --store deploy.db --json
+
+The exit code is 1 if something does not work; a mere warning leaves it 0.
+"""
+
+command = click.Command("doctor", callback=click.pass_obj(doctor), help=HELP, params=[JSON])

@@ -1,0 +1,113 @@
+"""The one place where an exception becomes a message on standard error and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from cerebelum import errors
+from cerebelum.cli import terminal
+from cerebelum.errors import CerebelumError, DefinitionError, UsageError
+
+
+def report(
+    error: BaseException, arguments: Sequence[str], environ: Mapping[str, str], state_folder: Callable[[], Path]
+) -> int:
+    """Say what went wrong, in JSON if the command line asks for JSON, and return the exit code."""
+    as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else int(error.code is not None)
+        case KeyboardInterrupt() | click.Abort() | EOFError():
+            return errors.SIGINT
+        case BrokenPipeError():
+            terminal.silence_stdout()
+            return errors.OK
+        case CerebelumError():
+            _tell(error, as_json)
+            return error.exit_code
+        case click.ClickException():
+            usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx and not as_json else ""
+            if usage:
+                terminal.complain(usage)
+            hint = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else None
+            _tell(UsageError(error.format_message(), hint=hint and f"see: {hint}"), as_json)
+            return errors.USAGE
+        case OSError() if error.filename is None and _is_output(error):
+            terminal.silence_stdout()
+            terminal.complain(f"cerebelum: error: the output cannot be written: {error.strerror}")
+            return errors.STORE
+        case _:
+            terminal.complain(_bug(error, arguments, environ, state_folder))
+            return errors.BUG
+
+
+def text(error: CerebelumError) -> str:
+    """An error as it is printed; the problems of a definition one per line, then their count."""
+    from cerebelum.render.display import harmless
+
+    if isinstance(error, DefinitionError):
+        count = len(error.problems)
+        noun = "problem" if count == 1 else "problems"
+        return harmless("\n".join([*(p.text() for p in error.problems), f"cerebelum: error: {count} {noun} found"]))
+    return harmless(f"cerebelum: error: {error.text()}")
+
+
+def shape(error: CerebelumError) -> dict[str, object]:
+    """An error as `--json` shows it."""
+    said: dict[str, object] = {
+        "message": error.message,
+        "where": error.where,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
+    if isinstance(error, DefinitionError):
+        said["problems"] = [p._asdict() for p in error.problems]
+    return {"error": said}
+
+
+def _tell(error: CerebelumError, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        terminal.complain(json.dumps(shape(error)))
+    else:
+        terminal.complain(text(error))
+
+
+def _is_output(error: OSError) -> bool:
+    import errno
+
+    return error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF)
+
+
+def _bug(
+    error: BaseException, arguments: Sequence[str], environ: Mapping[str, str], state_folder: Callable[[], Path]
+) -> str:
+    import platform
+    import traceback
+
+    from cerebelum import __version__
+
+    trace = "".join(traceback.format_exception(error))
+    head = f"cerebelum: this is a bug of cerebelum, not of your workflow: {type(error).__name__}: {error}"
+    about = f"cerebelum {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    if environ.get("CEREBELUM_DEBUG"):
+        return f"{trace}{head}\n  {about}"
+    verb = next((a for a in arguments if not a.startswith("-")), "")
+    try:
+        folder = state_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = folder / f"bug-{os.getpid()}.txt"
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as out:
+            out.write(f"{about}\nverb: {verb}\nexecutable: {sys.executable}\n\n{trace}")
+    except (OSError, CerebelumError):
+        return f"{trace}{head}\n  {about}\n  please report it with the lines above"
+    return f"{head}\n  {about}\n  please report it with the file {file}; CEREBELUM_DEBUG=1 shows it here"

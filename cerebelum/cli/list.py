@@ -1,0 +1,110 @@
+"""`cerebelum list`: executions, newest first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import click
+
+from cerebelum.cli import terminal
+from cerebelum.cli.options import JSON, unicode_text
+from cerebelum.cli.tools import Tools
+from cerebelum.errors import UsageError
+from cerebelum.store import STATUSES, Query, Status
+
+_COUNT_TO = 10_000
+_COUNT_ALL = 1 << 53
+
+
+def statuses(given: tuple[str, ...]) -> tuple[Status, ...]:
+    """Statuses from options, each of which may hold several. Raises UsageError."""
+    names = [name.strip() for text in given for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in STATUSES:
+            import difflib
+
+            near = difflib.get_close_matches(name, STATUSES, 1)
+            hint = f"did you mean {near[0]}?" if near else "one of " + ", ".join(STATUSES)
+            raise UsageError(f"there is no status {unicode_text(name, 'the status')!r}", hint=hint)
+    return cast(tuple[Status, ...], tuple(dict.fromkeys(names)))
+
+
+def since(text: str, now: datetime) -> datetime:
+    """The moment that a length of time before `now` (2h, 3d) or a date (in local time) means. Raises UsageError."""
+    from cerebelum.durations import duration
+
+    try:
+        return now - timedelta(seconds=duration(text))
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--since {text!r} is no moment", hint="write it like 2h, 3d, 2025-06-30 or 2025-06-30T12:00:00Z"
+        ) from None
+
+
+def list_(
+    tools: Tools,
+    status: tuple[str, ...],
+    workflow: str | None,
+    tags: tuple[str, ...],
+    since_text: str | None,
+    limit: int,
+    offset: int,
+    count: bool,
+    as_json: bool,
+) -> int:
+    """The verb; returns the exit code."""
+    from cerebelum import render
+
+    query = Query(
+        status=statuses(status),
+        workflow=None if workflow is None else unicode_text(workflow, "the workflow"),
+        tag=tuple(unicode_text(tag, "the tag") for tag in tags),
+        since=None if since_text is None else since(since_text, datetime.now(UTC)),
+        limit=limit,
+        offset=offset,
+        count_to=_COUNT_ALL if count else _COUNT_TO,
+    )
+    page = tools.client().list(query)
+    if as_json:
+        terminal.show_json(render.listing(page, query))
+    else:
+        terminal.show(render.list_text(page, query))
+    return 0
+
+
+HELP = """List executions, newest first.
+
+\b
+  cerebelum list
+  cerebelum list --status failed,paused --since 2d
+  cerebelum list --workflow deploy --tag nightly --json
+
+Above 10,000 executions the total says "10000+"; --count counts them all.
+"""
+
+command = click.Command(
+    "list",
+    callback=click.pass_obj(list_),
+    help=HELP,
+    params=[
+        click.Option(
+            ["-s", "--status"], metavar="STATUS", multiple=True, help=f"One or more of {', '.join(STATUSES)}."
+        ),
+        click.Option(["-w", "--workflow"], metavar="NAME", help="Executions of this workflow."),
+        click.Option(
+            ["-t", "--tag", "tags"], metavar="TAG", multiple=True, help="With this tag; several: with all of them."
+        ),
+        click.Option(["--since", "since_text"], metavar="WHEN", help="Started since then: 2h, 3d, or a date."),
+        click.Option(
+            ["-n", "--limit"], type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
+        ),
+        click.Option(["--offset"], type=click.IntRange(0, 1 << 53), default=0, help="How many to leave out first."),
+        click.Option(["--count"], is_flag=True, help="Count all, however many there are."),
+        JSON,
+    ],
+)

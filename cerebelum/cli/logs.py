@@ -1,0 +1,126 @@
+"""`cerebelum logs`: what the steps printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import click
+
+from cerebelum.cli import terminal
+from cerebelum.cli.options import unicode_text
+from cerebelum.cli.screen import Lines
+from cerebelum.cli.tools import Tools
+from cerebelum.errors import UsageError
+from cerebelum.render.display import ASCII, UNICODE, size
+from cerebelum.render.shapes import log_line
+from cerebelum.store import Chunk
+
+
+class Printer:
+    """Puts chunks together to lines again, each with its step's name where several steps are shown."""
+
+    def __init__(self, *, named: bool, timestamps: bool, symbols: bool) -> None:
+        self._named = named
+        self._timestamps = timestamps
+        self._symbols = UNICODE if symbols else ASCII
+        self._lines: dict[tuple[str, int, str], Lines] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+
+    def text(self, chunk: Chunk) -> bytes:
+        """The whole lines that a chunk completes; a note where output before it was left out."""
+        attempt = (chunk.step, chunk.attempt)
+        end = self._ends.get(attempt)
+        self._ends[attempt] = chunk.offset + len(chunk.data)
+        gap = chunk.offset - (end or 0)
+        shown = b""
+        if gap > 0:
+            shown += self._flush(attempt) + self._note(chunk, f"{size(gap)} left out here")
+        lines = self._lines.get((*attempt, chunk.stream))
+        if lines is None:
+            lines = self._lines[(*attempt, chunk.stream)] = Lines(b"")
+        # The time is that of the moment a line was completed, so the prefix is a chunk's and not the stream's.
+        lines.prefix(self._prefix(chunk))
+        return shown + lines.feed(chunk.data)
+
+    def rest(self) -> bytes:
+        """Lines that never ended."""
+        return b"".join([lines.flush() for lines in self._lines.values()])
+
+    def _flush(self, attempt: tuple[str, int]) -> bytes:
+        return b"".join([lines.flush() for (*of, _), lines in self._lines.items() if tuple(of) == attempt])
+
+    def _prefix(self, chunk: Chunk) -> bytes:
+        at = f"{chunk.at.astimezone():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + " " if self._timestamps else ""
+        attempt = f" (attempt {chunk.attempt})" if chunk.attempt > 1 else ""
+        return (at + (f"{chunk.step}{attempt} {self._symbols.bar} " if self._named else "")).encode()
+
+    def _note(self, chunk: Chunk, text: str) -> bytes:
+        return self._prefix(chunk) + f"{self._symbols.ellipsis} {text}\n".encode()
+
+
+def logs(
+    tools: Tools,
+    execution_id: str,
+    step: str | None,
+    follow: bool,
+    attempt: int | None,
+    timestamps: bool,
+    raw: bool,
+    as_json: bool,
+) -> int:
+    """The verb; returns the exit code."""
+    if raw + as_json + timestamps > 1:
+        raise UsageError("--raw, --json and --timestamps exclude each other")
+    chunks = tools.client().logs(
+        unicode_text(execution_id, "the id"),
+        step=None if step is None else unicode_text(step, "the step"),
+        attempt=attempt,
+        follow=follow,
+    )
+    printer = Printer(named=step is None, timestamps=timestamps, symbols=terminal.takes_symbols(sys.stdout))
+    for data in _rendered(chunks, printer, raw=raw, as_json=as_json):
+        terminal.show_data(data, as_is=raw or as_json)
+        if follow:
+            sys.stdout.flush()
+    return 0
+
+
+def _rendered(chunks: Iterable[Chunk], printer: Printer, *, raw: bool, as_json: bool) -> Iterable[bytes]:
+    if raw:
+        yield from (chunk.data for chunk in chunks)
+    elif as_json:
+        import msgspec
+
+        yield from (msgspec.json.encode(log_line(chunk)) + b"\n" for chunk in chunks)
+    else:
+        for chunk in chunks:
+            yield printer.text(chunk)
+        yield printer.rest()
+
+
+HELP = """Show what the steps of an execution printed, or one STEP, of all attempts or of one.
+
+\b
+  cerebelum logs last
+  cerebelum logs deploy-k3 unit --attempt 2
+  cerebelum logs last image --raw > image.log
+
+Terminal escapes are made visible and invalid UTF-8 is replaced, except with --raw, which gives the bytes as they were.
+Secrets are masked before anything is kept.
+"""
+
+command = click.Command(
+    "logs",
+    callback=click.pass_obj(logs),
+    help=HELP,
+    params=[
+        click.Argument(["execution_id"], metavar="[ID]", default="last"),
+        click.Argument(["step"], metavar="[STEP]", required=False),
+        click.Option(["-f", "--follow"], is_flag=True, help="Go on until the execution no longer runs."),
+        click.Option(["--attempt"], type=click.IntRange(1), metavar="N", help="Of this attempt only."),
+        click.Option(["--timestamps"], is_flag=True, help="Put the local time before each line."),
+        click.Option(["--raw"], is_flag=True, help="The bytes as they were, without names."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print each piece as a line of JSON."),
+    ],
+)

@@ -1,0 +1,103 @@
+"""Standard output while something runs: written by a thread of its own, because work must never wait for its audience.
+
+A pager that is not scrolled or a stopped terminal would otherwise hold up time limits, signals and the log.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+
+_MOST_PENDING = 4 << 20
+_PATIENCE = 2.0
+"""Seconds without any progress after which output is dropped instead of waited for."""
+_PIECE = 64 << 10
+
+
+class Outlet:
+    """Bytes on their way to a file descriptor. Once the descriptor is broken everything goes nowhere."""
+
+    def __init__(self, descriptor: int, patience: float = _PATIENCE) -> None:
+        self._patience = patience
+        self._descriptor = descriptor
+        self._parts: deque[bytes] = deque()
+        self._pending = 0
+        self._changed = threading.Condition()
+        self._progress = time.monotonic()
+        self._closing = False
+        self.broken = False
+        self.dropped = 0
+        """Bytes that were not shown because nobody was reading."""
+        self._thread = threading.Thread(target=self._work, name="cerebelum-outlet", daemon=True)
+        self._thread.start()
+
+    def put(self, data: bytes) -> None:
+        """Take what must not be lost; never blocks."""
+        with self._changed:
+            self._take(data)
+
+    def offer(self, data: bytes) -> bool:
+        """Take what may be a lot: waits while much is pending, and drops it (False) if nobody reads."""
+        with self._changed:
+            if not self._parts:
+                self._progress = time.monotonic()
+            while self._pending > _MOST_PENDING and not self.broken:
+                left = self._progress + self._patience - time.monotonic()
+                if left <= 0:
+                    self.dropped += len(data)
+                    return False
+                self._changed.wait(left)
+            self._take(data)
+        return True
+
+    def _take(self, data: bytes) -> None:
+        if not self.broken and data:
+            if not self._parts:
+                self._progress = time.monotonic()
+            self._parts.append(data)
+            self._pending += len(data)
+            self._changed.notify_all()
+
+    def close(self, patience: float | None = None) -> None:
+        """Wait until everything is written, or for at most `patience` seconds."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(patience)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._parts:
+                    if self._closing:
+                        return
+                    self._changed.wait()
+                data = b"".join(self._parts)
+                self._parts.clear()
+            view = memoryview(data)
+            while view:
+                try:
+                    written = os.write(self._descriptor, view[:_PIECE])
+                except BlockingIOError:
+                    # Somebody who shares the descriptor made it non-blocking.
+                    import select
+
+                    select.select([], [self._descriptor], [], 1.0)
+                    continue
+                except OSError:
+                    self._give_up()
+                    return
+                view = view[written:]
+                with self._changed:
+                    self._pending -= written
+                    self._progress = time.monotonic()
+                    self._changed.notify_all()
+
+    def _give_up(self) -> None:
+        with self._changed:
+            self.broken = True
+            self._parts.clear()
+            self._pending = 0
+            self._changed.notify_all()

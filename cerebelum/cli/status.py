@@ -1,0 +1,54 @@
+"""`cerebelum status`: one execution, step by step."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from cerebelum.cli import terminal
+from cerebelum.cli.options import ID, JSON, unicode_text
+from cerebelum.cli.tools import Tools
+from cerebelum.errors import UsageError
+
+
+def status(tools: Tools, execution_id: str, at: str | None, as_json: bool) -> int:
+    """The verb; returns the exit code."""
+    from cerebelum import render
+
+    view = tools.client().status(unicode_text(execution_id, "the id"), None if at is None else moment(at))
+    if as_json:
+        terminal.show_json(render.status_shape(view))
+    else:
+        symbols = render.UNICODE if terminal.takes_symbols(sys.stdout) else render.ASCII
+        again = render.resume_command(view.state.execution_id, tools.store, tools.plugin_files)
+        terminal.show(render.status_text(view, symbols, datetime.now(UTC), again))
+    return 0
+
+
+def moment(text: str) -> int | datetime:
+    """A version, or a time (ISO 8601; local time if it has no offset). Raises UsageError."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        hint = "write a version such as 12, or a time such as 2026-11-22T20:15:00Z"
+        raise UsageError(f"--at {text!r} is neither a version nor a time", hint=hint) from None
+
+
+AT = click.Option(["--at"], metavar="VERSION|TIME", help="Show it as it was then.")
+
+HELP = """Show how an execution stands: its steps, what failed and why, and how to go on.
+
+\b
+  cerebelum status deploy-k3
+  cerebelum status last --json
+  cerebelum status last --at 12
+  cerebelum status last --at 2026-11-22T20:15
+
+With --at it is shown as it was then: after the event of that version, or at that time.
+"""
+
+command = click.Command("status", callback=click.pass_obj(status), help=HELP, params=[ID, AT, JSON])

@@ -1,0 +1,62 @@
+"""`cerebelum store`: look after the place where executions are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cerebelum.cli import terminal
+from cerebelum.cli.options import JSON, unicode_text
+from cerebelum.cli.tools import Tools
+
+if TYPE_CHECKING:
+    from cerebelum.verify import Flaw
+
+
+def verify(tools: Tools, execution_id: str | None, as_json: bool) -> int:
+    """The verb `store verify`; returns the exit code."""
+    name = None if execution_id is None else unicode_text(execution_id, "the id")
+    looked_at, events = 0, 0
+    flaws: list[Flaw] = []
+    for verified in tools.client().verify(name):
+        looked_at += 1
+        events += verified.events
+        flaws += verified.flaws
+    if as_json:
+        shape = {
+            "executions": looked_at,
+            "events": events,
+            "ok": not flaws,
+            "flaws": [flaw._asdict() for flaw in flaws],
+        }
+        terminal.show_json(shape)
+    else:
+        for flaw in flaws:
+            terminal.show(f"{flaw.execution_id} version {flaw.version}: {flaw.message}")
+        found = f"{len(flaws)} damaged" if flaws else "all sound"
+        terminal.show(f"{looked_at} execution{'s' if looked_at != 1 else ''}, {events} events: {found}")
+    return 1 if flaws else 0
+
+
+VERIFY = """Check that no event is missing or was changed, and that every summary is what its events add up to.
+
+\b
+  cerebelum store verify
+  cerebelum store verify deploy-k3f9q2xm7p --json
+
+Exits with 1 and names the execution and version if something is wrong.
+"""
+
+command = click.Group(
+    "store",
+    help="Look after the store.",
+    commands=[
+        click.Command(
+            "verify",
+            callback=click.pass_obj(verify),
+            help=VERIFY,
+            params=[click.Argument(["execution_id"], metavar="[ID]", required=False), JSON],
+        )
+    ],
+)

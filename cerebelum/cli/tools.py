@@ -1,0 +1,51 @@
+"""What verbs are given to work with; `cerebelum.app` provides it, which stands above them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from cerebelum.attempt import Listener
+    from cerebelum.client import ExecutionClient
+    from cerebelum.executor import Executor
+    from cerebelum.registry import Registry
+
+
+class Tools(Protocol):
+    """The process's own client, plugins and settings, each made when it is first asked for."""
+
+    environ: Mapping[str, str]
+    store: str | None
+    """What `--store` said."""
+    plugin_files: list[str]
+    """What `--plugin` named."""
+
+    def client(self) -> ExecutionClient: ...
+
+    def store_url(self) -> str:
+        """The URL of the store in use. Raises UsageError."""
+        ...
+
+    def store_facts(self) -> Mapping[str, Any]:
+        """What the store in use says about itself (`library`, `library_version`, `warnings`, `path`, `exists`,
+        `schema_version` …), if it says anything. Raises StoreError.
+        """
+        ...
+
+    def state_folder(self) -> Path:
+        """The folder for what this user's executions leave behind. Raises UsageError."""
+        ...
+
+    def registry(self) -> Registry:
+        """All plugins. Raises UsageError for a problem that must not be passed over."""
+        ...
+
+    def every_plugin(self) -> Registry:
+        """All plugins, those with problems included."""
+        ...
+
+    def executors(self) -> Mapping[str, Executor]: ...
+
+    def listeners(self) -> tuple[Listener, ...]: ...

@@ -1,0 +1,246 @@
+"""Checks the values a user gives for a workflow's inputs, all at once, and passes them on as variables."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cerebelum.definition.findings import did_you_mean, listed, quoted
+from cerebelum.definition.nodes import kind_of
+from cerebelum.definition.operations import as_text
+from cerebelum.errors import UsageError
+from cerebelum.model import Input, Workflow
+
+MAX_INPUT_BYTES = 128_000
+"""What one environment variable can carry (Linux allows 128 KiB with its name)."""
+MAX_INPUTS_BYTES = 1024 * 1024
+
+_INTEGER = re.compile(r"[-+]?\d{1,19}", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,4})?", re.ASCII)
+_WORDS = {
+    "string": "a text",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "list": "a list",
+    "object": "a mapping",
+}
+_LONGEST_SHOWN = 60
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class Text(str):
+    """A value as typed on a command line: it becomes whatever type the input is declared with."""
+
+    __slots__ = ()
+
+
+class Unfit(ValueError):
+    """A value does not fit its input; the message says why."""
+
+
+def input_variable(name: str) -> str:
+    """The environment variable that carries an input."""
+    return "INPUT_" + name.upper().replace("-", "_")
+
+
+def input_env(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """Inputs as environment variables: true/false, lists and mappings as JSON, one without a value as nothing."""
+    return {input_variable(name): as_text(value) for name, value in inputs.items()}
+
+
+def resolve_inputs(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for every declared input: the one given, else its default, else None.
+
+    A `Text` (from `--input k=v`) is converted to the declared type; anything else has to be of that type already.
+    Raises UsageError that names everything that is missing, unknown, wrong, or too large.
+    """
+    problems: list[str] = []
+    for name in given:
+        if name not in workflow.inputs:
+            hint = did_you_mean(name, workflow.inputs)
+            declared = f"declared are {listed(workflow.inputs)}" if workflow.inputs else "the workflow has no inputs"
+            problems.append(f"there is no input {quoted(name)}; {hint or declared}")
+    values: dict[str, Any] = {}
+    total = 0
+    for name, declared_input in workflow.inputs.items():
+        try:
+            value = values[name] = _resolved(declared_input, given.get(name))
+            total += len(as_text(value).encode())
+        except Unfit as e:
+            problems.append(f"input {quoted(name)}: {e}")
+    if total > MAX_INPUTS_BYTES:
+        problems.append(f"the inputs are {total:,} bytes together, at most {MAX_INPUTS_BYTES:,} are possible")
+    if problems:
+        raise UsageError("\n".join(problems), where=workflow.name)
+    return values
+
+
+def _resolved(declared: Input, given: Any) -> Any:
+    if given is None:
+        if declared.required:
+            example = f"; {declared.description}" if declared.description else ""
+            raise Unfit(f"is missing, it has to be {_WORDS[declared.type]}{example}")
+        return declared.default if declared.has_default else None
+    if isinstance(given, str) and len(given) > MAX_INPUT_BYTES:
+        raise Unfit(_too_large(len(given.encode("utf-8", "surrogatepass"))))
+    value = _converted(declared.type, given) if isinstance(given, Text) else given
+    if (problem := value_problem(declared, value)) is not None:
+        raise Unfit(problem)
+    return value
+
+
+def _too_large(size: int) -> str:
+    return f"is {size:,} bytes, at most {MAX_INPUT_BYTES:,} are possible; pass a file's path instead"
+
+
+def _converted(of: str, text: str) -> Any:
+    """A typed value from a text, for the declared type."""
+    if of == "string":
+        return str(text)
+    stripped = text.strip()
+    if of == "boolean" and stripped in {"true", "false"}:
+        return stripped == "true"
+    if of == "integer" and _INTEGER.fullmatch(stripped):
+        return int(stripped)
+    if of == "number" and _NUMBER.fullmatch(stripped):
+        return int(stripped) if _INTEGER.fullmatch(stripped) else float(stripped)
+    if of in {"list", "object"}:
+        try:
+            return loads(stripped)
+        except ValueError as e:
+            raise Unfit(f"is not JSON: {e}; write it like {'[1, 2]' if of == 'list' else '{}'}") from None
+    hint = "; write true or false" if of == "boolean" else ""
+    raise Unfit(f"has to be {_WORDS[of]}, not {_shown(text)}{hint}")
+
+
+def _shown(value: Any) -> str:
+    text = str(value) if isinstance(value, str) else as_text(value)
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…")
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "list": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def value_problem(declared: Input, value: Any) -> str | None:
+    """Why a value does not fit its declaration; None if it does."""
+    if not _FITS[declared.type](value):
+        return f"has to be {_WORDS[declared.type]}, this is {kind_of(value)}"
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError, TypeError):
+        return "cannot be recorded: it is not finite, or nested too deeply"
+    if not text.isprintable() and _UNSTORABLE.search(text):
+        return "contains half of a surrogate pair"
+    if "\\u0000" in text and _has_nul(value):
+        return "contains a NUL character"
+    size = len(as_text(value).encode())
+    if size > MAX_INPUT_BYTES:
+        return _too_large(size)
+    if isinstance(value, int | float) and not -(2**63) <= value < 2**63 and isinstance(value, int):
+        return "does not fit into 64 bits"
+    return _constraint_problem(declared, value)
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _constraint_problem(declared: Input, value: Any) -> str | None:
+    if declared.minimum is not None and value < declared.minimum:
+        return f"{as_text(value)} is less than {declared.minimum}"
+    if declared.maximum is not None and value > declared.maximum:
+        return f"{as_text(value)} is more than {declared.maximum}"
+    if declared.pattern is not None and not re.fullmatch(declared.pattern, value):
+        return f"{_shown(value)} does not match the pattern {declared.pattern}"
+    if declared.choices and not any(value == choice and type(value) is type(choice) for choice in declared.choices):
+        hint = did_you_mean(value, [str(c) for c in declared.choices]) if isinstance(value, str) else None
+        every = ", ".join(as_text(choice) for choice in declared.choices[:20])
+        return f"{_shown(value)} is not one of {every}" + (f"; {hint}" if hint else "")
+    return None
+
+
+def loads(text: str) -> Any:
+    """JSON as everybody reads it: no NaN, no key twice, no number beyond a float's range. ValueError if it is not."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_float, object_pairs_hook=_pairs)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {quoted(twice)} appears twice")
+    return result
+
+
+def parse_inputs_file(text: str, name: str) -> dict[str, Any]:
+    """The inputs in a JSON object or YAML mapping; `name` is the file's, for messages.
+
+    In YAML, an unquoted scalar becomes a `Text`, so that `version: 3.10` stays what it looks like for a string input.
+    Raises UsageError with the position of what is wrong.
+    """
+    text = text.removeprefix("\ufeff")
+    if name.endswith(".json") or (text.lstrip().startswith("{") and not name.endswith((".yaml", ".yml"))):
+        return _json_inputs(text, name)
+    return _yaml_inputs(text, name)
+
+
+def _json_inputs(text: str, name: str) -> dict[str, Any]:
+    try:
+        values = loads(text)
+    except json.JSONDecodeError as e:
+        raise UsageError(f"broken JSON: {e.msg}", where=f"{name}:{e.lineno}:{e.colno}") from None
+    except ValueError as e:
+        raise UsageError(f"broken JSON: {e}", where=name) from None
+    if not isinstance(values, dict):
+        raise UsageError(f"expected an object of inputs, this is {kind_of(values)}", where=f"{name}:1:1")
+    return values
+
+
+def _yaml_inputs(text: str, name: str) -> dict[str, Any]:
+    from cerebelum.definition.findings import Findings
+    from cerebelum.definition.nodes import Scalar, Table, kind, plain
+    from cerebelum.definition.reading import read
+
+    found = Findings(name)
+    node = read(text, found)
+    if len(found):
+        raise UsageError(found.error().message) from None
+    if node is None:
+        raise UsageError("the file is empty", where=name, hint="write `name: value` lines, or {} for no inputs")
+    if not isinstance(node, Table):
+        message = f"expected a mapping of inputs, this is {kind(node)}"
+        raise UsageError(message, where=f"{name}:{node.line}:{node.column}")
+    return {
+        key: Text(item.text) if isinstance(item, Scalar) and not item.quoted and item.value is not None else plain(item)
+        for key, item in node.entries.items()
+    }

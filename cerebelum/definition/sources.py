@@ -1,0 +1,66 @@
+"""Gets a workflow file's text, and says clearly when there is none to get."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from cerebelum.definition.findings import listed, nearest
+from cerebelum.errors import UsageError
+from cerebelum.model import Source
+
+MAX_BYTES = 16 * 1024 * 1024
+
+
+def read_source(path: Path) -> tuple[str, Source]:
+    """Text and identity of a workflow file. UsageError if it is not a readable UTF-8 text of at most 16 MiB."""
+    where = str(path)
+    if path.suffix == ".py":
+        message = "workflows written in Python are not supported by this version"
+        raise UsageError(message, where=where, hint="write it in YAML; a step can call a function with `python:`")
+    data = _bytes(path, where)
+    if len(data) > MAX_BYTES:
+        raise UsageError("the file is larger than 16 MiB", where=where, hint="is this the workflow file?")
+    if not data.strip(b" \t\r\n\xef\xbb\xbf"):
+        raise UsageError("the file is empty", where=where, hint="a workflow has at least `steps:` with one step")
+    return _text(data, where), Source("yaml", str(path.absolute()), hashlib.sha256(data).hexdigest())
+
+
+def _bytes(path: Path, where: str) -> bytes:
+    try:
+        if path.is_dir():
+            raise UsageError("this is a folder, not a workflow file", where=where, hint=_files_hint(path, ""))
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError("there is no such file", where=where, hint=_files_hint(path.parent, path.name)) from None
+    except ValueError:
+        raise UsageError("this cannot be the name of a file", where=ascii(where)) from None
+    except OSError as e:
+        raise UsageError(f"the file cannot be read: {(e.strerror or str(e)).lower()}", where=where) from None
+
+
+def _text(data: bytes, where: str) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UsageError("the file is UTF-16, not UTF-8", where=where, hint="save it as UTF-8")
+    if b"\0" in data:
+        raise UsageError("this is a binary file, not a workflow file", where=where)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        before = data[: e.start]
+        line = before.count(b"\n") + 1
+        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+        message = f"the byte 0x{data[e.start]:02x} is not UTF-8"
+        raise UsageError(message, where=f"{where}:{line}:{column}", hint="save the file as UTF-8") from None
+
+
+def _files_hint(folder: Path, wanted: str) -> str | None:
+    try:
+        names = sorted(e.name for e in os.scandir(folder) if e.name.endswith((".yaml", ".yml")) and e.is_file())
+    except (OSError, ValueError):
+        return None
+    if (near := nearest(wanted, names)) is not None:
+        return f"did you mean {folder / near}?"
+    return f"workflow files in {folder}: {listed(names, 5)}" if names else None

@@ -1,0 +1,282 @@
+"""A whole workflow file: reads it, checks that its parts fit together, and builds the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cerebelum.definition.declarations import Defaults, read_defaults, read_inputs
+from cerebelum.definition.drafts import Draft, Reading, Use, expressions_in, refuse_doubtful, scalars
+from cerebelum.definition.fields import (
+    check_keys,
+    read_duration,
+    read_env,
+    read_integer,
+    read_secrets,
+    read_text,
+    sub,
+)
+from cerebelum.definition.findings import Findings, quoted
+from cerebelum.definition.graph import check_ids, link, ordered, read_timeline
+from cerebelum.definition.nodes import AnyNode, Scalar, Spot, Table, kind, plain
+from cerebelum.definition.reading import read
+from cerebelum.definition.references import (
+    Names,
+    Reachability,
+    check_output_uses,
+    check_shared_uses,
+    check_uses,
+)
+from cerebelum.definition.sources import read_source
+from cerebelum.definition.syntax import references
+from cerebelum.errors import CerebelumError
+from cerebelum.executor import Executor
+from cerebelum.model import GROUPS, Group, Input, Source, Step, Workflow, step_digest
+
+WORKFLOW_KEYS = (
+    "name",
+    "description",
+    "inputs",
+    "secrets",
+    "env",
+    "max_parallel",
+    "timeout",
+    "output",
+    "defaults",
+    *GROUPS,
+)
+FREE_PREFIX = "x-"
+MAX_PARALLEL = 1024
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,63}", re.ASCII)
+
+
+class Loaded(NamedTuple):
+    """A workflow as read from a file, and where it came from."""
+
+    workflow: Workflow
+    source: Source
+    folder: Path
+    """Absolute folder of the file."""
+
+
+@dataclass(slots=True)
+class Top:
+    """The workflow's own keys."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Input] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    env: dict[str, Scalar] = field(default_factory=dict)
+    env_uses: list[Use] = field(default_factory=list)
+    output_uses: list[Use] = field(default_factory=list)
+    defaults: Defaults = field(default_factory=Defaults)
+
+
+def load(path: Path, executors: Mapping[str, Executor]) -> Loaded:
+    """Read and check a workflow file.
+
+    Raises UsageError if the file cannot be read, DefinitionError with every problem found if its content is wrong.
+    """
+    text, source = read_source(path)
+    folder = Path(source.path).parent
+    return Loaded(parse(text, str(path), folder, executors), source, folder)
+
+
+def parse(text: str, name: str, folder: Path, executors: Mapping[str, Executor]) -> Workflow:
+    """The workflow that a YAML text defines; `name` is the file's, as positions in messages show it.
+
+    Raises DefinitionError with every problem found.
+    """
+    found = Findings(name)
+    text = text.removeprefix("\ufeff")
+    root = read(text, found)
+    if root is None:
+        if not len(found):
+            found.add(Spot(1, 1), "", "the file is empty", "a workflow has at least `steps:` with one step")
+        raise found.error()
+    if not isinstance(root, Table):
+        found.add(root, "", f"expected `key: value` lines, this is {kind(root)}", "a workflow has at least `steps:`")
+        raise found.error()
+    reading = Reading(found, executors, folder, text.splitlines())
+    known = [key for key in root.entries if not key.startswith(FREE_PREFIX)]
+    if known != list(root.entries):
+        root.entries = {key: root.entries[key] for key in known}
+    check_keys(found, root, "", WORKFLOW_KEYS)
+    top = _read_top(reading, root, Path(name).stem)
+    timelines = _read_timelines(reading, root)
+    groups = {group: [draft for item in items for draft in item] for group, items in timelines.items()}
+    by_id = check_ids(found, (draft for drafts in groups.values() for draft in drafts))
+    orders: dict[Group, list[Draft]] = {}
+    for group, items in timelines.items():
+        link(found, items, by_id)
+        if (order := ordered(found, groups[group])) is not None:
+            orders[group] = order
+    _check_references(reading, top, groups, Names(top.inputs, _secret_names(top, groups), by_id, orders))
+    steps = {group: tuple(_build(reading, top, draft) for draft in drafts) for group, drafts in groups.items()}
+    found.raise_if_any()
+    fields: dict[str, Any] = {("finally_" if group == "finally" else group): steps[group] for group in steps}
+    env = {name: _variable(node) for name, node in top.env.items()}
+    return Workflow(inputs=top.inputs, secrets=top.secrets, env=env, **top.values, **fields)
+
+
+def _read_timelines(reading: Reading, root: Table) -> dict[Group, list[list[Draft]]]:
+    timelines: dict[Group, list[list[Draft]]] = {}
+    for group in GROUPS:
+        if group in root.entries:
+            timelines[group] = read_timeline(reading, root.entries[group], group)
+        elif group == "steps":
+            reading.found.add(root, "", "`steps` is missing", "a workflow has at least one step")
+    return timelines
+
+
+def _read_top(reading: Reading, root: Table, stem: str) -> Top:
+    found, entries = reading.found, root.entries
+    top = Top()
+    values = top.values
+    values["name"] = _read_name(found, entries.get("name"), stem)
+    if "description" in entries:
+        values["description"] = read_text(found, entries["description"], "description")
+    if "max_parallel" in entries:
+        values["max_parallel"] = read_integer(found, entries["max_parallel"], "max_parallel", 1, MAX_PARALLEL) or 1
+    if "timeout" in entries:
+        values["timeout"] = read_duration(found, entries["timeout"], "timeout")
+    if "output" in entries:
+        values["output"] = plain(entries["output"])
+        top.output_uses = expressions_in(reading, entries["output"], "output")
+        for scalar, path, _ in scalars(entries["output"], "output"):
+            if scalar.doubt is not None:
+                refuse_doubtful(reading, scalar, path)
+    if "inputs" in entries:
+        top.inputs = read_inputs(found, entries["inputs"])
+    if "secrets" in entries:
+        top.secrets = read_secrets(found, entries["secrets"], "secrets")
+    if "env" in entries:
+        top.env = read_env(found, entries["env"], "env")
+        for name, node in top.env.items():
+            top.env_uses.extend(expressions_in(reading, node, sub("env", name), name))
+    if "defaults" in entries:
+        top.defaults = read_defaults(reading, entries["defaults"])
+    return top
+
+
+def _read_name(found: Findings, node: AnyNode | None, stem: str) -> str:
+    if node is None:
+        name = re.sub(r"[^A-Za-z0-9 ._-]+", "-", stem).strip(" .-")[:64].rstrip()
+        return name or "workflow"
+    text = read_text(found, node, "name")
+    if text is not None and not _NAME.fullmatch(text):
+        hint = "use letters, digits, spaces and . _ -, at most 64 characters"
+        found.add(node, "name", f"{quoted(text)} cannot be the name of a workflow", hint)
+    return text or "workflow"
+
+
+def _secret_names(top: Top, groups: Mapping[Group, list[Draft]]) -> frozenset[str]:
+    return frozenset(top.secrets).union(*(draft.secrets for drafts in groups.values() for draft in drafts))
+
+
+def _check_references(reading: Reading, top: Top, groups: Mapping[Group, list[Draft]], names: Names) -> None:
+    found = reading.found
+    shared = list(top.env)
+    check_shared_uses(reading, names, top.env_uses, shared, "the workflow's env")
+    inherited = [*shared, *(name for name in top.defaults.env if name not in top.env)]
+    check_shared_uses(reading, names, top.defaults.uses, inherited, "defaults")
+    check_output_uses(reading, names, top.output_uses, shared)
+    reach = Reachability(names.orders)
+    _refuse_secret_names(found, top.env, "env", names.secrets)
+    _refuse_secret_names(found, top.defaults.env, "defaults.env", names.secrets)
+    for drafts in groups.values():
+        for draft in drafts:
+            check_uses(reading, names, draft, inherited, reach)
+            _refuse_secret_names(found, draft.env, f"{draft.path}.env", {*top.secrets, *draft.secrets})
+            for step_id, node in draft.undoes:
+                target = names.by_id.get(step_id)
+                if target is None or target.group != "steps":
+                    hint = found.suggest(step_id, [i for i, d in names.by_id.items() if d.group == "steps"])
+                    found.add(node, f"{draft.path}.undoes", f"there is no step {quoted(step_id)} to undo", hint)
+
+
+def _refuse_secret_names(found: Findings, env: Mapping[str, Scalar], path: str, secrets: AbstractSet[str]) -> None:
+    for name in env:
+        if name in secrets:
+            found.add(env[name], sub(path, name), f"{quoted(name)} is a secret too", "choose another name")
+
+
+def _build(reading: Reading, top: Top, draft: Draft) -> Step:
+    """The step of a draft, with everything inherited filled in; a stand-in if the draft is not usable."""
+    executor, defaults = draft.executor, top.defaults
+    if executor is None:
+        return Step(id=draft.id, executor="", body=None)
+    values = {**defaults.values, **draft.values}
+    _check_verify(reading, draft, values)
+    if values.get("on_interrupt") == "rerun":
+        del values["on_interrupt"]
+    step = Step(
+        id=draft.id,
+        executor=executor.key,
+        body=draft.body,
+        options={**defaults.options.get(executor.key, {}), **draft.options},
+        needs=draft.predecessors,
+        explicit_needs=draft.needs is not None,
+        env=_env(reading, top, draft),
+        secrets=tuple(dict.fromkeys((*top.secrets, *draft.secrets))),
+        undoes=tuple(step_id for step_id, _ in draft.undoes),
+        line=draft.line,
+        **values,
+    )
+    try:
+        fingerprint = executor.fingerprint(step, reading.folder)
+    except CerebelumError as e:
+        assert draft.executor_place is not None
+        reading.found.add(draft.executor_place, f"{draft.path}.{executor.key}", e.message, e.hint)
+        return step
+    if fingerprint is not None:
+        step = msgspec.structs.replace(step, fingerprint=fingerprint)
+    return msgspec.structs.replace(step, digest=step_digest(step))
+
+
+def _check_verify(reading: Reading, draft: Draft, values: Mapping[str, Any]) -> None:
+    on_interrupt = values.get("on_interrupt")
+    if on_interrupt == "verify" and "verify" not in values:
+        message = "`on_interrupt: verify` needs a command in `verify:`"
+        reading.found.add(draft.place, draft.path, message, "it exits with 0 if the step's effect is there")
+    elif on_interrupt is None and "verify" in values:
+        reading.found.add(draft.place, draft.path, "`verify:` has no effect", "add `on_interrupt: verify`")
+
+
+def _variable(node: Scalar) -> str:
+    return "" if node.value is None else node.text
+
+
+def _env(reading: Reading, top: Top, draft: Draft) -> dict[str, Any]:
+    """Inherited and own variables, each after those that it refers to."""
+    inherited = {**top.env, **top.defaults.env}
+    merged = {name: _variable(node) for name, node in {**inherited, **draft.env}.items()}
+    if not any(name in inherited for name in draft.env) and not any(name in top.env for name in top.defaults.env):
+        return merged
+    if not any("${{" in value for value in merged.values()):
+        return merged
+    from graphlib import CycleError, TopologicalSorter
+
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for name, value in merged.items():
+        try:
+            refs = [str(ref[1]) for ref in references(value) if ref[0] == "env" and len(ref) > 1]
+        except CerebelumError:
+            return merged
+        sorter.add(name, *(ref for ref in refs if ref in merged))
+    try:
+        return {name: merged[name] for name in sorter.static_order()}
+    except CycleError as e:
+        if len(set(e.args[1])) == 1:
+            return merged
+        names = " → ".join(e.args[1])
+        message = f"these variables refer to each other: {names}"
+        reading.found.add(draft.place, f"{draft.path}.env", message, "give the step's own another name")
+        return merged

@@ -1,0 +1,94 @@
+"""Where and as what an execution starts: its id, and the facts about this machine that are worth keeping."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import re
+from pathlib import Path
+
+from cerebelum import __version__
+from cerebelum.errors import UsageError
+from cerebelum.events import Environment
+
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SLUG_LENGTH = 25
+RESERVED = "last"
+
+
+def new_id(workflow: str) -> str:
+    """A fresh execution id such as `deploy-k3f9q2xm7p`, at most 36 characters."""
+    slug = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_SLUG_LENGTH].rstrip("-") or "run"
+    return f"{slug}-" + "".join(_CROCKFORD[byte & 31] for byte in os.urandom(10))
+
+
+def check_id(execution_id: str) -> str:
+    """The id, if it may be used as one. Raises UsageError."""
+    if not _ID.fullmatch(execution_id) or execution_id == RESERVED:
+        raise UsageError(
+            f"{execution_id!r} cannot be the id of an execution",
+            hint="1 to 64 letters, digits, dots, underscores and hyphens, the first a letter or digit; not 'last'",
+        )
+    return execution_id
+
+
+def current_folder() -> Path:
+    """The folder this process works in. Raises UsageError if it is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        raise UsageError("the current folder is not there any more", hint="change to another one") from None
+
+
+def surroundings(cwd: Path) -> Environment:
+    """What is recorded about this machine and folder."""
+    return Environment(
+        host=platform.node(),
+        cwd=str(cwd),
+        platform=f"{platform.system().lower()}-{platform.machine()}",
+        version=__version__,
+        git_commit=git_commit(cwd),
+        user=user(),
+    )
+
+
+def user() -> str:
+    """Name of the user this process runs as."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
+
+
+def git_commit(folder: Path) -> str | None:
+    """The commit (hex) checked out in the repository that holds `folder`, read without running git."""
+    for place in (folder, *folder.parents):
+        git = place / ".git"
+        try:
+            if git.is_file():
+                git = (place / git.read_text().removeprefix("gitdir:").strip()).resolve()
+            if (git / "HEAD").is_file():
+                return _head(git)
+        except (OSError, UnicodeDecodeError):
+            return None
+    return None
+
+
+def _head(git: Path) -> str | None:
+    head = (git / "HEAD").read_text().strip()
+    if not head.startswith("ref: "):
+        return head or None
+    ref = head.removeprefix("ref: ")
+    pointer = git / "commondir"
+    common = (git / pointer.read_text().strip()).resolve() if pointer.is_file() else git
+    for place in (git / ref, common / ref):
+        if place.is_file():
+            return place.read_text().strip()
+    packed = common / "packed-refs"
+    if packed.is_file():
+        for line in packed.read_text().splitlines():
+            if line.endswith(f" {ref}"):
+                return line.split()[0]
+    return None

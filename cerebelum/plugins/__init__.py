@@ -1,0 +1,1 @@
+"""The built-in executors and optional verbs: each a module that adds itself through the hooks anybody may use."""

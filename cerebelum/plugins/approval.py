@@ -1,0 +1,69 @@
+"""Steps that wait for a person: `approval:` with a message, data to decide on, and a time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from cerebelum.durations import FORMS, duration
+from cerebelum.errors import CerebelumError
+from cerebelum.executor import Approval, Completed, Executor, Invocation, Outcome
+from cerebelum.hookspecs import hookimpl
+from cerebelum.model import Step
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked, and what happens if nobody answers in time."""
+
+    message: str
+    data: Any = None
+    timeout: str | float | int | None = None
+    on_timeout: Literal["fail", "reject", "approve"] = "fail"
+    type: str = "manual"
+
+
+class ApprovalStep:
+    """Asks somebody; what they answer with `approve --response` is the output."""
+
+    key = "approval"
+    summary = "wait until somebody approves or rejects"
+    body: Any = Question
+    options: Any = None
+    literal: tuple[str, ...] = ()
+
+    def run(self, call: Invocation) -> Outcome:
+        """Ask, and complete once it was granted. Raises CerebelumError if the time limit cannot be understood."""
+        if call.answers:
+            return Completed(dict(call.answers[-1].response) or None)
+        question = msgspec.convert(call.body, Question)
+        return Approval(
+            message=question.message,
+            approval=question.type,
+            data=question.data,
+            timeout=_seconds(question.timeout),
+            on_timeout=question.on_timeout,
+        )
+
+    def fingerprint(self, step: Step, folder: Path) -> str | None:
+        """Nothing outside the definition matters. Raises CerebelumError if a literal time limit makes no sense."""
+        timeout = step.body.get("timeout") if isinstance(step.body, dict) else None
+        if not (isinstance(timeout, str) and "${{" in timeout):
+            _seconds(timeout)
+        return None
+
+
+def _seconds(value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        return duration(value)
+    except ValueError as error:
+        raise CerebelumError(f"timeout {value!r}: {error}", hint=FORMS) from None
+
+
+@hookimpl
+def cerebelum_executors() -> Iterable[Executor]:
+    return [ApprovalStep()]

@@ -1,0 +1,338 @@
+"""Calling a user's function: found in its file, given its arguments by name, and explained when it raises.
+
+Used by the executor in its own process and by the child process of an isolated step.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, NamedTuple
+
+from cerebelum.errors import CerebelumError
+from cerebelum.events import StepError
+from cerebelum.outputs import clean
+
+_loading = threading.RLock()
+_loaded: dict[str, tuple[tuple[int, int, int], str, ModuleType]] = {}
+_OUR_FOLDER = str(Path(__file__).parent) + os.sep
+_FOREIGN = (_OUR_FOLDER, "<frozen ", *(str(Path(os.__file__).parent / name) for name in ("asyncio", "concurrent")))
+
+
+class ArgumentError(CerebelumError):
+    """The function cannot be called with these arguments."""
+
+
+class Target(NamedTuple):
+    """What `python:` names: a file's path (None if an installed module has none), the module's name, the function's."""
+
+    path: Path | None
+    module: str | None
+    """None for `file.py:function`."""
+    function: str
+
+
+class Context:
+    """What a step function may know of its execution: declare a parameter `context` to get it."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: str,
+        workflow: str,
+        step: str,
+        attempt: int,
+        idempotency_key: str,
+        inputs: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        is_cancelled: Callable[[], bool],
+        wait: Callable[[float | None], bool],
+    ) -> None:
+        self.execution_id = execution_id
+        self.workflow = workflow
+        self.step = step
+        self.attempt = attempt
+        self.idempotency_key = idempotency_key
+        """The same on every attempt: hand it to services that can recognise a repeated request."""
+        self.secrets = dict(secrets)
+        self._inputs = inputs
+        self._outputs = outputs
+        self._is_cancelled = is_cancelled
+        self._wait = wait
+
+    @functools.cached_property
+    def inputs(self) -> dict[str, Any]:
+        """The execution's inputs, by name (a copy)."""
+        return copied(dict(self._inputs))  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def outputs(self) -> dict[str, Any]:
+        """Outputs of completed steps, by id (a copy)."""
+        return copied(dict(self._outputs))  # type: ignore[no-any-return]
+
+    @property
+    def cancelled(self) -> bool:
+        """True as soon as the step is asked to end (timeout, cancel, the runner stops)."""
+        return self._is_cancelled()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for `seconds`, or until the step is asked to end; True if it is asked to end."""
+        return self._wait(seconds)
+
+    def __repr__(self) -> str:
+        return f"<context of {self.execution_id} step {self.step} attempt {self.attempt}>"
+
+
+def copied(value: Any) -> Any:
+    """JSON-like data whose lists and dicts are new, so that a function cannot change what others see."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [copied(item) for item in value]
+    return value
+
+
+def find_target(body: str, folder: Path) -> Target:
+    """What `module:function` or `file.py:function` means in a workflow of `folder`; nothing of it is imported.
+
+    For a module of a package, the package around it is. Raises CerebelumError if there is no such file or module.
+    """
+    where, _, function = body.rpartition(":")
+    if not where or not function.isidentifier():
+        raise CerebelumError(
+            f"{body!r} is neither file.py:function nor module:function", hint="such as tasks.py:build or tasks:build"
+        )
+    if where.endswith(".py"):
+        path = folder / where
+        if not path.is_file():
+            raise CerebelumError(f"there is no file {path}", hint=_nearest(path.name, _siblings(path)))
+        return Target(path, None, function)
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", where):
+        raise CerebelumError(f"{where!r} is not the name of a module", hint="a file needs its .py: tasks.py:build")
+    base = folder.joinpath(*where.split("."))
+    for path in (base.with_name(base.name + ".py"), base / "__init__.py"):
+        if path.is_file():
+            return Target(path, where, function)
+    return Target(_installed(where, folder), where, function)
+
+
+def load_function(target: Target, folder: Path) -> Callable[..., Any]:
+    """The function itself; its file is loaded, or loaded again if its content has changed.
+
+    Raises CerebelumError for a syntax error and a missing function, and whatever the file raises when it is executed.
+    """
+    with _loading:
+        _on_path(folder)
+        if target.path is not None and (target.module is None or "." not in target.module):
+            _on_path(target.path.parent)
+            if target.module is None or target.path.is_relative_to(folder):
+                return _function(_load_file(target.path), target)
+        assert target.module is not None
+        return _function(_import(target.module, target.path), target)
+
+
+def call_function(
+    function: Callable[..., Any], given: Mapping[str, Any], context: Context, inputs: Mapping[str, Any]
+) -> Any:
+    """Call with the arguments of `with:`, and `context` and `inputs` where parameters of these names are free.
+
+    Raises ArgumentError before the call if the arguments do not fit.
+    """
+    signature = signature_of(function)
+    arguments = copied(dict(given))
+    if signature is None:
+        return function(**arguments)
+    parameters = signature.parameters
+    named = {name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    if "context" in named:
+        arguments.setdefault("context", context)
+    if "inputs" in named and "inputs" not in arguments:
+        arguments["inputs"] = copied(dict(inputs))
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = sorted(arguments.keys() - named) if not takes_any else []
+    missing = [name for name in parameters if name in named - arguments.keys() and _required(parameters[name])]
+    if unknown or missing:
+        raise _misfit(function, unknown, missing, sorted(named - arguments.keys()), signature)
+    positional = [arguments.pop(n) for n, p in parameters.items() if p.kind is p.POSITIONAL_ONLY and n in arguments]
+    return function(*positional, **arguments)
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The function's signature; None for the few built-in ones that do not tell."""
+    try:
+        return _signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def explain(error: BaseException) -> StepError:
+    """What a function raised, with the user's part of the traceback."""
+    import traceback
+
+    kind = type(error)
+    try:
+        message = f"{kind.__qualname__}: {error}" if str(error) else kind.__qualname__
+    except Exception:
+        message = f"{kind.__qualname__} (its text cannot be made)"
+    frames = user_frames(error.__traceback__)
+    text: str | None
+    try:
+        text = "".join(traceback.format_exception(kind, error, frames)) if frames is not None else None
+    except Exception:
+        text = None
+    if isinstance(error, SystemExit):
+        message = f"SystemExit: the function tried to end the process (sys.exit({error.code!r}))"
+    return StepError(kind="exception", message=clean(message), traceback=clean(text, 16384) if text else None)
+
+
+def user_frames(frames: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is the user's."""
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_FOREIGN):
+        frames = frames.tb_next
+    return frames
+
+
+def syntax_error(error: SyntaxError | ValueError, path: Path) -> CerebelumError:
+    """The error to show for a file that cannot be compiled."""
+    if not isinstance(error, SyntaxError):
+        return CerebelumError(f"not Python: {error}", where=str(path))
+    return CerebelumError(
+        f"not Python: {error.msg}", where=f"{path}:{error.lineno}:{error.offset or 1}" if error.lineno else str(path)
+    )
+
+
+def _function(module: ModuleType, target: Target) -> Callable[..., Any]:
+    where = str(target.path or target.module)
+    try:
+        function = getattr(module, target.function)
+    except AttributeError:
+        names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        hint = _nearest(target.function, names)
+        raise CerebelumError(f"there is no function {target.function} in {where}", hint=hint) from None
+    if not callable(function):
+        raise CerebelumError(f"{target.function} in {where} is not a function but of type {type(function).__name__}")
+    return function  # type: ignore[no-any-return]
+
+
+def _load_file(path: Path) -> ModuleType:
+    status = path.stat()
+    key, stamp = os.path.realpath(path), (status.st_mtime_ns, status.st_size, status.st_ino)
+    known = _loaded.get(key)
+    if known is not None and known[0] == stamp:
+        return known[2]
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()
+    if known is not None and known[1] == digest:
+        _loaded[key] = (stamp, digest, known[2])
+        return known[2]
+    # Compiled here, because the cached bytecode of an import is found stale only after a second.
+    try:
+        code = compile(source, str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise syntax_error(error, path) from None
+    name = f"_cerebelum_{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise CerebelumError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        raise
+    _loaded[key] = (stamp, digest, module)
+    return module
+
+
+def _import(name: str, path: Path | None) -> ModuleType:
+    importlib.invalidate_caches()
+    module = importlib.import_module(name)
+    if path is None or module.__file__ is None:
+        return module
+    if os.path.realpath(module.__file__) != os.path.realpath(path):
+        raise CerebelumError(
+            f"the module {name} is already loaded from {module.__file__}, not from {path}",
+            hint="give the step `isolated: true`",
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    known = _loaded.get(name)
+    if known is not None and known[1] != digest:
+        module = importlib.reload(module)
+    _loaded[name] = ((0, 0, 0), digest, module)
+    return module
+
+
+def _installed(name: str, folder: Path) -> Path | None:
+    """The source file of an importable module; None if it has none."""
+    with _loading:
+        _on_path(folder)
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError:
+            spec = None
+        except Exception as error:
+            raise CerebelumError(f"the package of {name} cannot be imported: {type(error).__name__}: {error}") from None
+    if spec is None:
+        raise CerebelumError(
+            f"there is no module {name} in {folder}, and none is installed",
+            hint=_nearest(name, [path.stem for path in folder.glob("*.py")]),
+        )
+    return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") and spec.has_location else None
+
+
+def _on_path(folder: Path) -> None:
+    """Make a folder's modules importable: after the standard library, which a user's file must not replace for us."""
+    text = str(folder)
+    if text in sys.path:
+        return
+    places = (i for i, entry in enumerate(sys.path) if entry.endswith(("site-packages", "dist-packages")))
+    sys.path.insert(next(places, len(sys.path)), text)
+
+
+@functools.lru_cache(maxsize=256)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+def _required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is parameter.empty
+
+
+def _misfit(
+    function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str], signature: inspect.Signature
+) -> ArgumentError:
+    said = [f"there is no parameter {name}" for name in unknown] + [f"{name} is missing" for name in missing]
+    name = getattr(function, "__name__", str(function))
+    takes = ", ".join(signature.parameters) or "nothing"
+    hint = next((near for word in unknown if (near := _nearest(word, free))), f"it takes {takes}; give them in `with:`")
+    return ArgumentError(f"{name} cannot be called: {'; '.join(said)}", hint=hint)
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [entry.name for entry in path.parent.iterdir() if entry.suffix == ".py"]
+    except OSError:
+        return []
+
+
+def _nearest(word: str, names: list[str]) -> str | None:
+    import difflib
+
+    near = difflib.get_close_matches(word, names, 1, 0.6)
+    return f"did you mean {near[0]}?" if near else None

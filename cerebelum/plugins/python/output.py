@@ -1,0 +1,159 @@
+"""Where `print` of a step function goes: to the step's output, while everybody else's goes where it always went.
+
+The step is known by a context variable, which the tasks of `async def` functions inherit. Threads that a function
+starts by itself do not, nor do child processes: their output goes to the runner's own (`isolated: true` catches all).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import io
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cerebelum.executor import Sink
+from cerebelum.store import Stream
+
+_FLUSH_AT = 8192
+_current: contextvars.ContextVar[_Output | None] = contextvars.ContextVar("cerebelum_output", default=None)
+
+
+class _Output:
+    """Collects what one step prints into lines."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._lock = threading.RLock()
+        self._waiting: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self.closed = False
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        with self._lock:
+            waiting = self._waiting[stream]
+            waiting += data
+            if len(waiting) >= _FLUSH_AT or b"\n" in data:
+                self.flush(stream)
+
+    def flush(self, stream: Stream) -> None:
+        with self._lock:
+            waiting = self._waiting[stream]
+            if not waiting or self.closed:
+                return
+            data, self._waiting[stream] = bytes(waiting), bytearray()
+            # Whoever is behind the sink may print too, to the terminal.
+            token = _current.set(None)
+            try:
+                self._sink.write(stream, data)
+            finally:
+                _current.reset(token)
+
+    def close(self) -> None:
+        with self._lock:
+            self.flush("stdout")
+            self.flush("stderr")
+            self.closed = True
+
+
+class _Binary(io.RawIOBase):
+    def __init__(self, output: _Output, stream: Stream) -> None:
+        super().__init__()
+        self._output, self._stream = output, stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        block = bytes(data)
+        self._output.write(self._stream, block)
+        return len(block)
+
+    def flush(self) -> None:
+        self._output.flush(self._stream)
+
+
+class _Proxy(io.TextIOBase):
+    """Stands for sys.stdout or sys.stderr."""
+
+    def __init__(self, real: Any, stream: Stream) -> None:
+        super().__init__()
+        self._real, self._stream = real, stream
+
+    def write(self, text: str) -> int:
+        output = _current.get()
+        if output is None:
+            return int(self._real.write(text) or 0) if self._real is not None else len(text)
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        output.write(self._stream, text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def writelines(self, lines: Iterable[Any]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        output = _current.get()
+        if output is not None:
+            output.flush(self._stream)
+        elif self._real is not None and not getattr(self._real, "closed", False):
+            self._real.flush()
+
+    @property
+    def buffer(self) -> Any:
+        output = _current.get()
+        return self._real.buffer if output is None else _Binary(output, self._stream)
+
+    def isatty(self) -> bool:
+        return _current.get() is None and self._real is not None and bool(self._real.isatty())
+
+    def fileno(self) -> int:
+        if _current.get() is not None or self._real is None:
+            raise io.UnsupportedOperation("the output of a step function has no descriptor; use isolated: true")
+        return int(self._real.fileno())
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8" if _current.get() is not None else str(getattr(self._real, "encoding", "utf-8"))
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return "backslashreplace" if _current.get() is not None else getattr(self._real, "errors", None)
+
+    def close(self) -> None:
+        """Only its owner closes the real stream."""
+
+    def __del__(self) -> None:
+        """Nothing to close."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+_installing = threading.Lock()
+
+
+def _install() -> None:
+    with _installing:
+        if not isinstance(sys.stdout, _Proxy):
+            sys.stdout = _Proxy(sys.stdout, "stdout")
+        if not isinstance(sys.stderr, _Proxy):
+            sys.stderr = _Proxy(sys.stderr, "stderr")
+
+
+@contextmanager
+def captured(sink: Sink) -> Iterator[None]:
+    """Within it, what this thread and the tasks started from it print goes to `sink`."""
+    _install()
+    output = _Output(sink)
+    token = _current.set(output)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+        output.close()

@@ -1,0 +1,311 @@
+"""Finding and ending every process that belongs to an attempt, however it tried to get away.
+
+A process belongs to an attempt if it descends from the attempt's first process, is in its session, or carries the
+attempt's token in its environment. It is identified by its pid and start time, because pids are used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+TOKEN = "CEREBELUM_TOKEN"
+"""Name of the environment variable that marks the processes of one attempt."""
+
+_PROC = sys.platform == "linux"
+_FORKNOEXEC = 0x40
+_spawned: set[int] = set()
+
+
+class ProcessId(NamedTuple):
+    """One process for good: `start_ticks` is its start in clock ticks since boot (without /proc: since 1970)."""
+
+    pid: int
+    start_ticks: int
+
+
+class _Row(NamedTuple):
+    parent: int
+    session: int
+    start_ticks: int
+    zombie: bool
+    only_forked: bool
+    """Never executed a program of its own."""
+
+
+def own(pid: int) -> ProcessId:
+    """The identity of a child of ours that was not waited for yet; `reap_adopted` leaves it alone until `disown`."""
+    _spawned.add(pid)
+    row = _row(pid)
+    return ProcessId(pid, row.start_ticks if row is not None else 0)
+
+
+def disown(pid: int) -> None:
+    """Forget a pid given to `own`, after its exit status was taken."""
+    _spawned.discard(pid)
+
+
+def process_id(pid: int) -> ProcessId | None:
+    """The identity of a process; None if there is none (a zombie counts as dead)."""
+    ticks = start_ticks(pid)
+    return None if ticks is None else ProcessId(pid, ticks)
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot; None if it is dead or a zombie."""
+    row = _row(pid)
+    return None if row is None or row.zombie else row.start_ticks
+
+
+@functools.cache
+def boot_id() -> str:
+    """What tells this boot of the machine from any other."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        import psutil
+
+        return f"boot-{int(psutil.boot_time())}"
+
+
+@functools.cache
+def pid_namespace() -> str:
+    """What tells the set of pids this process sees from another container's; empty where there is only one."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def become_subreaper() -> bool:
+    """On Linux, have daemonised descendants handed to this process instead of to init; False if it cannot be done."""
+    if not _PROC:
+        return False
+    import ctypes
+
+    set_child_subreaper = 36
+    try:
+        return bool(ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def reap_adopted() -> int:
+    """Take the exit status of dead processes that were handed to this subreaper; returns how many.
+
+    Only of those that cannot be anybody's `Popen`: such a child is in this process's session, or leads its own and has
+    executed a program (a daemon's short-lived parent leads its own and has not).
+    """
+    if not _PROC:
+        return 0
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return 0
+    except ChildProcessError:
+        return 0
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return 0
+    except (AttributeError, ChildProcessError):
+        return 0
+    us, session, count = os.getpid(), os.getsid(0), 0
+    for pid, row in _table().items():
+        if row.zombie and row.parent == us and row.session != session and (row.session != pid or row.only_forked):
+            count += _reap(pid)
+    return count
+
+
+def send_signal(process: ProcessId, number: int) -> None:
+    """Send a signal to exactly this process; nothing happens if it is gone or not ours to signal."""
+    try:
+        if not hasattr(os, "pidfd_open"):
+            if start_ticks(process.pid) == process.start_ticks:
+                os.kill(process.pid, number)
+            return
+        fd = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        if start_ticks(process.pid) == process.start_ticks:
+            signal.pidfd_send_signal(fd, number)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def find_tree(root: ProcessId, session: int, token: str, known: frozenset[ProcessId] = frozenset()) -> set[ProcessId]:
+    """All living processes of an attempt whose first process was `root`, and of `known`, with what descends from them.
+
+    Never this process, one of its ancestors, or init. `token` may be empty.
+    """
+    table = _table()
+    untouchable = _lineage(table)
+    leader = table.get(session)
+    session_is_theirs = leader is None or session != root.pid or leader.start_ticks == root.start_ticks
+    found: set[int] = set()
+    for pid, row in table.items():
+        if pid in untouchable or row.zombie or row.start_ticks < root.start_ticks:
+            continue
+        itself = ProcessId(pid, row.start_ticks)
+        in_session = session_is_theirs and row.session == session
+        if itself == root or itself in known or in_session or (token and _carries(pid, token)):
+            found.add(pid)
+    children: dict[int, list[int]] = {}
+    for pid, row in table.items():
+        children.setdefault(row.parent, []).append(pid)
+    waiting = list(found)
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in found and child not in untouchable and not table[child].zombie:
+                found.add(child)
+                waiting.append(child)
+    return {ProcessId(pid, table[pid].start_ticks) for pid in found}
+
+
+def terminate_tree(root: ProcessId, session: int, token: str) -> frozenset[ProcessId]:
+    """Ask all processes of an attempt to end (SIGTERM, and SIGCONT so that stopped ones hear it); returns them.
+
+    The caller has not waited for `root` yet, which leads a process group: that is asked at once, so that no member can
+    fork in between.
+    """
+    found = frozenset(find_tree(root, session, token))
+    others = [process for process in found if not _in_group(process.pid, root.pid)]
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        with contextlib.suppress(OSError):
+            os.killpg(root.pid, number)
+    for process in others:
+        _ask(process)
+    return found
+
+
+def kill_leftovers(
+    root: ProcessId,
+    session: int,
+    token: str,
+    *,
+    known: frozenset[ProcessId] = frozenset(),
+    grace: float = 1.0,
+    patience: float = 5.0,
+) -> list[int]:
+    """End all processes of an attempt: SIGTERM, after `grace` seconds SIGKILL, until none is left.
+
+    `known` are processes that were asked to end already. A successor of a dead runner may call it only if boot id and
+    pid namespace are those of the record. Returns the pids that were still there `patience` seconds after the first
+    SIGKILL (stuck in the kernel, or another user's).
+    """
+    begun, pause = time.monotonic(), 0.001
+    asked = set(known)
+    alive: set[ProcessId] = set()
+    while True:
+        alive = find_tree(root, session, token, known)
+        known |= alive
+        elapsed = time.monotonic() - begun
+        if not alive or elapsed > grace + patience:
+            break
+        for process in alive:
+            if elapsed >= grace:
+                send_signal(process, signal.SIGKILL)
+            elif process not in asked:
+                _ask(process)
+        asked |= alive
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+    for process in known:
+        row = _row(process.pid)
+        if row is not None and row.zombie and row.start_ticks == process.start_ticks:
+            _reap(process.pid)
+    if known:
+        reap_adopted()
+    return sorted(process.pid for process in alive)
+
+
+def _in_group(pid: int, group: int) -> bool:
+    try:
+        return os.getpgid(pid) == group
+    except OSError:
+        return False
+
+
+def _ask(process: ProcessId) -> None:
+    send_signal(process, signal.SIGTERM)
+    send_signal(process, signal.SIGCONT)
+
+
+def _reap(pid: int) -> int:
+    if pid in _spawned:
+        return 0
+    try:
+        return int(os.waitpid(pid, os.WNOHANG)[0] == pid)
+    except ChildProcessError:
+        return 0
+
+
+def _lineage(table: dict[int, _Row]) -> set[int]:
+    """This process, its ancestors, and the processes nobody may touch."""
+    lineage = {0, 1}
+    pid = os.getpid()
+    while pid not in lineage:
+        lineage.add(pid)
+        pid = table[pid].parent if pid in table else os.getppid()
+    return lineage
+
+
+def _carries(pid: int, token: str) -> bool:
+    mark = f"{TOKEN}={token}"
+    if _PROC:
+        try:
+            return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).environ().get(TOKEN) == token)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _row(pid: int) -> _Row | None:
+    if not _PROC:
+        return _psutil_row(pid)
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            stat = file.read()
+    except OSError:
+        return None
+    # The command's name stands in parentheses and may hold anything, parentheses and spaces too.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return _Row(
+        int(fields[1]), int(fields[3]), int(fields[19]), fields[0] in b"ZXx", bool(int(fields[6]) & _FORKNOEXEC)
+    )
+
+
+def _table() -> dict[int, _Row]:
+    if _PROC:
+        pids = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+    else:
+        import psutil
+
+        pids = psutil.pids()
+    return {pid: row for pid in pids if (row := _row(pid)) is not None}
+
+
+def _psutil_row(pid: int) -> _Row | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            zombie = process.status() == psutil.STATUS_ZOMBIE
+            started = int(process.create_time() * 100)
+            parent = process.ppid()
+        return _Row(parent, os.getsid(pid), started, zombie, False)
+    except (psutil.Error, OSError):
+        return None

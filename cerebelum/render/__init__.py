@@ -1,0 +1,66 @@
+"""What executions look like, as text and as JSON: pure functions from values to values, used by every verb.
+
+Plugins that add verbs get this module as their renderer, so that their output looks like ours. Nothing is imported
+before it is used, since a usage error needs next to nothing of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cerebelum.render.display import ASCII, UNICODE, Symbols, ago, harmless, length, moment, size
+    from cerebelum.render.shapes import (
+        event_line,
+        listing,
+        log_line,
+        plan_shape,
+        preview_shape,
+        status_shape,
+        summary_shape,
+    )
+    from cerebelum.render.text import (
+        history_line,
+        list_text,
+        plan_text,
+        preview_text,
+        resume_command,
+        status_text,
+        table,
+    )
+
+__all__ = [
+    "ASCII",
+    "UNICODE",
+    "Symbols",
+    "ago",
+    "event_line",
+    "harmless",
+    "history_line",
+    "length",
+    "list_text",
+    "listing",
+    "log_line",
+    "moment",
+    "plan_shape",
+    "plan_text",
+    "preview_shape",
+    "preview_text",
+    "resume_command",
+    "size",
+    "status_shape",
+    "status_text",
+    "summary_shape",
+    "table",
+]
+
+_SHAPES = {"event_line", "listing", "log_line", "plan_shape", "preview_shape", "status_shape", "summary_shape"}
+_DISPLAY = {"ASCII", "UNICODE", "Symbols", "ago", "harmless", "length", "moment", "size"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cerebelum.render import display, shapes, text
+
+    return getattr(shapes if name in _SHAPES else display if name in _DISPLAY else text, name)

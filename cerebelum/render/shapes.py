@@ -1,0 +1,186 @@
+"""The JSON that `--json` prints. Its shape is a contract: keys may be added, none is renamed or taken away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cerebelum.events import AnyEvent
+from cerebelum.model import GROUPS
+from cerebelum.state import Call, State, StepState
+
+if TYPE_CHECKING:
+    from cerebelum.lookup import View
+    from cerebelum.opening import Checked
+    from cerebelum.plan import Plan
+    from cerebelum.store import Chunk, Page, Query, Row
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def event_line(execution_id: str, text: bytes | AnyEvent, digest: str | None = None) -> bytes:
+    """An event's canonical JSON with the execution's id (and the entry's digest) put in front; no newline."""
+    body = text if isinstance(text, bytes) else _encode(text)
+    front = {"execution_id": execution_id} if digest is None else {"execution_id": execution_id, "digest": digest}
+    return _encode(front)[:-1] + b"," + body[1:]
+
+
+def status_shape(view: View) -> dict[str, Any]:
+    """An execution as `status --json` shows it."""
+    state, row = view.state, view.row
+    return {
+        "execution_id": state.execution_id,
+        "workflow": state.workflow.name,
+        "status": view.status,
+        "reason": view.reason,
+        "version": state.version,
+        "started_at": state.started_at,
+        "updated_at": state.updated_at,
+        "ended_at": state.ended_at,
+        "due_at": row.summary.due_at,
+        "inputs": state.inputs,
+        "tags": state.tags,
+        "correlation_id": state.correlation_id,
+        "parent": state.parent,
+        "resumes": state.resumes,
+        "source": {"kind": state.source.kind, "path": state.source.path, "digest": state.source.digest},
+        "environment": msgspec.to_builtins(_full(state.environment)),
+        "steps_total": row.summary.steps_total,
+        "steps_done": row.summary.steps_done,
+        "steps": steps_shape(state),
+        "failed_steps": state.failed,
+        "output": state.output,
+        "error": _error(state.error),
+        "owner": _owner(row),
+    }
+
+
+def steps_shape(state: State) -> list[dict[str, Any]]:
+    """All steps, the main graph first, then the handlers."""
+    return [
+        _step(state.steps[step.id], step.id, group, step.executor, step.description)
+        for group in GROUPS
+        for step in state.workflow.group(group)
+    ]
+
+
+def _step(at: StepState, step_id: str, group: str, executor: str, description: str | None) -> dict[str, Any]:
+    return {
+        "id": step_id,
+        "group": group,
+        "executor": executor,
+        "description": description,
+        "status": at.status,
+        "attempt": at.attempt,
+        "output": at.output,
+        "error": _error(at.error),
+        "started_at": at.started_at,
+        "ended_at": at.ended_at,
+        "duration": at.duration,
+        "retry_at": at.retry_at,
+        "skipped": at.skipped,
+        "interrupted": at.interrupted,
+        "verified": at.verified,
+        "waits": [_call(call) for call in at.calls],
+    }
+
+
+def _call(call: Call) -> dict[str, Any]:
+    return {
+        "kind": call.kind,
+        "since": call.at,
+        "due_at": call.due_at,
+        "message": call.request.message if call.request else None,
+        "data": call.request.data if call.request else None,
+        "result": call.result,
+        "by": call.by,
+        "comment": call.comment,
+        "response": call.response,
+    }
+
+
+def _error(error: msgspec.Struct | None) -> Any:
+    return None if error is None else _full(error)
+
+
+def _full(value: msgspec.Struct) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__struct_fields__}
+
+
+def _owner(row: Row) -> dict[str, Any] | None:
+    if row.ownership.owner is None:
+        return None
+    runner = row.runner
+    return {
+        "runner": row.ownership.owner,
+        "epoch": row.ownership.epoch,
+        "host": runner.host if runner else None,
+        "pid": runner.pid if runner else None,
+        "since": runner.started_at if runner else None,
+    }
+
+
+def listing(page: Page, query: Query) -> dict[str, Any]:
+    """Executions as `list --json` shows them. A `total` that is not exact means that many or more."""
+    return {
+        "executions": [summary_shape(row) for row in page.rows],
+        "total": page.total,
+        "total_is_exact": page.total is not None and page.total < query.count_to,
+        "has_more": page.has_more,
+        "limit": query.limit,
+        "offset": query.offset,
+    }
+
+
+def summary_shape(row: Row) -> dict[str, Any]:
+    """One execution as a row of `list --json`."""
+    return _full(row.summary)
+
+
+def plan_shape(plan: Plan) -> dict[str, Any]:
+    """A resume plan as `resume --plan --json` shows it."""
+    return {
+        "execution_id": plan.execution_id,
+        "changed": plan.changed,
+        "steps": [{"step": row.step, "action": row.action, "why": row.why} for row in plan.rows],
+        "blocked": plan.blocked,
+        "accepted": plan.accepted,
+        "rerun": plan.rerun,
+        "handlers_ran": plan.handlers_ran,
+        "continues_handlers": plan.continues_handlers,
+    }
+
+
+def preview_shape(preview: Checked) -> dict[str, Any]:
+    """What `run --dry-run --json` shows."""
+    workflow = preview.workflow
+    return {
+        "workflow": workflow.name,
+        "inputs": preview.inputs,
+        "secrets": list(dict.fromkeys([*workflow.secrets, *(n for s in workflow.every_step() for n in s.secrets)])),
+        "max_parallel": workflow.max_parallel,
+        "steps": [
+            {"id": s.id, "group": group, "executor": s.executor, "needs": s.needs, "when": s.when}
+            for group in GROUPS
+            for s in workflow.group(group)
+        ],
+    }
+
+
+def log_line(chunk: Chunk) -> dict[str, Any]:
+    """A piece of output as `logs --json` shows it: `text`, or `base64` where it is not UTF-8 by itself."""
+    line: dict[str, Any] = {
+        "step": chunk.step,
+        "attempt": chunk.attempt,
+        "stream": chunk.stream,
+        "at": chunk.at,
+        "offset": chunk.offset,
+    }
+    try:
+        line["text"] = chunk.data.decode()
+    except UnicodeDecodeError:
+        import base64
+
+        line["base64"] = base64.b64encode(chunk.data).decode()
+    return line

@@ -1,0 +1,58 @@
+"""The row that `list` reads, as the fold of the events; written in the same transaction as they are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cerebelum.phases import awaited
+from cerebelum.state import State, status
+from cerebelum.store import Summary
+
+_MOST_CURRENT = 10
+_LONGEST_REASON = 500
+
+
+def summarise(state: State, digest: str) -> Summary:
+    """The summary of `state`; `digest` is that of the log's last entry."""
+    low, high = state.graph.bounds["steps"]
+    return Summary(
+        execution_id=state.execution_id,
+        workflow=state.workflow.name,
+        status=status(state),
+        reason=_reason(state),
+        version=state.version,
+        digest=digest,
+        started_at=state.started_at,
+        updated_at=state.updated_at,
+        ended_at=state.ended_at,
+        due_at=due_at(state),
+        tags=state.tags,
+        correlation_id=state.correlation_id,
+        parent=state.parent,
+        steps_total=high - low,
+        steps_done=state.done,
+        current=tuple(state.active)[:_MOST_CURRENT] if state.ended is None else (),
+    )
+
+
+def due_at(state: State) -> datetime | None:
+    """When something is to happen next although nobody does anything; None if it is not waiting for time alone."""
+    if state.ended or state.paused:
+        return None
+    waits = []
+    for step_id in awaited(state):
+        at = state.steps[step_id]
+        if at.status in ("running", "answered"):
+            return None
+        waits.append(at.retry_at if at.status == "retrying" else at.calls[-1].due_at)
+    return min((w for w in waits if w is not None), default=None)
+
+
+def _reason(state: State) -> str | None:
+    if state.paused is not None:
+        return state.paused.signal or state.paused.why
+    if state.error is not None:
+        return state.error.message[:_LONGEST_REASON]
+    if state.ended == "cancelled" and state.cancel is not None:
+        return state.cancel.why
+    return None

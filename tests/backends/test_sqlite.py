@@ -1,0 +1,394 @@
+"""What the SQLite store promises beyond what every store does: privacy, append-only tables, indexes, a quick start."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cerebelum.backends.conformance import StoreConformance
+from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, summary
+from cerebelum.backends.sqlite import SqliteStore, open_store, warnings
+from cerebelum.backends.sqlite.find import counted, selection
+from cerebelum.backends.sqlite.library import sqlite3 as library
+from cerebelum.errors import StoreError, UsageError
+from cerebelum.store import Chunk, Query
+
+SCHEMA_1 = Path(__file__).with_name("sqlite-schema-1.sql")
+
+
+class TestSqlite(StoreConformance):
+    opener = staticmethod(open_store)
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/state/cerebelum.db"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "cerebelum.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    store = open_store(f"sqlite:///{path}")
+    yield store
+    store.close()
+
+
+def python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """A new interpreter that runs `code`, with pipes as its stdin and stdout."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+
+
+def tables(path: Path) -> list[tuple[str, str, str]]:
+    """Everything in the schema of a database."""
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+    connection.close()
+    return rows
+
+
+# Addresses
+
+
+def test_three_slashes_are_relative_and_four_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = open_store("sqlite:///some folder/ä?#%20.db")
+    monkeypatch.chdir("/")
+    create(relative, "deploy-1")
+    relative.close()
+    assert (tmp_path / "some folder" / "ä?#%20.db").stat().st_size > 0
+    absolute = open_store(f"sqlite:///{tmp_path}/some folder/ä?#%20.db")
+    assert len(absolute.read("deploy-1")) == 1
+    absolute.close()
+
+
+def test_a_file_name_that_is_no_unicode_works(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.db")
+    store = open_store(f"sqlite:///{tmp_path}/{name}")
+    create(store, "deploy-1")
+    assert len(store.read("deploy-1")) == 1
+    store.close()
+    assert b"caf\xe9.db" in os.listdir(os.fsencode(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "sqlite:",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://x",
+        "x.db",
+        "sqlite:///a/",
+        "sqlite:///:memory:",
+        "sqlite:///a\0b",
+    ],
+)
+def test_what_names_no_file_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(UsageError, match="sqlite:///relative"):
+        open_store(url)
+
+
+# Privacy
+
+
+def test_reading_creates_nothing(tmp_path: Path, store: SqliteStore) -> None:
+    assert store.find(Query()).rows == []
+    assert store.describe()["exists"] is False
+    store.write_log("deploy-1", [], drop=[("build", 1, 0, 9)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_owner_can_read_what_is_created(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = open_store(f"sqlite:///{tmp_path}/a/b/c.db")
+        create(store, "deploy-1")
+        modes = {p.name: oct(stat.S_IMODE(p.stat().st_mode)) for p in tmp_path.rglob("*")}
+        store.close()
+    finally:
+        os.umask(before)
+    private = {"c.db": "0o600", "c.db-wal": "0o600", "c.db-shm": "0o600"}
+    assert modes == {"a": "0o700", "b": "0o700", **private}
+
+
+def test_a_link_to_nowhere_is_followed_privately(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "target.db")
+    store = open_store(f"sqlite:///{tmp_path}/link.db")
+    create(store, "deploy-1")
+    store.close()
+    assert stat.S_IMODE((tmp_path / "target.db").stat().st_mode) == 0o600
+
+
+# Append-only
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET data = '{}'",
+        "UPDATE events SET version = 99 WHERE version = 2",
+        "UPDATE OR REPLACE events SET version = 1 WHERE version = 2",
+        "DELETE FROM events",
+        "DELETE FROM events WHERE version = 2",
+        "INSERT OR REPLACE INTO events SELECT execution_id, 1, type, at, '{}', digest FROM events WHERE version = 2",
+        "REPLACE INTO events SELECT execution_id, version, 'X', at, data, digest FROM events WHERE version = 2",
+        "INSERT INTO events SELECT * FROM events WHERE version = 1 ON CONFLICT DO UPDATE SET data = '{}'",
+    ],
+)
+@pytest.mark.parametrize("module", [sqlite3, library], ids=["python's", "ours"])
+def test_events_cannot_be_changed_by_any_program(store: SqliteStore, statement: str, module: Any) -> None:
+    entries = log("deploy-1", 2)
+    store.append("deploy-1", 0, entries, summary("deploy-1", entries))
+    # Two libraries in one process drop each other's locks on a file that both have open.
+    store.close()
+    other = module.connect(store.path, isolation_level=None)
+    try:
+        with pytest.raises(module.IntegrityError, match="append-only"):
+            other.execute(statement)
+        assert other.execute("PRAGMA recursive_triggers").fetchone() == (0,)
+    finally:
+        other.close()
+    again = SqliteStore(store.path)
+    assert again.read("deploy-1") == entries
+    again.close()
+
+
+def test_an_event_that_is_there_already_is_not_overwritten_when_the_summary_lies(store: SqliteStore) -> None:
+    entries = log("deploy-1", 2)
+    store.append("deploy-1", 0, entries, summary("deploy-1", entries))
+    other = library.connect(store.path, isolation_level=None)
+    other.execute("UPDATE executions SET version = 1")
+    other.close()
+    with pytest.raises(StoreError, match=r"disagree.*\n.*verify"):
+        store.append("deploy-1", 1, [entry("deploy-1", 2, text="{}")], summary("deploy-1", entries))
+    assert store.read("deploy-1") == entries
+
+
+# Durability
+
+
+def test_events_are_synced_and_output_is_not(store: SqliteStore) -> None:
+    create(store, "deploy-1")
+    store.write_log("deploy-1", [Chunk("build", 1, 0, "stdout", START, b"x")])
+    modes = {}
+    for lane in (store._events, store._notes):
+        assert lane.connection is not None
+        modes[lane] = lane.connection.execute("PRAGMA synchronous").fetchone()[0]
+    assert modes == {store._events: 2, store._notes: 1}
+    assert store.describe()["journal_mode"] == "wal"
+
+
+def test_a_reader_holds_no_snapshot_that_keeps_the_wal_from_shrinking(store: SqliteStore) -> None:
+    create(store, "deploy-1")
+    store.find(Query(count_to=10))
+    store.read("deploy-1")
+    store.write_log("deploy-1", [Chunk("build", 1, 0, "stdout", START, b"x" * 100_000)])
+    other = library.connect(store.path, isolation_level=None)
+    assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    other.close()
+    assert store.describe()["wal_size"] == 0
+
+
+# Indexes
+
+QUERIES = {
+    "everything": Query(),
+    "since": Query(since=START),
+    "status": Query(status=("failed",)),
+    "statuses": Query(status=("failed", "paused", "running"), since=START),
+    "dead": Query(status=("paused",), dead_runners=("runner-1",)),
+    "alive": Query(status=("running", "sleeping"), dead_runners=("runner-1",)),
+    "workflow": Query(workflow="deploy", since=START),
+    "workflow and status": Query(workflow="deploy", status=("failed", "completed")),
+    "tag": Query(tag=("nightly",)),
+    "tags": Query(tag=("nightly", "linux"), since=START, status=("failed",), workflow="deploy"),
+    "id": Query(id="deploy-1"),
+    "prefix": Query(id_prefix="deploy-"),
+    "due": Query(due_before=START, status=("sleeping", "waiting_for_approval")),
+}
+SORTED = {"id", "prefix", "due"}
+"""Those that find few, by an index that does not order by start."""
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_filter_is_served_by_an_index(store: SqliteStore, name: str) -> None:
+    create(store, "deploy-1")
+    connection = library.connect(store.path)
+    sql, values = selection(QUERIES[name])
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (*values, 50, 0))]
+    counting, values = counted(QUERIES[name], 10_000)
+    count_plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {counting}", values)]
+    connection.close()
+    for step in (*plan, *count_plan):
+        if step.startswith("SCAN") and not step.startswith("SCAN (subquery") and "json_each" not in step:
+            assert name == "everything"
+            assert "INDEX executions_by_start" in step
+    assert name in SORTED or not any("TEMP B-TREE" in step for step in plan)
+
+
+def test_summaries_that_advance_leave_the_indexes_alone(store: SqliteStore) -> None:
+    entries = log("deploy-1", 3)
+    create(store, "deploy-1", MINE)
+    statements: list[str] = []
+    assert store._events.connection is not None
+    store._events.connection.set_trace_callback(statements.append)
+    store.append("deploy-1", 1, entries[1:2], summary("deploy-1", entries[:2], current=("x",)), fence=MINE)
+    [update] = [s for s in statements if s.startswith("UPDATE")]
+    assert "status" not in update
+    # A deferred BEGIN takes the lock only after it has read, and then too late.
+    assert statements[0] == "BEGIN IMMEDIATE"
+    statements.clear()
+    store.append("deploy-1", 2, entries[2:], summary("deploy-1", entries, status="failed"), fence=MINE)
+    assert any("status" in s for s in statements)
+
+
+# Creating and migrating
+
+WRITER = """
+import sys
+from cerebelum.backends.conformance.kit import create
+from cerebelum.backends.sqlite import open_store
+store = open_store(sys.argv[1])
+sys.stdin.readline()
+create(store, sys.argv[2])
+store.close()
+"""
+
+
+def test_eight_processes_may_create_a_store_at_the_same_instant(path: Path, store: SqliteStore) -> None:
+    writers = [python(WRITER, f"sqlite:///{path}", f"deploy-{number}") for number in range(8)]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("now\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0] * 8
+    assert len(store.find(Query()).rows) == 8
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_store_of_the_first_version_becomes_a_fresh_one_by_migrating(tmp_path: Path, store: SqliteStore) -> None:
+    create(store, "deploy-1")
+    store.close()
+    old = tmp_path / "old.db"
+    connection = sqlite3.connect(old)
+    connection.executescript(SCHEMA_1.read_text())
+    connection.close()
+    migrated = open_store(f"sqlite:///{old}")
+    create(migrated, "deploy-1")
+    migrated.close()
+    assert tables(old) == tables(Path(store.path))
+
+
+def test_a_newer_store_is_refused_and_both_versions_are_named(store: SqliteStore) -> None:
+    create(store, "deploy-1")
+    store.close()
+    connection = sqlite3.connect(store.path)
+    connection.execute("PRAGMA user_version = 77")
+    connection.close()
+    newer = SqliteStore(store.path)
+    with pytest.raises(StoreError, match=r"schema version 77; cerebelum \S+ knows versions up to 1"):
+        newer.find(Query())
+    with pytest.raises(StoreError, match="newer"):
+        create(newer, "deploy-2")
+
+
+def test_an_empty_file_becomes_a_store(path: Path, store: SqliteStore) -> None:
+    path.parent.mkdir()
+    path.touch()
+    assert store.find(Query()).rows == []
+    create(store, "deploy-1")
+    assert len(store.find(Query()).rows) == 1
+
+
+# Starting quickly
+
+IMPORTS = """
+import sys
+from cerebelum.backends.sqlite import open_store
+from cerebelum.store import Query
+store = open_store(sys.argv[1])
+[row] = store.find(Query()).rows
+store.own(row.summary.execution_id, "runner-1", row.ownership)
+store.close()
+heavy = {"sqlite_utils", "asyncio", "importlib.metadata", "yaml", "rich", "pytest", "uuid", "subprocess"}
+print(sorted(heavy & set(sys.modules) - set(sys.argv[2].split())))
+"""
+
+
+def test_an_existing_store_is_used_without_heavy_imports(store: SqliteStore) -> None:
+    create(store, "deploy-1")
+    # What msgspec brings along is not ours to save.
+    brought = python("import sys, msgspec; print(*sys.modules)").communicate()[0]
+    assert python(IMPORTS, f"sqlite:///{store.path}", brought).communicate()[0] == "[]\n"
+
+
+OTHER_LIBRARY = """
+import sys
+sys.modules["pysqlite3"] = None
+from cerebelum.backends.conformance.kit import create
+from cerebelum.backends.sqlite import open_store, library_name
+store = open_store(sys.argv[1])
+create(store, "deploy-1", tags=("x",))
+print(library_name(), len(store.read("deploy-1")))
+store.close()
+"""
+
+
+def test_a_store_works_with_the_sqlite_of_the_interpreter(store: SqliteStore) -> None:
+    if sqlite3.sqlite_version_info < (3, 38):
+        pytest.skip(f"SQLite {sqlite3.sqlite_version} of this Python is too old")
+    assert python(OTHER_LIBRARY, f"sqlite:///{store.path}").communicate()[0] == "sqlite3 1\n"
+    assert len(store.read("deploy-1")) == 1
+
+
+def test_an_sqlite_that_can_damage_a_store_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "sqlite_version_info", (3, 51, 2))
+    assert "3.51.3" in "".join(warnings())
+    monkeypatch.setattr(library, "sqlite_version_info", (3, 51, 3))
+    assert warnings() == []
+
+
+def test_an_sqlite_that_is_too_old_is_refused(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "sqlite_version_info", (3, 26, 0))
+    with pytest.raises(StoreError, match=r"too old, 3\.38\.0 is needed"):
+        create(store, "deploy-1")
+
+
+def test_doctor_is_told_about_library_and_file(store: SqliteStore) -> None:
+    create(store, "deploy-1")
+    told = store.describe()
+    assert told["library_version"] == library.sqlite_version
+    assert (told["exists"], told["schema_version"], told["known_schema_version"]) == (True, 1, 1)
+    assert told["path"] == store.path
+    assert told["size"] > 0
+
+
+def test_many_executions_are_remembered_in_bounded_memory(store: SqliteStore) -> None:
+    for number in range(5):
+        store._remember(f"deploy-{number}", 1, (), forget=False)
+    for number in range(3000):
+        store._remember(f"other-{number}", 1, (), forget=number % 2 == 0)
+    assert len(store._written) <= 1000
+
+
+def test_times_far_away_are_stored_exactly(store: SqliteStore) -> None:
+    far = START.replace(year=9999, microsecond=999_999)
+    create(store, "deploy-1", due_at=far, started_at=far - timedelta(microseconds=1))
+    found = store.find(Query()).rows[0].summary
+    assert (found.due_at, found.started_at) == (far, far - timedelta(microseconds=1))

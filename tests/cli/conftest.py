@@ -1,0 +1,101 @@
+"""A fresh home with nothing in it, and the real program in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Done(NamedTuple):
+    """How a process ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def id(self) -> str:
+        """The execution that `run` or `resume` said it drives."""
+        return self.out.partition(":")[0]
+
+
+class Home:
+    """A folder to work in, with a home, and the program."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "home" / ".local" / "state" / "cerebelum" / "cerebelum.db"
+        (folder / "home").mkdir()
+        self.environ = {
+            k: v for k, v in os.environ.items() if not k.startswith(("CEREBELUM_", "XDG_", "PYTHON", "LC_"))
+        }
+        self.environ |= {"HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "NO_COLOR": ""}
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def start(
+        self, *arguments: str | bytes, env: Mapping[str, str] | None = None, python: Sequence[str] = (), **more: Any
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, *python, "-m", "cerebelum", *arguments],
+            cwd=self.folder,
+            env={**self.environ, **(env or {})},
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
+        )
+
+    def __call__(
+        self, *arguments: str | bytes, env: Mapping[str, str] | None = None, stdin: str = "", **more: Any
+    ) -> Done:
+        with self.start(*arguments, env=env, **{"stdin": subprocess.PIPE, **more}) as process:
+            try:
+                out, err = process.communicate(stdin.encode(), timeout=60)
+            finally:
+                process.kill()
+        return Done(process.returncode, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+FLAKY = """
+name: flaky
+inputs:
+  who: {type: string, default: you}
+steps:
+  - id: hello
+    run: echo "hello $INPUT_WHO"
+    output: text
+  - parallel:
+      - {id: left, run: echo left}
+      - {id: right, run: 'echo right >&2; test -e mended'}
+  - {id: end, run: echo end}
+"""
+
+
+@pytest.fixture
+def flaky(cli: Home) -> Callable[[], None]:
+    """A workflow that fails in `right` until the function this gives is called."""
+    cli.write("flaky.yaml", FLAKY)
+
+    def mend() -> None:
+        cli.write("mended", "")
+
+    return mend

@@ -1,0 +1,17 @@
+"""The arena of the crash tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.arena import STORM, Arena
+
+
+@pytest.fixture
+def arena(tmp_path: Path) -> Iterator[Arena]:
+    """A folder with a fresh store and the workflow `storm.yaml`, to run and kill the program in."""
+    arena = Arena(tmp_path)
+    arena.write(STORM, "storm.yaml")
+    yield arena
+    arena.close()

@@ -1,0 +1,160 @@
+"""A runner dies, or two want the same execution: nothing is lost, nothing runs twice, one of them wins."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from cerebelum.backends.sqlite import SqliteStore
+from cerebelum.client import ExecutionClient
+from cerebelum.errors import OwnedElsewhere
+from cerebelum.store import Ownership, Query
+from tests.engine.harness import ROOT, Lab, await_words, executors, finished, kill, left_of, said
+
+FLOW = """
+    name: die
+    steps:
+      - {id: a, run: echo a >> done}
+      - parallel:
+          - {id: b, run: echo b >> done; echo b > reached}
+          - {id: c, run: 'echo c >> started; test -e mended || { echo c > reached; read x < never; }; echo c >> done'}
+      - {id: d, run: echo d >> done}
+    """
+
+
+def crashed(lab: Lab) -> str:
+    """The id of an execution whose runner was killed in the middle of step c."""
+    reached = lab.fifo("reached")
+    lab.fifo("never")
+    runner = lab.start("run", lab.write(FLOW))
+    await_words(reached, 2)
+    client = lab.client()
+    while "StepCompleted b" not in said(client.history("last")):
+        pass
+    kill(runner)
+    return client.resolve("last")
+
+
+def test_after_a_kill_status_says_paused_at_once_and_a_resume_completes(lab: Lab) -> None:
+    name = crashed(lab)
+    view = lab.client().status(name)
+    assert (view.status, view.reason) == ("paused", "interrupted")
+    page = lab.client().list(Query(status=("paused",)))
+    assert [(r.summary.execution_id, r.summary.status) for r in page.rows] == [(name, "paused")]
+    assert lab.client().list(Query(status=("running",))).rows == []
+    (lab.folder / "mended").touch()
+    assert lab.resume(name).exit_code == 0
+    assert sorted(lab.lines("done")) == ["a", "b", "c", "d"]
+    assert lab.lines("started") == ["c", "c"]
+    assert "StepInterrupted c" in said(lab.events(name))
+    assert left_of(f"CEREBELUM_EXECUTION_ID={name}") == []
+
+
+def test_a_live_runners_execution_is_not_taken_and_the_refusal_names_the_process(lab: Lab) -> None:
+    ready, go = lab.fifo("ready"), lab.fifo("go")
+    runner = lab.start("run", lab.write("steps: [{id: a, run: 'echo x > ready; read x < go; echo a >> done'}]"))
+    await_words(ready)
+    with pytest.raises(OwnedElsewhere, match=str(runner.pid)):
+        lab.resume()
+    second = lab.start("resume", "last")
+    code, _, said_there = finished(second)
+    assert code == 4
+    assert str(runner.pid) in said_there
+    go.write_text("go\n")
+    assert finished(runner)[0] == 0
+    assert lab.lines("done") == ["a"]
+
+
+def test_of_two_simultaneous_resumes_exactly_one_wins(lab: Lab) -> None:
+    name = crashed(lab)
+    (lab.folder / "mended").touch()
+    runners = [lab.start("resume", name) for _ in range(3)]
+    ends = [finished(runner) for runner in runners]
+    codes = sorted(code for code, _, _ in ends)
+    assert codes[0] == 0, ends
+    assert all(code in (2, 4) for code in codes[1:]), ends
+    assert sorted(lab.lines("done")) == ["a", "b", "c", "d"]
+    assert said(lab.events(name)).count("ExecutionResumed") == 1
+
+
+class Overtaken(SqliteStore):
+    """The real store, in which another process resumes, and fails again, before this one can take the execution."""
+
+    def __init__(self, path: str, other: Callable[[], object]) -> None:
+        super().__init__(path)
+        self.other: Callable[[], object] | None = other
+
+    def own(self, execution_id: str, owner: str | None, expected: Ownership) -> Ownership | None:
+        if self.other is not None:
+            other, self.other = self.other, None
+            other()
+        return super().own(execution_id, owner, expected)
+
+
+def test_what_somebody_else_resumed_in_the_same_moment_is_not_resumed_again(lab: Lab) -> None:
+    """Both wanted one resume: that it failed is no reason to do everything a third time."""
+    name = lab.run("steps: [{id: a, run: echo a >> done; exit 1}]").execution_id
+    store = Overtaken(str(lab.store), partial(lab.resume, name))
+    client = ExecutionClient(lambda: store, executors, environ=lab.environ)
+    try:
+        with pytest.raises(OwnedElsewhere, match="same moment"):
+            client.resume(name)
+    finally:
+        client.close()
+    assert lab.lines("done") == ["a", "a"]
+    view = lab.client().status(name)
+    assert (view.status, view.row.ownership.owner) == ("failed", None)
+
+
+def test_a_runner_that_lost_its_execution_writes_no_more_and_kills_its_steps(lab: Lab) -> None:
+    ready = lab.fifo("ready")
+    runner = lab.start("run", lab.write("steps: [{id: a, run: echo x > ready; sleep 600}, {id: b, run: 'true'}]"))
+    await_words(ready)
+    client = lab.client()
+    name = client.resolve("last")
+    row = client.store.find(Query(id=name)).rows[0]
+    assert client.store.own(name, "thief", row.ownership) is not None
+    before = client.history(name)
+    runner.terminate()
+    assert finished(runner)[0] == 4
+    assert client.history(name) == before
+    assert left_of(f"CEREBELUM_EXECUTION_ID={name}") == []
+
+
+def test_a_fork_of_the_runner_does_not_hold_its_lock(lab: Lab) -> None:
+    """A step function may fork; the child that outlives the runner must not look like it."""
+    script = """
+import json, os, sys
+from pathlib import Path
+from cerebelum import ownership
+from cerebelum.backends.sqlite import open_store
+from cerebelum.clock import SystemClock
+store = open_store(sys.argv[1])
+registration = ownership.Registration(store, SystemClock(), os.environ)
+lock = registration.runner.lock
+r, w = os.pipe()
+r2, w2 = os.pipe()
+if os.fork() == 0:
+    os.close(w)
+    os.write(w2, b"x")
+    os.read(r, 1)
+    os._exit(0)
+os.read(r2, 1)
+import fcntl
+held = ownership._lock_held(lock)
+os.close(registration._lock_fd)
+registration._lock_fd = -1
+print(json.dumps([held, ownership._lock_held(lock)]), flush=True)
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, f"sqlite:///{lab.store}"],
+        env={**lab.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [True, False]

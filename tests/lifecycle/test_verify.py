@@ -1,0 +1,79 @@
+"""`store verify` finds what was changed behind our back, and names the execution and the version."""
+
+import pytest
+
+from cerebelum.backends.sqlite.library import sqlite3
+from tests.lifecycle.world import World
+
+FLOW = "steps: [{id: a, run: 'true'}, {id: b, run: 'true'}]"
+
+
+def tamper(world: World, *statements: str) -> None:
+    """What somebody with an SQLite shell could do."""
+    world.client.close()
+    connection = sqlite3.connect(world.store)
+    try:
+        for (name,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+            connection.execute(f"drop trigger {name}")
+        for statement in statements:
+            assert connection.execute(statement).rowcount > 0, statement
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def test_a_sound_store_verifies(world: World) -> None:
+    world.run(FLOW)
+    world.run("steps: [{id: go, approval: {message: m}}]", "--park", name="y")
+    done = world("store", "verify")
+    assert done.code == 0
+    assert "2 executions" in done.out
+    found = world("store", "verify", "x", "--json").json()
+    assert (found["executions"], found["ok"], found["flaws"]) == (1, True, [])
+    assert found["events"] == len(world.events())
+    assert world("store", "verify", "nope").code == 3
+
+
+def test_an_empty_store_verifies(world: World) -> None:
+    assert world("store", "verify").code == 0
+
+
+WRONGS = {
+    "a text": ("update events set data = replace(data, '\"attempt\":1', '\"attempt\":2') where {x} and version = 3", 3),
+    "a digest": ("update events set digest = '" + "0" * 64 + "' where {x} and version = 2", 2),
+    "a gap": ("delete from events where {x} and version = 3", 3),
+    "the beginning": ("delete from events where {x} and version = 1", 1),
+    "the tail": ("delete from events where {x} and version >= 6", 6),
+    "everything": ("delete from events where {x}", 1),
+    "a type": ("update events set type = 'StepSkipped' where {x} and version = 4", 4),
+    "nonsense": ("update events set data = 'nonsense' where {x} and version = 5", 5),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_damage_is_found_and_placed(world: World, wrong: str) -> None:
+    world.run(FLOW)
+    world.run(FLOW, name="y")
+    statement, where = WRONGS[wrong]
+    tamper(world, statement.format(x="execution_id = 'x'"))
+    done = world("store", "verify")
+    assert done.code == 1, done
+    assert f"x version {where}" in done.out
+    assert "1 damaged" in done.out
+    found = world("store", "verify", "--json")
+    assert found.code == 1
+    (flaw,) = found.json()["flaws"]
+    assert (flaw["execution_id"], flaw["version"]) == ("x", where)
+    assert flaw["message"]
+    assert found.json()["ok"] is False
+    assert world("store", "verify", "y").code == 0
+    assert world("store", "verify", "x").code == 1
+
+
+@pytest.mark.parametrize("change", ["status = 'failed'", "workflow = 'other'", "steps_done = 0"])
+def test_a_summary_that_is_not_what_the_events_add_up_to_is_found(world: World, change: str) -> None:
+    world.run(FLOW)
+    tamper(world, f"update executions set {change} where id = 'x'")
+    done = world("store", "verify")
+    assert done.code == 1, done
+    assert f"the summary's {change.partition(' ')[0]}" in done.out
