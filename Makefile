@@ -5,6 +5,8 @@
 #   make chaos    crash tests by the hundred, then minutes of a monkey that kills runners (CHAOS_ROUNDS, CHAOS_MINUTES)
 #   make lint     the same without the tests
 #   make format   put the code into its format
+#   make binary   build dist/cerebelum, the program in one file (names what the machine lacks for that)
+#   make smoke    build it and use it as a user would
 #   make lock     write the requirement locks anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
 #   make clean    remove .venv, dist and the caches
 #
@@ -19,7 +21,7 @@ CHAOS_MINUTES ?= 5
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test chaos lint format lock clean venv dev
+.PHONY: help demo test chaos lint format lock clean venv dev binary smoke same-bytes
 
 # The environment of whoever calls make must not reach into .venv.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_PREFIX PIP_TARGET PIP_USER PIP_NO_BINARY __PYVENV_LAUNCHER__
@@ -29,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet
 # What gets checked besides the package: the scripts of build/ once there are any.
-TYPED := cerebelum tests $(wildcard build/*.py)
+TYPED := cerebelum tests $(wildcard build/*.py build/frozen/*.py)
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -89,6 +91,19 @@ lock: .venv/.created
 	$(COMPILE) -o requirements.lock pyproject.toml
 	$(COMPILE) -o requirements-build.lock --group build -c requirements.lock
 	$(COMPILE) -o requirements-dev.lock pyproject.toml --group dev --all-extras -c requirements.lock -c requirements-build.lock
+
+binary: dev
+	$(BIN)/python build/binary.py $(BINARY_FLAGS)
+
+smoke: binary
+	$(BIN)/python build/smoke.py dist/cerebelum
+
+# Twice the same sources have to give the same bytes. Takes two builds, so that it is no part of `make test`.
+same-bytes: dev
+	$(BIN)/python build/binary.py --dist dist/first
+	$(BIN)/python build/binary.py --dist dist/second
+	cmp dist/first/cerebelum dist/second/cerebelum
+	cmp dist/first/cerebelum.cdx.json dist/second/cerebelum.cdx.json
 
 clean:
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -100,7 +100,8 @@ class App:
         from cerebelum.registry import Registry, from_file, installed
 
         registry = Registry()
-        candidates = [*_built_in(), *installed()]
+        folders = [f for f in self.environ.get("CEREBELUM_PLUGIN_PATH", "").split(os.pathsep) if f]
+        candidates = [*_built_in(), *installed(folders)]
         candidates += [from_file(str(path), "folder") for path in self._folder_files()]
         named = [f for f in self.environ.get("CEREBELUM_PLUGINS", "").split(os.pathsep) if f]
         candidates += [from_file(path, "file") for path in [*named, *self.plugin_files]]
@@ -204,6 +205,14 @@ def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
 def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
     """Perform one command line and return its exit code; messages have been printed then."""
     terminal.prepare()
+    if {"--version", "--licenses"} & set(arguments[:2]):
+        from cerebelum.about import answer
+        from cerebelum.backends.sqlite.library import library_version
+
+        text = answer(list(arguments), library_version())
+        if text is not None:
+            terminal.show(text.rstrip("\n"))
+            return 0
     app = App(os.environ if environ is None else environ)
     group = build(VERBS, app.add_commands)
     try:

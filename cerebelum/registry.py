@@ -6,6 +6,7 @@ Built-in ones arrive here as modules, like any other; nothing is ever taken from
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -262,12 +263,22 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def installed() -> list[Candidate]:
-    """Plugins of installed distributions, by their entry points in the group `cerebelum`."""
+def installed(folders: Iterable[str] = ()) -> list[Candidate]:
+    """Plugins of installed distributions, by their entry points in the group `cerebelum`.
+
+    Distributions are also found in `folders`, unpacked or as wheels; these are searched last for what anybody imports.
+    """
     from importlib.metadata import entry_points
 
+    own = []
+    for folder in map(os.path.abspath, folders):
+        own += [folder, *sorted(map(str, Path(folder).glob("*.whl")))]
+    sys.path.extend(place for place in own if place not in sys.path)
     found = []
     for point in entry_points(group=hookspecs.PROJECT):
         where = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        place = str(point.dist.locate_file("")) if point.dist else ""
+        if os.path.abspath(place) in own:
+            where += f" in {place}"
         found.append(Candidate(point.name, "installed", where, point.load))
     return sorted(found, key=lambda c: (c.name, c.where))

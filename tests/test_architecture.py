@@ -50,7 +50,7 @@ LEVELS: dict[str, int] = {
                 "workers",
             ],
             ["client", "driving"],
-            ["render", "cli"],
+            ["render", "cli", "about"],
             ["app"],
             ["__main__"],
         ]

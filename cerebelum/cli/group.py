@@ -50,7 +50,12 @@ class Group(click.Group):
         super().__init__(
             "cerebelum",
             callback=_check_version,
-            params=[*shared_options(), click.Option(["--version"], is_flag=True, help="Print the version.")],
+            params=[
+                *shared_options(),
+                click.Option(["--version"], is_flag=True, help="Print the version."),
+                click.Option(["--json"], is_flag=True, help="With --version: also commit, build, Python and SQLite."),
+                click.Option(["--licenses"], is_flag=True, help="Print the licences of everything inside."),
+            ],
             help="Runs workflows that survive failures, and resumes them where they stopped.",
             epilog=_EPILOG,
             subcommand_metavar="VERB [ARGS]...",
@@ -137,7 +142,7 @@ def build(verbs: Mapping[str, Verb], add_commands: Callable[[click.Group], None]
 
 
 @click.pass_context
-def _check_version(ctx: click.Context, version: bool) -> None:
+def _check_version(ctx: click.Context, version: bool, json: bool, licenses: bool) -> None:
     if version:
         from cerebelum import __version__
 

@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.binary.program import program
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -53,7 +54,7 @@ class Home:
         self, *arguments: str | bytes, env: Mapping[str, str] | None = None, python: Sequence[str] = (), **more: Any
     ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, *python, "-m", "cerebelum", *arguments],
+            [*program(*python), *arguments],
             cwd=self.folder,
             env={**self.environ, **(env or {})},
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from cerebelum.errors import UsageError
 from cerebelum.events import ExecutionFailed, StepCompleted, StepFailed, StepStarted
 from cerebelum.state import reconstruct, status
 from cerebelum.store import Query
+from tests.binary.program import program
 from tests.engine.harness import ROOT, Lab, left_of
 
 ROUNDS = int(os.environ.get("CEREBELUM_CHAOS_ROUNDS", "0"))
@@ -77,7 +77,7 @@ class Arena(Lab):
         """An id for an execution, which no other arena has."""
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "cerebelum", "--store", str(self.store), *arguments]
+        return [*program(), "--store", str(self.store), *arguments]
 
     def spawn(self, *arguments: str, before: Sequence[str] = (), **environ: str) -> subprocess.Popen[bytes]:
         """The program in a session of its own; its standard error goes to a file."""

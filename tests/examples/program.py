@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.binary.program import program
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "examples"
 _FOREIGN = ("CEREBELUM_", "PYTEST_", "XDG_", "COV_", "INPUT_", "PYTHON")
@@ -42,7 +44,7 @@ class Program:
         self, *arguments: str | Path, code: int | None = 0, seconds: float = 60, env: dict[str, str] | None = None
     ) -> Ended:
         """`cerebelum ARGUMENTS`, which has to exit with `code` (None: any)."""
-        return self.execute(sys.executable, "-m", "cerebelum", *arguments, code=code, seconds=seconds, env=env)
+        return self.execute(*program(), *arguments, code=code, seconds=seconds, env=env)
 
     def json(self, *arguments: str | Path) -> Any:
         """What `cerebelum ARGUMENTS --json` prints."""

@@ -1,0 +1,203 @@
+"""Builds `dist/cerebelum`, one file: `make binary`. Everything it makes is below `dist/`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import papers
+from contents import bundled
+from pack import pack
+
+ROOT = Path(__file__).resolve().parent.parent
+GLIBC_FLOOR = (2, 35)
+"""The newest glibc that the binary may need; docs/install.md says which distributions have it."""
+
+_PACKAGES = {"gcc": "gcc", "strip": "binutils", "objdump": "binutils", "zstd": "zstd", "patchelf": "patchelf"}
+
+
+class CannotBuild(SystemExit):
+    """What is missing on this machine, or wrong with what was built."""
+
+
+def missing() -> list[str]:
+    """Debian's packages with what the launcher form needs and this machine does not have."""
+    packages = {package for tool, package in _PACKAGES.items() if shutil.which(tool) is None}
+    if shutil.which("musl-gcc") is None:
+        packages.add("musl-tools")
+    if not (libzstd().is_file() and Path("/usr/include/zstd.h").is_file()):
+        packages.add("libzstd-dev")
+    return sorted(packages)
+
+
+def libzstd() -> Path:
+    """The static library that the launcher unpacks with."""
+    for folder in [*sorted(Path("/usr/lib").glob("*-linux-gnu")), Path("/usr/lib64"), Path("/usr/lib")]:
+        if (folder / "libzstd.a").is_file() and platform.machine() in (*folder.name.split("-"), platform.machine()):
+            return folder / "libzstd.a"
+    return Path("/usr/lib/libzstd.a")
+
+
+def compile_launcher(work: Path) -> Path:
+    """The static launcher."""
+    headers = work / "include"
+    headers.mkdir(parents=True, exist_ok=True)
+    # All of /usr/include would bring glibc's headers along.
+    for name in ("zstd.h", "zstd_errors.h"):
+        shutil.copy(Path("/usr/include") / name, headers)
+    out = work / "launcher"
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-static", "-s", "-Wl,--build-id=none"]
+    source = Path("build/launcher/launcher.c")
+    run("musl-gcc", *flags, f"-I{headers}", "-o", str(out), str(source), str(libzstd()))
+    return out
+
+
+def run(*command: str, env: dict[str, str] | None = None) -> None:
+    """Run a command of the build. Raises CannotBuild when it fails."""
+    done = subprocess.run(command, cwd=ROOT, env=env, check=False)
+    if done.returncode:
+        raise CannotBuild(f"{command[0]} failed with exit code {done.returncode}")
+
+
+def git(*arguments: str) -> str:
+    """What git says, or nothing outside of a repository."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def epoch() -> str:
+    """The time that stands for the time of the build: equal sources give equal files."""
+    return os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or "1577836800"
+
+
+def freeze(work: Path, form: str) -> Path:
+    """Let PyInstaller make its folder or file; returns its path."""
+    data = work / "data"
+    data.mkdir(parents=True)
+    facts = {"commit": git("rev-parse", "HEAD") or None, "form": form}
+    (data / "build.json").write_text(json.dumps(facts, sort_keys=True) + "\n")
+    (data / "licenses.txt").write_text(papers.licenses(bundled()))
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "_PYI", "PYINSTALLER"))}
+    env |= {
+        "CEREBELUM_FORM": form,
+        "CEREBELUM_DATA": "\n".join(f"{data / name}\tcerebelum_frozen" for name in ("build.json", "licenses.txt")),
+        "PYTHONHASHSEED": "0",
+        "SOURCE_DATE_EPOCH": epoch(),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        # Builds at the same time would spoil the one in the home.
+        "PYINSTALLER_CONFIG_DIR": str(work / "pyinstaller"),
+        # Modules are read faster, and the whole compresses better.
+        "PYINSTALLER_ZLIB_COMPRESSION_LEVEL": "0" if form == "folder" else "6",
+        # Otherwise setuptools' copy of distutils is taken for the standard library's.
+        "SETUPTOOLS_USE_DISTUTILS": "stdlib",
+    }
+    places = ["--distpath", str(work / "frozen"), "--workpath", str(work / "work")]
+    run(sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", *places, "cerebelum.spec", env=env)
+    return work / "frozen" / ("cerebelum.exe" if os.name == "nt" else "cerebelum")
+
+
+def libraries(folder: Path) -> list[Path]:
+    """The ELF files of a folder."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and _is_elf(p))
+
+
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+def remove_absolute_rpaths(folder: Path) -> None:
+    """Libraries must not look into the folders of the machine they were built on."""
+    for library in libraries(folder):
+        rpath = subprocess.run(["patchelf", "--print-rpath", library], capture_output=True, text=True, check=False)
+        if rpath.stdout.startswith("/"):
+            run("patchelf", "--remove-rpath", str(library))
+
+
+def newest_glibc(folder: Path) -> tuple[tuple[int, ...], str]:
+    """The newest version of glibc that a file of the folder needs, and that file."""
+    newest: tuple[tuple[int, ...], str] = ((0,), "")
+    for library in libraries(folder):
+        symbols = subprocess.run(["objdump", "-T", library], capture_output=True, text=True, check=True).stdout
+        for word in symbols.split():
+            name = word.strip("()")
+            if name.startswith("GLIBC_2."):
+                version = tuple(map(int, name.removeprefix("GLIBC_").split(".")))
+                newest = max(newest, (version, library.name))
+    return newest
+
+
+def check_glibc(folder: Path) -> None:
+    """Raises CannotBuild when the files need a newer glibc than is promised."""
+    version, name = newest_glibc(folder)
+    text = ".".join(map(str, version))
+    print(f"needs glibc {text} (because of {name}); promised: {'.'.join(map(str, GLIBC_FLOOR))}")
+    if version > GLIBC_FLOOR:
+        raise CannotBuild(f"{name} needs glibc {text}: build on an older system, or change the promise")
+
+
+def build(dist: Path, form: str) -> Path:
+    """Build the binary and what goes with it; returns its path."""
+    work = dist / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    frozen = freeze(work, form)
+    out = dist / frozen.name
+    if form == "folder":
+        remove_absolute_rpaths(frozen)
+        check_glibc(frozen)
+        build_id = pack(compile_launcher(work), frozen, out)
+        print(f"build id {build_id}")
+    else:
+        shutil.copy2(frozen, out)
+    (dist / "cerebelum.cdx.json").write_text(papers.sbom(bundled()))
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    (dist / "SHA256SUMS").write_text(f"{digest}  {out.name}\n")
+    shutil.rmtree(work)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, Python {platform.python_version()}, SHA-256 {digest}")
+    return out
+
+
+def choose_form(asked: str | None) -> str:
+    """`folder` where the launcher can be built, else PyInstaller's `onefile`, saying what that costs."""
+    if asked is not None:
+        return asked
+    if sys.platform != "linux":
+        lost = f"{sys.platform} has no launcher yet"
+    elif shutil.which("gcc") is None and shutil.which("musl-gcc") is None:
+        lost = "there is no compiler (on Debian: apt-get install " + " ".join(missing()) + ")"
+    else:
+        return "folder"
+    print(
+        f"note: {lost}, so this is PyInstaller's one-file form. It unpacks itself at every start (0.2 to 0.4 s), and is"
+        " two processes.",
+        file=sys.stderr,
+    )
+    return "onefile"
+
+
+def main() -> None:
+    """Command line of the build."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="where everything is put")
+    parser.add_argument("--form", choices=("folder", "onefile"), help="default: folder where a compiler is")
+    given = parser.parse_args()
+    form = choose_form(given.form)
+    if form == "folder" and missing():
+        raise CannotBuild("missing for the binary; on Debian: apt-get install " + " ".join(missing()))
+    if sys.version_info[:2] < (3, 11) or sqlite3.sqlite_version_info < (3, 38):
+        raise CannotBuild("the binary needs Python 3.11 and SQLite 3.38 to build with")
+    build(given.dist.resolve(), form)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What belongs into the binary: distributions, and which parts of the standard library do not."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import PurePath
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOTS = ("cerebelum[postgres]",)
+NOT_SHIPPED = {
+    *("tkinter", "_tkinter", "turtle", "turtledemo", "idlelib", "test", "ensurepip", "venv", "lib2to3", "antigravity"),
+    *("nt", "msvcrt", "winreg", "winsound", "msilib", "_msi", "_winapi", "this"),
+}
+_BOOKKEEPING = {"RECORD", "REQUESTED", "INSTALLER", "direct_url.json", "uv_cache.json"}
+
+
+def bundled() -> list[str]:
+    """Names of the installed distributions that the program needs, itself included, sorted."""
+    found: set[str] = set()
+    waiting = [Requirement(root) for root in ROOTS]
+    while waiting:
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        try:
+            needs = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:
+            raise SystemExit(f"{name} is not installed; `make dev` does that") from None
+        extras = wanted.extras or {""}
+        if name in found and extras == {""}:
+            continue
+        found.add(name)
+        waiting += [n for n in needs if n.marker is None or any(n.marker.evaluate({"extra": e}) for e in extras)]
+    return sorted(found)
+
+
+def is_test(module: str) -> bool:
+    """Whether a module of the standard library is there for its own tests."""
+    parts = module.split(".")
+    return parts[0].startswith(("_test", "_xx", "xx", "_ctypes_test")) or not {"test", "tests", "idle_test"}.isdisjoint(
+        parts
+    )
+
+
+def is_bookkeeping(path: str) -> bool:
+    """Whether a file of a `.dist-info` tells about one installation, so that it differs between equal ones."""
+    parts = PurePath(path).parts
+    return parts[-1] in _BOOKKEEPING and any(part.endswith(".dist-info") for part in parts)

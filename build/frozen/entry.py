@@ -1,0 +1,67 @@
+"""Where the frozen program starts: as cerebelum, or, called by the name of an interpreter, as Python."""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+def wants_python(argv: list[str]) -> bool:
+    """Whether these are the arguments of an interpreter. The one-file form has no second name to be called by."""
+    if os.path.basename(argv[0]).startswith("python"):
+        return True
+    return hasattr(sys, "frozen") and argv[1:2] != [] and argv[1] in ("-c", "-m", "-I", "-P", "-E", "-B", "-u", "-X")
+
+
+def start() -> None:
+    """Run what was asked for; PyInstaller's own words about an exception would only confuse."""
+    if not wants_python(sys.argv):
+        from cerebelum.__main__ import main
+
+        main()
+        return
+    from cerebelum_frozen.interpreter import run
+
+    from cerebelum.__main__ import leave
+
+    interrupted = False
+    try:
+        run(sys.argv[1:])
+        code: object = 0
+    except SystemExit as end:
+        code = end.code
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        sys.excepthook(type(error), error, of_the_user(error.__traceback__))
+        code = 1
+    if "threading" in sys.modules:
+        sys.modules["threading"]._shutdown()
+    if interrupted:
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    leave((code or 0) & 0xFF)
+
+
+def of_the_user(trace: "TracebackType | None") -> "TracebackType | None":
+    """A traceback without the frames of this program around it."""
+    own = ("entry.py", "cerebelum_frozen")
+    while trace is not None and trace.tb_next and trace.tb_frame.f_code.co_filename.startswith(own):
+        trace = trace.tb_next
+    return trace
+
+
+if __name__ == "__main__":
+    # There is no such file that a child of multiprocessing could run again.
+    globals().pop("__file__", None)
+    if sys.platform in ("win32", "darwin") or hasattr(sys, "frozen"):
+        from multiprocessing import freeze_support
+
+        freeze_support()
+    start()

@@ -1,0 +1,46 @@
+"""What this program is made of: versions for bug reports and bills of materials, and the licences in the binary."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from cerebelum import __version__
+
+
+def facts(sqlite: str) -> dict[str, Any]:
+    """The shape of `cerebelum --version --json`. `commit` and `build` are null where the package itself runs."""
+    frozen = _frozen()
+    told = json.loads((frozen / "build.json").read_text()) if frozen else {}
+    return {
+        "version": __version__,
+        "commit": told.get("commit"),
+        "build": frozen.parent.parent.name if frozen and told.get("form") == "folder" else None,
+        "form": told.get("form", "package"),
+        "python": sys.version.split()[0],
+        "sqlite": sqlite,
+        "file": getattr(sys, "cerebelum_file", None),
+    }
+
+
+def licenses() -> str:
+    """The licences of everything in the binary; for the package, where to find them."""
+    frozen = _frozen()
+    if frozen is not None:
+        return (frozen / "licenses.txt").read_text()
+    return f"cerebelum {__version__}: MIT. Each package it needs is installed with its own licence.\n"
+
+
+def _frozen() -> Path | None:
+    """The folder of what the build noted about itself, in the binary."""
+    inside = getattr(sys, "_MEIPASS", None)
+    return None if inside is None else Path(inside) / "cerebelum_frozen"
+
+
+def answer(arguments: list[str], sqlite: str) -> str | None:
+    """What to print for a command line that asks about the program itself; None for any other."""
+    if sorted(arguments) == ["--json", "--version"]:
+        return json.dumps(facts(sqlite)) + "\n"
+    return licenses() if arguments == ["--licenses"] else None
