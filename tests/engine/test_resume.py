@@ -156,6 +156,7 @@ def test_a_new_step_ahead_of_completed_ones_runs_and_these_are_kept(lab: Lab) ->
     assert lab.resume(name).exit_code == 0
     # What follows a completed step does not wait for the new one: the two may come in any order.
     done = lab.lines("done")
+    assert done[0] == "build"
     assert (done.count("build"), done.count("new"), done.count("tell")) == (1, 1, 1)
 
 
