@@ -12,6 +12,13 @@ def main() -> None:
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         sys.stdout.write(f"cerebelum {__version__}\n")
         leave(0)
+    import gc
+
+    from cerebelum import lean
+
+    # Importing makes many objects and hardly any garbage.
+    gc.set_threshold(20_000, 20, 20)
+    lean.prepare()
     from cerebelum.app import main as run
 
     leave(run(sys.argv[1:]))

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cerebelum.cli import failures, terminal
@@ -14,6 +13,8 @@ from cerebelum.cli.group import VERBS, build
 from cerebelum.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cerebelum.attempt import Listener
     from cerebelum.client import ExecutionClient
     from cerebelum.executor import Executor
@@ -42,17 +43,22 @@ class App:
         """The URL of the store in use. Raises UsageError if there is no place for one."""
         given = self.store if self.store is not None else self.environ.get("CEREBELUM_STORE") or None
         if given is None:
-            return "sqlite:///" + str(self.state_folder() / "cerebelum.db")
+            return "sqlite:///" + os.path.join(self._state(), "cerebelum.db")
         if not given or "\0" in given:
             raise UsageError(f"{given!r} names no store", hint="give a URL, or the path of a file")
         return given if _SCHEME.match(given) else "sqlite:///" + given
 
     def state_folder(self) -> Path:
         """The folder for what this user's executions leave behind. Raises UsageError if no home is known."""
-        # By hand, since platformdirs costs as much as the rest of a short command.
+        from pathlib import Path
+
+        return Path(self._state())
+
+    def _state(self) -> str:
+        # By hand, since platformdirs costs as much as the rest of a short command, and pathlib a tenth of it.
         state = self.environ.get("XDG_STATE_HOME", "")
         if os.path.isabs(state):
-            return Path(state) / "cerebelum"
+            return os.path.join(state, "cerebelum")
         home = self.environ.get("HOME", "")
         if not os.path.isabs(home):
             raise UsageError(
@@ -60,8 +66,8 @@ class App:
                 hint="name one with --store FILE or CEREBELUM_STORE",
             )
         if sys.platform == "darwin":
-            return Path(home) / "Library" / "Application Support" / "cerebelum"
-        return Path(home) / ".local" / "state" / "cerebelum"
+            return os.path.join(home, "Library", "Application Support", "cerebelum")
+        return os.path.join(home, ".local", "state", "cerebelum")
 
     def open_store(self) -> EventStore:
         """Open the store. Raises UsageError for a URL nobody knows, StoreError."""
@@ -123,6 +129,8 @@ class App:
             if not os.path.isabs(home):
                 return []
             config = os.path.join(home, ".config")
+        from pathlib import Path
+
         return sorted(Path(config, "cerebelum", "plugins").glob("[!_.]*.py"))
 
     def executors(self) -> Mapping[str, Executor]:

@@ -6,8 +6,9 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from cerebelum.errors import CerebelumError
 from cerebelum.events import AnyEvent
@@ -24,8 +25,7 @@ GRACE = 5.0
 Listener = Callable[[str, AnyEvent], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How an execution is driven, as far as the one who drives it has a say."""
 
     grace: float = GRACE
@@ -41,8 +41,7 @@ class Settings:
 DEFAULTS = Settings()
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct):
     """An attempt that is going on in this process. Times are seconds of the clock that only goes forward."""
 
     step: Step
@@ -68,14 +67,13 @@ def attempt_token(state: State, step_id: str, number: int) -> str:
     return f"{state.execution_id}.{step_id}.{number}.{int(state.started_at.timestamp() * 1e6):x}"
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRecord:
+class ProcessRecord(msgspec.Struct, frozen=True):
     """The `Tracker` of one attempt: what it spawns is in the store, so that a successor finds it."""
 
     store: EventStore
     execution_id: str
     attempt: Attempt
-    known: dict[int, Process] = field(default_factory=dict)
+    known: dict[int, Process] = msgspec.field(default_factory=dict)
 
     def spawned(self, pid: int) -> None:
         """Record a process (the leader of its own session) that was just spawned."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-class Choice(NamedTuple):
+class Choice(msgspec.Struct, frozen=True):
     """What a resume or fork goes on with, and where."""
 
     from_step: str | None = None

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import msgspec
@@ -22,6 +21,8 @@ from cerebelum.lookup import Log, View
 from cerebelum.store import Chunk, EventStore, Page, Query, Row
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     # What drives executions is imported where it is used: most commands only look.
     from cerebelum import requests
     from cerebelum.attempt import Settings
@@ -106,7 +107,7 @@ class ExecutionClient:
         """Executions that match, newest first. One whose runner is dead counts, and is shown, as paused."""
         dead = lookup.dead_runners(self.store, self._clock)
         page = self.store.find(msgspec.structs.replace(query, dead_runners=dead))
-        return page._replace(rows=[lookup.as_shown(self._clock, row) for row in page.rows])
+        return msgspec.structs.replace(page, rows=[lookup.as_shown(self._clock, row) for row in page.rows])
 
     def history(self, name: str, after: int = 0) -> tuple[AnyEvent, ...]:
         """The events of an execution after version `after`, in order. Raises NotFound."""

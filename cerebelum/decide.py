@@ -7,7 +7,6 @@ through `Circumstances`, so the same state and happening always give the same ev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
@@ -40,8 +39,7 @@ from cerebelum.model import Group, Retry, Step
 from cerebelum.state import Call, State, StepState, evolve, refused
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """The execution was started or is taken up again; `event` is the first fact of that."""
 
     event: ExecutionStarted | ExecutionResumed
@@ -49,8 +47,7 @@ class Opened:
     """For a resume: attempts that the log calls running were cut off by their runner's death."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """An attempt came to an end."""
 
     step: str
@@ -61,16 +58,14 @@ class Ended:
     verified: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Nudge:
+class Nudge(msgspec.Struct, frozen=True):
     """Time passed, somebody else appended, or the runner wants to stop: look again at what may go on."""
 
 
 Happening = Opened | Ended | Nudge
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping:
+class Stopping(msgspec.Struct, frozen=True):
     """The runner has been told to stop: by a signal, or by `pause`."""
 
     why: Literal["signal", "operator"]
@@ -88,8 +83,7 @@ def _nothing(state: State) -> Any:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True):
     """Everything a decision depends on besides the state and the happening."""
 
     now: datetime

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from cerebelum import lookup, opening, ownership
 from cerebelum.attempt import DEFAULTS, Settings
@@ -32,8 +33,7 @@ def _nothing(text: str) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
+class Driver(msgspec.Struct, frozen=True):
     """Drives executions in this process. The methods are those of `ExecutionClient`, which says what they raise."""
 
     store: EventStore
@@ -184,7 +184,7 @@ class Driver:
         return ownership.Registration(self.store, self.clock, self.environ)
 
     def _supervisor(self, registration: ownership.Registration, tell: Callable[[str], None], most: int) -> Supervisor:
-        settings = replace(self.settings, park=True)
+        settings = msgspec.structs.replace(self.settings, park=True)
         return Supervisor(self.store, self.executors, self.environ, self.clock, registration, settings, tell, most)
 
     def _drive(
@@ -221,7 +221,7 @@ class Driver:
                 told.append(execution_id)
                 self.on_start(execution_id)
 
-        return replace(self.settings, listeners=(tell, *self.settings.listeners))
+        return msgspec.structs.replace(self.settings, listeners=(tell, *self.settings.listeners))
 
 
 def _plan(state: State, workflow: Workflow, choice: Choice) -> Plan:

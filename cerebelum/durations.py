@@ -10,8 +10,8 @@ PATTERN = r"^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$"
 LONGEST = 3650 * 86400.0
 """Ten years: beyond it the clocks and waits of the platforms give up."""
 
-_PART = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(ms|s|m|h|d)", re.ASCII)
-_NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.\d{0,15})?", re.ASCII)
+_PART = r"(\d{1,15}(?:\.\d{1,15})?)(ms|s|m|h|d)"
+_NUMBER = r"[-+]?\d{1,15}(?:\.\d{0,15})?"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -28,10 +28,11 @@ def duration(value: Any) -> float:
 
 
 def _parsed(text: str) -> float:
-    if _NUMBER.fullmatch(text):
+    if re.fullmatch(_NUMBER, text, re.ASCII):
         return float(text)
     total, at = 0.0, 0
-    while match := _PART.match(text, at):
+    part = re.compile(_PART, re.ASCII)
+    while match := part.match(text, at):
         total += float(match[1]) * _SECONDS[match[2]]
         at = match.end()
     if at != len(text) or not text:

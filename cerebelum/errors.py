@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 OK = 0
 EXECUTION_FAILED = 1
@@ -49,7 +50,7 @@ class UsageError(CerebelumError):
     exit_code = USAGE
 
 
-class Problem(NamedTuple):
+class Problem(msgspec.Struct, frozen=True):
     """One thing wrong with a definition: `where` is `file:line:col`, `path` is like `steps[2].retry.delay`."""
 
     where: str

@@ -5,13 +5,13 @@ SHA-256 covers the digest of the event before it, so that a log that was changed
 longer verifies.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from functools import cache
+from typing import Any, Literal
 
 import msgspec
 
+from cerebelum.digests import sha256
 from cerebelum.errors import StoreError
 from cerebelum.model import Source, Workflow
 
@@ -221,7 +221,7 @@ AnyEvent = (
 )
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """An event as it is stored: what every backend keeps, unchanged and in order."""
 
     version: int
@@ -234,15 +234,16 @@ class Entry(NamedTuple):
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[AnyEvent]:
+    return msgspec.json.Decoder(AnyEvent)
 
 
 def chain(previous: str, execution_id: str, text: bytes) -> str:
     """The digest (hex) of an entry whose predecessor's digest is `previous`."""
-    # Imported here because loading OpenSSL costs what a tenth of a `cerebelum list` does, which needs no digest.
-    import hashlib
-
-    return hashlib.sha256(b"%s\n%s\n%s" % (previous.encode(), execution_id.encode(), text)).hexdigest()
+    return sha256(b"%s\n%s\n%s" % (previous.encode(), execution_id.encode(), text))
 
 
 def encode(execution_id: str, events: list[AnyEvent], previous: str) -> list[Entry]:
@@ -261,7 +262,7 @@ def decode(text: str, *, where: str | None = None) -> AnyEvent:
     Raises StoreError for an event type this version does not know, and for text that is no event.
     """
     try:
-        return _decoder.decode(text)
+        return _decoder().decode(text)
     except msgspec.ValidationError as error:
         raise _undecodable(text, error, where) from None
     except (msgspec.DecodeError, RecursionError) as error:

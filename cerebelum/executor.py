@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 from cerebelum.events import StepError
 from cerebelum.model import Step
@@ -89,17 +90,15 @@ class Tracker(Protocol):
     def gone(self, pid: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What an earlier `Sleep` or `Approval` of this step came to."""
 
     kind: Literal["sleep", "granted"]
-    response: Mapping[str, Any] = field(default_factory=dict)
+    response: Mapping[str, Any] = msgspec.field(default_factory=dict)
     by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """One attempt at one step, with everything already evaluated."""
 
     execution_id: str
@@ -131,31 +130,27 @@ class Invocation:
     """Answers to this step's earlier calls (`Sleep`, `Approval`), in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """The attempt succeeded. `output` is anything JSON can say."""
 
     output: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The attempt failed; it is tried again if the step's `retry` allows and `retryable` is true."""
 
     error: StepError
     retryable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(msgspec.Struct, frozen=True):
     """The step waits; afterwards the executor is called again, with the answer in `answers`."""
 
     seconds: float | None = None
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(msgspec.Struct, frozen=True):
     """The step waits for a person; afterwards the executor is called again, with the answer in `answers`."""
 
     message: str = ""
@@ -165,8 +160,7 @@ class Approval:
     on_timeout: Literal["fail", "reject", "approve"] = "fail"
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(msgspec.Struct, frozen=True):
     """The attempt ended because it was asked to."""
 
 

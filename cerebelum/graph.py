@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from cerebelum.model import GROUPS, Group, Step, Workflow
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(msgspec.Struct, frozen=True):
     """All steps of a workflow by position: the main graph first, then each group of handlers."""
 
     steps: tuple[Step, ...]

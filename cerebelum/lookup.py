@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import NamedTuple
 
 import msgspec
 
@@ -24,7 +23,7 @@ _LOG_PAGE = 500
 _LOOK_SECONDS = 0.2
 
 
-class Log(NamedTuple):
+class Log(msgspec.Struct, frozen=True):
     """The log of an execution, read and folded."""
 
     state: State
@@ -33,7 +32,7 @@ class Log(NamedTuple):
     row: Row
 
 
-class View(NamedTuple):
+class View(msgspec.Struct, frozen=True):
     """An execution as `status` shows it: the fold of its events, and what is known of its runner right now."""
 
     state: State
@@ -93,7 +92,7 @@ def shown(clock: Clock, row: Row) -> tuple[Status, str | None]:
 def as_shown(clock: Clock, row: Row) -> Row:
     """The row with the status to show."""
     now, reason = shown(clock, row)
-    return row._replace(summary=msgspec.structs.replace(row.summary, status=now, reason=reason))
+    return msgspec.structs.replace(row, summary=msgspec.structs.replace(row.summary, status=now, reason=reason))
 
 
 def view(store: EventStore, clock: Clock, execution_id: str, at: int | datetime | None) -> View:
@@ -101,7 +100,9 @@ def view(store: EventStore, clock: Clock, execution_id: str, at: int | datetime 
     log = read(store, execution_id, at)
     if at is not None:
         # Who drove it then is not in the log.
-        log = log._replace(row=Row(summarise(log.state, log.digest), Ownership(None, log.row.ownership.epoch), None))
+        log = msgspec.structs.replace(
+            log, row=Row(summarise(log.state, log.digest), Ownership(None, log.row.ownership.epoch), None)
+        )
         return View(log.state, status(log.state), log.row.summary.reason, log.row)
     now, reason = shown(clock, log.row)
     return View(log.state, now, reason, log.row)

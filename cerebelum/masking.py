@@ -18,7 +18,7 @@ MASK = "***"
 MIN_LENGTH = 4
 """Characters a secret must have; masking shorter ones would wreck all output and hide nothing."""
 
-_ARMOUR = re.compile(r"-----(BEGIN|END)[ A-Z0-9]*-----")
+_ARMOUR = r"-----(BEGIN|END)[ A-Z0-9]*-----"
 _MASK = MASK.encode()
 
 # A key of many lines makes hundreds of patterns. Looking at one 8-byte word in 24 bytes, all at once, tells whether any
@@ -221,7 +221,7 @@ def texts(value: Any) -> Iterator[str]:
 def _patterns(secret: str) -> set[bytes]:
     """All byte sequences that stand for `secret`."""
     lines = [line.strip() for line in secret.splitlines()]
-    parts = [line for line in lines if len(line) >= MIN_LENGTH and not _ARMOUR.fullmatch(line)]
+    parts = [line for line in lines if len(line) >= MIN_LENGTH and not re.fullmatch(_ARMOUR, line)]
     if not parts:
         # Only short lines, or only armour: such a secret is looked for as a whole.
         parts = [secret]

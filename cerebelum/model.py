@@ -1,10 +1,10 @@
 """What YAML and Python definitions both become: plain frozen data, ready to be recorded, hashed and run."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import msgspec
+
+from cerebelum.digests import sha256
 
 Value = Any
 """Anything JSON can say: None, bool, int, float, str, list, or dict with str keys."""
@@ -140,6 +140,4 @@ def step_digest(step: Step) -> str:
         "output": step.output,
         "fingerprint": step.fingerprint,
     }
-    import hashlib  # Here for the sake of start-up, as in events.py.
-
-    return hashlib.sha256(msgspec.json.encode(matter, order="deterministic")).hexdigest()
+    return sha256(msgspec.json.encode(matter, order="deterministic"))

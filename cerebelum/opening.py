@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from cerebelum.confidential import refuse_in_definition, refuse_in_inputs
 from cerebelum.errors import OwnedElsewhere, UsageError
@@ -14,7 +16,7 @@ from cerebelum.session import Prepared, prepare
 from cerebelum.state import State, status
 
 
-class Checked(NamedTuple):
+class Checked(msgspec.Struct, frozen=True):
     """A workflow that may be started."""
 
     workflow: Workflow
@@ -23,7 +25,7 @@ class Checked(NamedTuple):
     prepared: Prepared
 
 
-class Definition(NamedTuple):
+class Definition(msgspec.Struct, frozen=True):
     """A definition to go on with."""
 
     workflow: Workflow

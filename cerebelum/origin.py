@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import platform
 import re
 from pathlib import Path
 
@@ -44,10 +42,11 @@ def current_folder() -> Path:
 
 def surroundings(cwd: Path) -> Environment:
     """What is recorded about this machine and folder."""
+    machine = os.uname()
     return Environment(
-        host=platform.node(),
+        host=machine.nodename,
         cwd=str(cwd),
-        platform=f"{platform.system().lower()}-{platform.machine()}",
+        platform=f"{machine.sysname.lower()}-{machine.machine}",
         version=__version__,
         git_commit=git_commit(cwd),
         user=user(),
@@ -56,9 +55,15 @@ def surroundings(cwd: Path) -> Environment:
 
 def user() -> str:
     """Name of the user this process runs as."""
+    # In the order of the standard library's getpass, which loads what it needs to read passwords.
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        if os.environ.get(name):
+            return os.environ[name]
+    import pwd
+
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         return str(os.getuid())
 
 

@@ -15,7 +15,7 @@ MAX_OUTPUT = 1 << 20
 """Bytes of JSON (or of the output file) that a step may hand on."""
 MAX_DEPTH = 200
 
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_KEY = r"[A-Za-z_][A-Za-z0-9_-]*"
 
 
 class OutputError(CerebelumError):
@@ -55,7 +55,7 @@ def parse_output(text: str) -> dict[str, str]:
     while number < len(lines):
         line = lines[number]
         number += 1
-        match = _KEY.match(line)
+        match = re.match(_KEY, line)
         rest = line[match.end() :] if match else ""
         if match and rest.startswith("="):
             found[match[0]] = rest[1:]

@@ -14,8 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
@@ -31,6 +30,9 @@ DEAD_SECONDS = 30.0
 FENCE_SECONDS = 20.0
 """A runner that could not beat for this long stops by itself, before anybody may take over."""
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 Verdict = Literal["alive", "dead", "unknown"]
 
 
@@ -40,6 +42,7 @@ def _lock_file(environ: Mapping[str, str], runner_id: str) -> tuple[Path, int]:
     Raises UsageError if it can be made in neither.
     """
     import tempfile
+    from pathlib import Path
 
     state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "/nonexistent")) / ".local" / "state")
     temporary = environ.get("TMPDIR") or "/tmp"
@@ -131,7 +134,8 @@ class Registration:
         self._closing.set()
         self._thread.join()
         if not keep_file:
-            Path(self.runner.lock).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self.runner.lock)
         self._close_lock()
 
     def _close_lock(self) -> None:

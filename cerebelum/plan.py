@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from cerebelum.errors import DefinitionChanged, UsageError
 from cerebelum.graph import Graph
@@ -15,7 +17,7 @@ from cerebelum.state import State, StepState, settled
 Action = Literal["KEEP", "RERUN", "CHANGED", "NEW", "REMOVED"]
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """One step's fate."""
 
     step: str
@@ -23,7 +25,7 @@ class Row(NamedTuple):
     why: str
 
 
-class Plan(NamedTuple):
+class Plan(msgspec.Struct, frozen=True):
     """All steps' fates, and what they add up to."""
 
     execution_id: str

@@ -16,8 +16,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from cerebelum import faults
 from cerebelum.events import StepError
@@ -76,8 +77,7 @@ class Capture:
             self.data += block[:room]
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(msgspec.Struct, frozen=True):
     """How a process ended: with an exit code, or by a signal."""
 
     code: int | None

@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 TOKEN = "CEREBELUM_TOKEN"
 """Name of the environment variable that marks the processes of one attempt."""
@@ -23,14 +23,14 @@ _FORKNOEXEC = 0x40
 _spawned: set[int] = set()
 
 
-class ProcessId(NamedTuple):
+class ProcessId(msgspec.Struct, frozen=True):
     """One process for good: `start_ticks` is its start in clock ticks since boot (without /proc: since 1970)."""
 
     pid: int
     start_ticks: int
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, frozen=True):
     parent: int
     session: int
     start_ticks: int
@@ -67,7 +67,8 @@ def start_ticks(pid: int) -> int | None:
 def boot_id() -> str:
     """What tells this boot of the machine from any other."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
         import psutil
 
@@ -78,7 +79,7 @@ def boot_id() -> str:
 def pid_namespace() -> str:
     """What tells the set of pids this process sees from another container's; empty where there is only one."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink())
+        return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
 
@@ -261,7 +262,8 @@ def _carries(pid: int, token: str) -> bool:
     mark = f"{TOKEN}={token}"
     if _PROC:
         try:
-            return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                return mark.encode() in file.read().split(b"\0")
         except OSError:
             return False
     import psutil

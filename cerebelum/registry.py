@@ -5,32 +5,33 @@ Built-in ones arrive here as modules, like any other; nothing is ever taken from
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-import pluggy
+import msgspec
 
-from cerebelum import hookspecs
 from cerebelum.errors import UsageError
 from cerebelum.events import AnyEvent
 from cerebelum.executor import Executor
 from cerebelum.store import EventStore
 
+if TYPE_CHECKING:
+    import pluggy
+
 Origin = Literal["built-in", "installed", "folder", "file"]
 Opener = Callable[[str], EventStore]
 
-_HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("cerebelum_"))
+PROJECT = "cerebelum"
+"""The group of entry points that plugins are found in."""
+_HOOKS = ("cerebelum_executors", "cerebelum_backends", "cerebelum_commands", "cerebelum_event")
 
 
-class Candidate(NamedTuple):
+class Candidate(msgspec.Struct, frozen=True):
     """Something that may turn out to be a plugin."""
 
     name: str
@@ -40,17 +41,16 @@ class Candidate(NamedTuple):
     load: Callable[[], object]
 
 
-@dataclass
-class Plugin:
+class Plugin(msgspec.Struct):
     """A plugin that was found, and what it adds."""
 
     name: str
     origin: Origin
     where: str
-    module: object = None
+    module: Any = None
     hooks: tuple[str, ...] = ()
-    executors: dict[str, Executor] = field(default_factory=dict)
-    backends: dict[str, Opener] = field(default_factory=dict)
+    executors: dict[str, Executor] = msgspec.field(default_factory=dict)
+    backends: dict[str, Opener] = msgspec.field(default_factory=dict)
     problem: UsageError | None = None
     """Why it is of no use."""
     fatal: bool = False
@@ -61,8 +61,7 @@ class Registry:
     """All plugins of this process. A problem of one is kept until `check`, so that it can also be shown."""
 
     def __init__(self) -> None:
-        self._pm = pluggy.PluginManager(hookspecs.PROJECT)
-        self._pm.add_hookspecs(hookspecs)
+        self._pm: pluggy.PluginManager | None = None
         self.plugins: list[Plugin] = []
         self._reported: set[str] = set()
 
@@ -72,8 +71,11 @@ class Registry:
         self.plugins.append(plugin)
         try:
             plugin.module = candidate.load()
-            self._register(plugin)
-            self._collect(plugin)
+            if candidate.origin == "built-in":
+                self._collect_own(plugin)
+            else:
+                self._register(plugin, self._manager())
+                self._collect(plugin)
         except _Misspelt as error:
             plugin.problem, plugin.fatal = error, True
         except UsageError as error:
@@ -81,7 +83,7 @@ class Registry:
         except (Exception, SystemExit) as error:
             plugin.problem = UsageError(_why(error, candidate.where), where=f"plugin {plugin.name}", hint=_HINT)
             plugin.fatal = candidate.origin in ("file", "built-in")
-        if plugin.problem is not None and plugin.module is not None and self._pm.is_registered(plugin.module):
+        if plugin.problem is not None and self._pm is not None and self._pm.is_registered(plugin.module):
             self._pm.unregister(plugin.module)
         return plugin
 
@@ -138,6 +140,8 @@ class Registry:
         return (plugin for plugin in self.plugins if plugin.problem is None)
 
     def _implementations(self, hook: str) -> Iterable[tuple[Plugin, Callable[[Mapping[str, Any]], Any]]]:
+        if self._pm is None:
+            return
         # One plugin at a time, in the order they were found: a failure is one plugin's alone.
         found = {id(impl.plugin): impl for impl in getattr(self._pm.hook, hook).get_hookimpls()}
         for plugin in self._sound():
@@ -145,15 +149,28 @@ class Registry:
             if impl is not None:
                 yield plugin, partial(_call, impl)
 
-    def _register(self, plugin: Plugin) -> None:
+    def _manager(self) -> pluggy.PluginManager:
+        # Made for the first plugin that is not ours: it takes longer to import than all of ours.
+        if self._pm is None:
+            import pluggy
+
+            from cerebelum import hookspecs
+
+            self._pm = pluggy.PluginManager(PROJECT)
+            self._pm.add_hookspecs(hookspecs)
+        return self._pm
+
+    def _register(self, plugin: Plugin, manager: pluggy.PluginManager) -> None:
+        import pluggy
+
         name = f"plugin {plugin.name}"
-        if self._pm.is_registered(plugin.module):
+        if manager.is_registered(plugin.module):
             raise UsageError("is there twice", where=name)
         try:
-            self._pm.register(plugin.module, f"{plugin.origin}:{plugin.where}:{plugin.name}")
+            manager.register(plugin.module, f"{plugin.origin}:{plugin.where}:{plugin.name}")
         except pluggy.PluginValidationError as error:
             raise UsageError(str(error).replace("\n", "; "), where=name, hint="see cerebelum.hookspecs") from None
-        callers = self._pm.get_hookcallers(plugin.module) or []
+        callers = manager.get_hookcallers(plugin.module) or []
         for caller in callers:
             # The very thing that check_pending looks for, plugin by plugin, so that the error can name it.
             optional = all(i.optionalhook for i in caller.get_hookimpls() if i.plugin is plugin.module)
@@ -170,6 +187,11 @@ class Registry:
                 where=name,
                 hint="a plugin has functions such as " + ", ".join(_HOOKS),
             )
+
+    def _collect_own(self, plugin: Plugin) -> None:
+        plugin.hooks = tuple(hook for hook in _HOOKS if hasattr(plugin.module, hook))
+        for executor in plugin.module.cerebelum_executors():
+            self._take(plugin, "executor", "executors", executor.key, executor)
 
     def _collect(self, plugin: Plugin) -> None:
         for owner, call in self._implementations("cerebelum_executors"):
@@ -207,6 +229,8 @@ def _unmarked(module: object, known: set[str]) -> list[str]:
 
 
 def _nearest(name: str) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, _HOOKS, 1)
     return f"did you mean {near[0]}?" if near else "the hooks are " + ", ".join(_HOOKS)
 
@@ -228,6 +252,8 @@ def _checked_key(plugin: Plugin, executor: Any) -> str:
 
 def _why(error: BaseException, where: str) -> str:
     """What went wrong and in which line of the plugin's file."""
+    import traceback
+
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
@@ -268,17 +294,41 @@ def installed(folders: Iterable[str] = ()) -> list[Candidate]:
 
     Distributions are also found in `folders`, unpacked or as wheels; these are searched last for what anybody imports.
     """
-    from importlib.metadata import entry_points
-
     own = []
     for folder in map(os.path.abspath, folders):
         own += [folder, *sorted(map(str, Path(folder).glob("*.whl")))]
     sys.path.extend(place for place in own if place not in sys.path)
+    if not any(map(_may_have_plugins, sys.path)):
+        return []
+    from importlib.metadata import entry_points
+
     found = []
-    for point in entry_points(group=hookspecs.PROJECT):
+    for point in entry_points(group=PROJECT):
         where = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         place = str(point.dist.locate_file("")) if point.dist else ""
         if os.path.abspath(place) in own:
             where += f" in {place}"
         found.append(Candidate(point.name, "installed", where, point.load))
     return sorted(found, key=lambda c: (c.name, c.where))
+
+
+def _may_have_plugins(place: str) -> bool:
+    """Whether distributions in this place of `sys.path` might have entry points of ours.
+
+    Asking `importlib.metadata` would take longer than most commands, and nearly always for nothing.
+    """
+    try:
+        names = os.listdir(place or ".")
+    except NotADirectoryError:
+        return True
+    except OSError:
+        return False
+    return any(name.endswith((".dist-info", ".egg-info", ".egg")) and _names_us(place, name) for name in names)
+
+
+def _names_us(place: str, name: str) -> bool:
+    try:
+        with open(os.path.join(place, name, "entry_points.txt"), "rb") as file:
+            return f"[{PROJECT}]".encode() in file.read().replace(b" ", b"")
+    except OSError:
+        return name.endswith(".egg")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -43,8 +42,7 @@ MAX_OUTPUT = 1 << 20
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What attempts of one execution have in common in this process."""
 
     executors: Mapping[str, Executor]
@@ -288,7 +286,7 @@ def _verify(call: Invocation, shell: Executor) -> Outcome:
     step = msgspec.structs.replace(call.step, body=command)
     with tempfile.TemporaryDirectory(dir=call.scratch) as scratch:
         # What it wrote to its output file is no output of the step if it says that there was no effect.
-        return shell.run(replace(call, step=step, body=command, options={}, scratch=Path(scratch)))
+        return shell.run(msgspec.structs.replace(call, step=step, body=command, options={}, scratch=Path(scratch)))
 
 
 def checked(outcome: Outcome, masker: Masker) -> Outcome:

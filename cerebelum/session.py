@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from cerebelum import errors
 from cerebelum.attempt import Scratch, Settings, attempt_token
@@ -29,7 +31,7 @@ from cerebelum.state import State
 from cerebelum.store import EventStore, Ownership
 
 
-class Result(NamedTuple):
+class Result(msgspec.Struct, frozen=True):
     """How driving an execution ended, for now or for good."""
 
     execution_id: str
@@ -54,7 +56,7 @@ class Result(NamedTuple):
         return errors.CANCELLED if state.ended == "cancelled" else errors.OK
 
 
-class Prepared(NamedTuple):
+class Prepared(msgspec.Struct, frozen=True):
     """The secrets of a workflow, and the mask made of them."""
 
     secrets: Mapping[str, str]

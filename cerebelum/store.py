@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -69,7 +69,7 @@ class Process(msgspec.Struct, frozen=True):
     """Value of CEREBELUM_TOKEN in the environment of the attempt's processes."""
 
 
-class Ownership(NamedTuple):
+class Ownership(msgspec.Struct, frozen=True):
     """Who may write: the runner's id (None: nobody) and the epoch, which grows with every change of owner."""
 
     owner: str | None
@@ -102,7 +102,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Steps now running or waiting (at most 10)."""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """One execution as `find` returns it."""
 
     summary: Summary
@@ -131,7 +131,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Count all matches up to this many (0: do not count)."""
 
 
-class Page(NamedTuple):
+class Page(msgspec.Struct, frozen=True):
     rows: list[Row]
     has_more: bool
     total: int | None
@@ -153,7 +153,7 @@ class Chunk(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class LogPage(NamedTuple):
+class LogPage(msgspec.Struct, frozen=True):
     chunks: list[Chunk]
     position: int
     """To be given as `after` of the next call."""

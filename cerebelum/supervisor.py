@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -48,8 +47,7 @@ _PAGE = 200
 Tell = Callable[[str], None]
 
 
-@dataclass(slots=True)
-class _Watched:
+class _Watched(msgspec.Struct):
     """A runner that only its beat can tell about: the last beat seen, and since when it stands still."""
 
     beat: int
@@ -58,8 +56,7 @@ class _Watched:
     """By the wall clock it is dead already."""
 
 
-@dataclass(slots=True)
-class Supervisor:
+class Supervisor(msgspec.Struct):
     """Finds what is due and drives it. `tell` gets a line of text for each thing worth knowing."""
 
     store: EventStore
@@ -71,16 +68,16 @@ class Supervisor:
     tell: Tell
     most: int = 16
     """How many executions are driven at once."""
-    _driving: dict[str, threading.Thread] = field(default_factory=dict)
-    _engines: dict[str, Engine] = field(default_factory=dict)
-    _watched: dict[str, _Watched] = field(default_factory=dict)
-    _refused: dict[str, int] = field(default_factory=dict)
+    _driving: dict[str, threading.Thread] = msgspec.field(default_factory=dict)
+    _engines: dict[str, Engine] = msgspec.field(default_factory=dict)
+    _watched: dict[str, _Watched] = msgspec.field(default_factory=dict)
+    _refused: dict[str, int] = msgspec.field(default_factory=dict)
     """By execution: the version at which it could not be driven here."""
-    _later: dict[str, float] = field(default_factory=dict)
+    _later: dict[str, float] = msgspec.field(default_factory=dict)
     """By execution on which the store failed: when it may be tried again."""
     _broken: StoreError | None = None
     _stopping: Stopping | None = None
-    _changed: threading.Event = field(default_factory=threading.Event)
+    _changed: threading.Event = msgspec.field(default_factory=threading.Event)
     _lost: bool = False
 
     def stop(self, stopping: Stopping) -> None:
@@ -88,7 +85,7 @@ class Supervisor:
 
         Nobody asked for these executions to be paused: they are left for the next supervisor to go on with.
         """
-        self._stopping = replace(stopping, hand_over=True)
+        self._stopping = msgspec.structs.replace(stopping, hand_over=True)
         for engine in list(self._engines.values()):
             engine.stop(self._stopping)
         self._changed.set()

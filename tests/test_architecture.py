@@ -15,13 +15,14 @@ LEVELS: dict[str, int] = {
     name: level
     for level, names in enumerate(
         [
-            ["errors", "events", "model", "masking", "clock", "durations", "environment", "faults"],
+            ["errors", "digests", "events", "model", "masking", "clock", "durations", "environment", "faults"],
             [
                 "state",
                 "decide",
                 "store",
                 "executor",
                 "hookspecs",
+                "lean",
                 "process",
                 "summary",
                 "graph",

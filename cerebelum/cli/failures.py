@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from cerebelum import errors
 from cerebelum.cli import terminal
 from cerebelum.errors import CerebelumError, DefinitionError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def report(
@@ -68,7 +72,7 @@ def shape(error: CerebelumError) -> dict[str, object]:
         "exit_code": error.exit_code,
     }
     if isinstance(error, DefinitionError):
-        said["problems"] = [p._asdict() for p in error.problems]
+        said["problems"] = [msgspec.structs.asdict(p) for p in error.problems]
     return {"error": said}
 
 

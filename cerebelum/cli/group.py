@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import click
+import msgspec
 
 from cerebelum.cli.tools import Tools
 
 
-class Verb(NamedTuple):
+class Verb(msgspec.Struct, frozen=True):
     """Where a verb lives, and what it does in one line."""
 
     module: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cerebelum.attempt import Listener
     from cerebelum.client import ExecutionClient
     from cerebelum.executor import Executor

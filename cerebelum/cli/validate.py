@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from cerebelum import errors
 from cerebelum.cli import terminal
@@ -37,7 +38,7 @@ def _checked(file: str, executors: Any) -> dict[str, Any]:
     try:
         workflow = load(Path(file), executors).workflow
     except DefinitionError as error:
-        problems = [p._asdict() for p in error.problems]
+        problems = [msgspec.structs.asdict(p) for p in error.problems]
     except UsageError as error:
         problems = [{"where": error.where or shown, "path": "", "message": error.message, "hint": error.hint}]
     else:

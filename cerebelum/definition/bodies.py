@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import typing
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,10 +17,10 @@ from cerebelum.executor import Executor
 
 Path = tuple[str | int, ...]
 
-_SUFFIX = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
-_TOKEN = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]|(?P<any>\[\.\.\.\])")
-_EXPECTED = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `[^`]+`$")
-_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`$", re.DOTALL)
+_SUFFIX = r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$"
+_TOKEN = r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]|(?P<any>\[\.\.\.\])"
+_EXPECTED = r"Expected `(?P<wanted>[^`]+)`, got `[^`]+`$"
+_FIELD = r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`$"
 _WORDS = {
     "str": "a text",
     "int": "an integer",
@@ -35,7 +35,7 @@ _CANDIDATES: tuple[Any, ...] = ("x", 1, 1.5, True, [], {}, None, 200, 0)
 MAX_ROUNDS = 50
 
 
-class Mismatch(NamedTuple):
+class Mismatch(msgspec.Struct, frozen=True):
     """Something that does not fit its type: keys and indexes from the body's root, what is wrong, and a hint."""
 
     path: Path
@@ -45,7 +45,7 @@ class Mismatch(NamedTuple):
     """The key itself is wrong, not its value."""
 
 
-class Fit(NamedTuple):
+class Fit(msgspec.Struct, frozen=True):
     """`value` with texts where texts are wanted, and whatever does not fit."""
 
     value: Any
@@ -68,7 +68,7 @@ def fit(value: Any, kind: Any, written: Callable[[Path], str | None], known: boo
         except msgspec.ValidationError as e:
             path, message = _located(str(e), checked, kind)
         here = _get(checked, path)
-        if (field := _FIELD.match(message)) is not None:
+        if (field := re.match(_FIELD, message, re.DOTALL)) is not None:
             mismatch = _field_problem(field, path, kind)
             if not mismatch.at_key:
                 if not any(path[: len(start)] == start for start in assumed):
@@ -138,12 +138,12 @@ def _open_to_expression(value: Any, known: bool) -> bool:
 
 def _located(error: str, value: Any, kind: Any) -> tuple[Path, str]:
     """Where in `value` msgspec found the error, and its message. `[...]` is settled by trying each entry alone."""
-    suffix = _SUFFIX.search(error)
+    suffix = re.search(_SUFFIX, error)
     if suffix is None:
         return (), error
     message = error[: suffix.start()]
     path: list[str | int] = []
-    for token in _TOKEN.finditer(suffix["path"]):
+    for token in re.finditer(_TOKEN, suffix["path"]):
         here = _get(value, tuple(path))
         if token["index"] is not None:
             path.append(int(token["index"]))
@@ -244,7 +244,7 @@ def _choices_hint(kind: Any, path: Path, value: Any) -> str | None:
 
 
 def _phrased(message: str, value: Any) -> str:
-    if (match := _EXPECTED.match(message)) is not None:
+    if (match := re.match(_EXPECTED, message)) is not None:
         if value is None:
             return "is empty"
         wanted = " or ".join(_WORDS.get(word, word) for word in match["wanted"].split(" | "))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from cerebelum.definition.drafts import (
     ID,
@@ -159,15 +160,14 @@ def _read_choices(found: Findings, node: AnyNode, path: str, declared: Input) ->
     return tuple(choices)
 
 
-@dataclass(slots=True)
-class Defaults:
+class Defaults(msgspec.Struct):
     """What steps inherit where they do not say it themselves."""
 
-    env: dict[str, Scalar] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    env: dict[str, Scalar] = msgspec.field(default_factory=dict)
+    values: dict[str, Any] = msgspec.field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     """Further keys by executor."""
-    uses: list[Use] = field(default_factory=list)
+    uses: list[Use] = msgspec.field(default_factory=list)
 
 
 def read_defaults(reading: Reading, node: AnyNode) -> Defaults:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from cerebelum.definition.bodies import Fit, fit, option_names, spelled_path, takes
 from cerebelum.definition.bodies import Path as Keys
@@ -51,8 +52,7 @@ ON_INTERRUPT = ("rerun", "verify", "fail")
 LITERAL_HINT = "give the value to the process with `env:`, such as `env: {NAME: '${{ … }}'}`, and use \"$NAME\" here"
 
 
-@dataclass(slots=True)
-class Use:
+class Use(msgspec.Struct):
     """A text with expressions in it, to be checked once all steps are known."""
 
     node: Scalar
@@ -62,8 +62,7 @@ class Use:
     """The variable it is the value of, if it stands in an `env:` block."""
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(msgspec.Struct):
     """A step as written, not yet linked to others."""
 
     id: str
@@ -73,29 +72,28 @@ class Draft:
     line: int
     executor: Executor | None = None
     body: Any = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
     needs: list[tuple[str, Scalar]] | None = None
-    undoes: list[tuple[str, Scalar]] = field(default_factory=list)
-    env: dict[str, Scalar] = field(default_factory=dict)
+    undoes: list[tuple[str, Scalar]] = msgspec.field(default_factory=list)
+    env: dict[str, Scalar] = msgspec.field(default_factory=dict)
     secrets: tuple[str, ...] = ()
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = msgspec.field(default_factory=dict)
     """Other fields of `model.Step` that were written."""
-    uses: list[Use] = field(default_factory=list)
+    uses: list[Use] = msgspec.field(default_factory=list)
     executor_place: Place | None = None
     predecessors: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(msgspec.Struct):
     """What reading a file needs to know everywhere."""
 
     found: Findings
     executors: Mapping[str, Executor]
     folder: Path
     lines: list[str]
-    options: dict[str, frozenset[str]] = field(init=False)
+    options: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     """Further keys by executor."""
-    known: frozenset[str] = field(init=False)
+    known: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.options = {key: option_names(executor) for key, executor in self.executors.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -18,8 +17,8 @@ MAX_INPUT_BYTES = 128_000
 """What one environment variable can carry (Linux allows 128 KiB with its name)."""
 MAX_INPUTS_BYTES = 1024 * 1024
 
-_INTEGER = re.compile(r"[-+]?\d{1,19}", re.ASCII)
-_NUMBER = re.compile(r"[-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,4})?", re.ASCII)
+_INTEGER = r"[-+]?\d{1,19}"
+_NUMBER = r"[-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,4})?"
 _WORDS = {
     "string": "a text",
     "integer": "an integer",
@@ -29,7 +28,7 @@ _WORDS = {
     "object": "a mapping",
 }
 _LONGEST_SHOWN = 60
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_UNSTORABLE = "[\x00\ud800-\udfff]"
 
 
 class Text(str):
@@ -104,10 +103,10 @@ def _converted(of: str, text: str) -> Any:
     stripped = text.strip()
     if of == "boolean" and stripped in {"true", "false"}:
         return stripped == "true"
-    if of == "integer" and _INTEGER.fullmatch(stripped):
+    if of == "integer" and re.fullmatch(_INTEGER, stripped, re.ASCII):
         return int(stripped)
-    if of == "number" and _NUMBER.fullmatch(stripped):
-        return int(stripped) if _INTEGER.fullmatch(stripped) else float(stripped)
+    if of == "number" and re.fullmatch(_NUMBER, stripped, re.ASCII):
+        return int(stripped) if re.fullmatch(_INTEGER, stripped, re.ASCII) else float(stripped)
     if of in {"list", "object"}:
         try:
             return loads(stripped)
@@ -136,11 +135,13 @@ def value_problem(declared: Input, value: Any) -> str | None:
     """Why a value does not fit its declaration; None if it does."""
     if not _FITS[declared.type](value):
         return f"has to be {_WORDS[declared.type]}, this is {kind_of(value)}"
+    import json
+
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError, TypeError):
         return "cannot be recorded: it is not finite, or nested too deeply"
-    if not text.isprintable() and _UNSTORABLE.search(text):
+    if not text.isprintable() and re.search(_UNSTORABLE, text):
         return "contains half of a surrogate pair"
     if "\\u0000" in text and _has_nul(value):
         return "contains a NUL character"
@@ -176,6 +177,8 @@ def _constraint_problem(declared: Input, value: Any) -> str | None:
 
 def loads(text: str) -> Any:
     """JSON as everybody reads it: no NaN, no key twice, no number beyond a float's range. ValueError if it is not."""
+    import json
+
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_float, object_pairs_hook=_pairs)
     except RecursionError:
@@ -215,6 +218,8 @@ def parse_inputs_file(text: str, name: str) -> dict[str, Any]:
 
 
 def _json_inputs(text: str, name: str) -> dict[str, Any]:
+    import json
+
     try:
         values = loads(text)
     except json.JSONDecodeError as e:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 
-class Spot(NamedTuple):
+class Spot(msgspec.Struct, frozen=True):
     """A position in a file, both counted from 1."""
 
     line: int
@@ -104,11 +106,11 @@ _WORDS = {
     "FALSE": False,
 }
 _NUMBER_START = frozenset("0123456789+-.")
-_INT = re.compile(r"[-+]?[0-9]+", re.ASCII)
-_OCTAL = re.compile(r"0o[0-7]+", re.ASCII)
-_HEX = re.compile(r"0x[0-9a-fA-F]+", re.ASCII)
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_INT = r"[-+]?[0-9]+"
+_OCTAL = r"0o[0-7]+"
+_HEX = r"0x[0-9a-fA-F]+"
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+_NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 
 
 def resolve(text: str) -> Any:
@@ -119,18 +121,18 @@ def resolve(text: str) -> Any:
         return text
     if len(text) <= 1:
         return int(text) if text.isdigit() else text
-    if _INT.fullmatch(text):
+    if re.fullmatch(_INT, text, re.ASCII):
         return _bounded(text, 10)
-    if _OCTAL.fullmatch(text):
+    if re.fullmatch(_OCTAL, text, re.ASCII):
         return _bounded(text[2:], 8)
-    if _HEX.fullmatch(text):
+    if re.fullmatch(_HEX, text, re.ASCII):
         return _bounded(text[2:], 16)
-    if _FLOAT.fullmatch(text):
+    if re.fullmatch(_FLOAT, text, re.ASCII):
         number = float(text)
         if not math.isfinite(number):
             raise OutOfRange("a number too large to be kept")
         return number
-    if _NOT_FINITE.fullmatch(text):
+    if re.fullmatch(_NOT_FINITE, text):
         raise OutOfRange("not a finite number")
     return text
 

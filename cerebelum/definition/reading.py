@@ -19,8 +19,9 @@ MAX_ALIASED_CHARACTERS = 16 * 1024 * 1024
 MERGE = "<<"
 
 _CORE = "tag:yaml.org,2002:"
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_UNPRINTABLE_ASCII = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_UNPRINTABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
+_UNSTORABLE = "[\x00\ud800-\udfff]"
 
 
 class Refused(Exception):
@@ -53,7 +54,8 @@ class _Anchored:
 
 def read(text: str, findings: Findings) -> AnyNode | None:
     """The one document in `text`, or None if it cannot be read or holds none; what is wrong goes to `findings`."""
-    if bad := _UNPRINTABLE.search(text):
+    # Compiling the pattern for all of Unicode takes as long as reading a small file, which is nearly always ASCII.
+    if bad := re.search(_UNPRINTABLE_ASCII if text.isascii() else _UNPRINTABLE, text):
         message = f"the character U+{ord(bad[0]):04X} cannot appear in a workflow file"
         findings.add(_spot(text, bad.start()), "", message, 'write it as an escape in a "double-quoted" text')
         return None
@@ -128,7 +130,7 @@ class _Composer:
         text = event.value
         node = Scalar(text, text, bool(event.style), mark.line + 1, mark.column + 1)
         self._count(len(text), node)
-        if not text.isprintable() and (bad := _UNSTORABLE.search(text)):
+        if not text.isprintable() and (bad := re.search(_UNSTORABLE, text)):
             what = "a NUL character" if bad[0] == "\0" else "half of a surrogate pair"
             self.findings.add(node, "", f"this text contains {what}", "it cannot be stored or passed to a process")
             node.text = node.value = text.replace(bad[0], "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from cerebelum.definition.drafts import Draft, Reading, Use
 from cerebelum.definition.findings import Findings, listed, quoted
@@ -16,8 +17,7 @@ EXECUTION_IN_HANDLERS = ("status", "failed_steps", "error")
 OF_A_STEP = ("output", "status")
 
 
-@dataclass(slots=True)
-class Names:
+class Names(msgspec.Struct):
     """What a workflow declares."""
 
     inputs: Collection[str]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 from cerebelum.definition.findings import listed, nearest
+from cerebelum.digests import sha256
 from cerebelum.errors import UsageError
 from cerebelum.model import Source
 
@@ -24,7 +24,7 @@ def read_source(path: Path) -> tuple[str, Source]:
         raise UsageError("the file is larger than 16 MiB", where=where, hint="is this the workflow file?")
     if not data.strip(b" \t\r\n\xef\xbb\xbf"):
         raise UsageError("the file is empty", where=where, hint="a workflow has at least `steps:` with one step")
-    return _text(data, where), Source("yaml", str(path.absolute()), hashlib.sha256(data).hexdigest())
+    return _text(data, where), Source("yaml", str(path.absolute()), sha256(data))
 
 
 def _bytes(path: Path, where: str) -> bytes:

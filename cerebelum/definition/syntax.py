@@ -13,7 +13,9 @@ import re
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.errors import ExpressionError
@@ -47,20 +49,17 @@ MAX_TREE_DEPTH = 60
 Reference = tuple[str | int, ...]
 """A chain of constant keys that starts with a root: `("steps", "build", "output")`."""
 
-_OPEN = re.compile(r"\$\$\{\{|\$\{\{")
-_INSIDE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[{}]""", re.DOTALL)
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
+_OPEN = r"\$\$\{\{|\$\{\{"
+_INSIDE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[{}]"""
+_TOKEN = r"""(?P<space>\s+)
     |(?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
     |(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
     |(?P<name>[A-Za-z_]\w*)
-    |(?P<op>&&|\|\||==|!=|<=|>=|\*\*|//|[-+*/%<>!()\[\]{},:.])""",
-    re.VERBOSE | re.ASCII | re.DOTALL,
-)
-_SEGMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
+    |(?P<op>&&|\|\||==|!=|<=|>=|\*\*|//|[-+*/%<>!()\[\]{},:.])"""
+_SEGMENT = r"[A-Za-z_][A-Za-z0-9_-]*"
 _OPERATORS = {"&&": "and", "||": "or", "!": "~"}
 _KEYWORDS = frozenset({"and", "or", "not", "in", "if", "else"})
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPE = r"\\(.)"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 _HINTS = {
     "=": "compare with `==`",
@@ -103,7 +102,7 @@ class BadSyntax(ExpressionError):
         """Characters between the `${{` (its first character) and what is wrong."""
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True):
     """A piece of a text: literal, or the inside of one `${{ … }}`."""
 
     text: str
@@ -121,7 +120,10 @@ def split(text: str) -> tuple[Part, ...]:
     parts: list[Part] = []
     literal: list[str] = []
     at = openings = 0
-    while found := _OPEN.search(text, at):
+    if "${{" not in text:
+        return (Part(text, False),) if text else ()
+    opening = re.compile(_OPEN)
+    while found := opening.search(text, at):
         literal.append(text[at : found.start()])
         if len(found[0]) == 4:
             literal.append("${{")
@@ -143,7 +145,8 @@ def split(text: str) -> tuple[Part, ...]:
 
 def _closing(text: str, at: int) -> int | None:
     depth = 0
-    while found := _INSIDE.search(text, at):
+    inside = re.compile(_INSIDE, re.DOTALL)
+    while found := inside.search(text, at):
         at = found.end()
         if found[0] == "{":
             depth += 1
@@ -193,8 +196,9 @@ def _translated(expression: str) -> tuple[str, list[tuple[int, int]]]:
     offsets: list[tuple[int, int]] = []
     length = at = 0
     before = ""
+    token, key = re.compile(_TOKEN, re.VERBOSE | re.ASCII | re.DOTALL), re.compile(_SEGMENT, re.ASCII)
     while at < len(expression):
-        match = _TOKEN.match(expression, at)
+        match = token.match(expression, at)
         if match is None:
             found = expression[at]
             raise BadSyntax(f"unexpected {quoted(found)}", hint=_HINTS.get(found), offset=at)
@@ -204,7 +208,7 @@ def _translated(expression: str) -> tuple[str, list[tuple[int, int]]]:
         start, text = at, match[0]
         at = match.end()
         if text == "." and match.lastgroup == "op":
-            segment = _SEGMENT.match(expression, at)
+            segment = key.match(expression, at)
             if before not in {")", "]", "}", "value"} or segment is None:
                 raise BadSyntax("unexpected `.`", offset=start)
             at = segment.end()
@@ -222,7 +226,7 @@ def _translated(expression: str) -> tuple[str, list[tuple[int, int]]]:
 def _piece(match: re.Match[str], expression: str) -> str:
     text = match[0]
     if match.lastgroup == "string":
-        return repr(_ESCAPE.sub(lambda m: _ESCAPES.get(m[1], m[0]), text[1:-1]))
+        return repr(re.sub(_ESCAPE, lambda m: _ESCAPES.get(m[1], m[0]), text[1:-1], flags=re.DOTALL))
     if match.lastgroup == "op":
         return _OPERATORS.get(text, text)
     if match.lastgroup == "number":
@@ -318,7 +322,7 @@ def spelled(reference: Reference) -> str:
     """A reference as people write it: `steps.build.output[0]`."""
     first, *rest = reference
     return str(first) + "".join(
-        f".{key}" if isinstance(key, str) and _SEGMENT.fullmatch(key) else f"[{key!r}]" for key in rest
+        f".{key}" if isinstance(key, str) and re.fullmatch(_SEGMENT, key, re.ASCII) else f"[{key!r}]" for key in rest
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -57,7 +56,7 @@ MAX_PARALLEL = 1024
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 
 
-class Loaded(NamedTuple):
+class Loaded(msgspec.Struct, frozen=True):
     """A workflow as read from a file, and where it came from."""
 
     workflow: Workflow
@@ -66,17 +65,16 @@ class Loaded(NamedTuple):
     """Absolute folder of the file."""
 
 
-@dataclass(slots=True)
-class Top:
+class Top(msgspec.Struct):
     """The workflow's own keys."""
 
-    values: dict[str, Any] = field(default_factory=dict)
-    inputs: dict[str, Input] = field(default_factory=dict)
+    values: dict[str, Any] = msgspec.field(default_factory=dict)
+    inputs: dict[str, Input] = msgspec.field(default_factory=dict)
     secrets: tuple[str, ...] = ()
-    env: dict[str, Scalar] = field(default_factory=dict)
-    env_uses: list[Use] = field(default_factory=list)
-    output_uses: list[Use] = field(default_factory=list)
-    defaults: Defaults = field(default_factory=Defaults)
+    env: dict[str, Scalar] = msgspec.field(default_factory=dict)
+    env_uses: list[Use] = msgspec.field(default_factory=list)
+    output_uses: list[Use] = msgspec.field(default_factory=list)
+    defaults: Defaults = msgspec.field(default_factory=Defaults)
 
 
 def load(path: Path, executors: Mapping[str, Executor]) -> Loaded:

@@ -11,7 +11,6 @@ import msgspec
 from cerebelum.durations import FORMS, duration
 from cerebelum.errors import CerebelumError
 from cerebelum.executor import Approval, Completed, Executor, Invocation, Outcome
-from cerebelum.hookspecs import hookimpl
 from cerebelum.model import Step
 
 
@@ -64,6 +63,5 @@ def _seconds(value: Any) -> float | None:
         raise CerebelumError(f"timeout {value!r}: {error}", hint=FORMS) from None
 
 
-@hookimpl
 def cerebelum_executors() -> Iterable[Executor]:
     return [ApprovalStep()]

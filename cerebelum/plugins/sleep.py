@@ -12,7 +12,6 @@ import msgspec
 from cerebelum.durations import FORMS, LONGEST, duration
 from cerebelum.errors import CerebelumError
 from cerebelum.executor import Completed, Executor, Invocation, Outcome, Sleep
-from cerebelum.hookspecs import hookimpl
 from cerebelum.model import Step
 
 
@@ -69,6 +68,5 @@ def _moment(value: object) -> datetime:
     return moment
 
 
-@hookimpl
 def cerebelum_executors() -> Iterable[Executor]:
     return [SleepStep()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import NamedTuple
+
+import msgspec
 
 _PICTURES: dict[int, int | str] = {
     **{code: 0x2400 + code for code in range(32) if code not in (9, 10)},
@@ -18,7 +19,7 @@ _COLOUR_BYTES = re.compile(rb"\x1b\[[0-9;:]*m")
 _PLAIN = bytes([9, 10, *range(32, 127)])
 
 
-class Symbols(NamedTuple):
+class Symbols(msgspec.Struct, frozen=True):
     """What stands in front of steps, and between parts of a line."""
 
     started: str

@@ -159,7 +159,7 @@ def test_any_changed_byte_shows(log: list[Entry]) -> None:
         for position in range(0, len(entry.text), 7):
             changed = "0" if entry.text[position] != "0" else "1"
             text = entry.text[:position] + changed + entry.text[position + 1 :]
-            assert not intact([*log[:index], entry._replace(text=text), *log[index + 1 :]])
+            assert not intact([*log[:index], msgspec.structs.replace(entry, text=text), *log[index + 1 :]])
 
 
 def test_an_entry_that_is_missing_or_out_of_order_shows(log: list[Entry]) -> None:

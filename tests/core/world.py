@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from cerebelum.decide import Circumstances, Ended, Happening, Nudge, Opened, Stopping, decide
 from cerebelum.errors import CerebelumError

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from cerebelum.faults import POINTS
-from cerebelum.store import Query
+from cerebelum.store import Page, Query
 from tests.crash.arena import ROUNDS, Arena, Ran, check, chosen, stop_hard
 from tests.engine.harness import await_words, left_of
 
@@ -127,7 +127,7 @@ def test_what_was_approved_while_nobody_drives_it_is_not_listed_as_running(arena
     assert arena.cli("run", "ask.yaml", "--park", "--id", arena.id).code == 75
     arena.approve(arena.id)
     client = arena.client()
-    assert client.list(Query(status=("running",), count_to=9))[:] == ([], False, 0)
+    assert client.list(Query(status=("running",), count_to=9)) == Page([], False, 0)
     assert [row.summary.status for row in client.list(Query(status=("paused",))).rows] == ["paused"]
     assert arena.cli("supervise", "--once").code == 0
     assert arena.ended(arena.id) == "completed"

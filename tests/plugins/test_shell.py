@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from cerebelum.errors import CerebelumError
 from cerebelum.executor import Completed, Failed, Interrupted, Outcome, Stop
 from cerebelum.model import Step
 from cerebelum.outputs import MAX_OUTPUT, OutputError, parse_output
-from cerebelum.plugins.shell import Shell, cerebelum_executors
+from cerebelum.plugins.shell import Shell, cerebelum_executors, plain_command
 from cerebelum.process import start_ticks
 from tests.attempts import MemorySink, attempt
 
@@ -67,6 +68,44 @@ def test_telling_exit_codes_are_explained(tmp_path: Path, script: str, said: str
 @pytest.mark.parametrize("script", ["false; true", "false | true"])
 def test_bash_stops_at_the_first_error_in_pipes_too(tmp_path: Path, script: str) -> None:
     assert failure(run(tmp_path, script)) == "exit: exit code 1"
+
+
+def seen(folder: Path, script: str, **more: Any) -> dict[str, str]:
+    sink = MemorySink()
+    assert run(folder, script, sink=sink, **more) == Completed(None)
+    return dict(line.split("=", 1) for line in sink.out.decode().splitlines())
+
+
+@pytest.mark.parametrize("pwd", [None, "/nonexistent", "."])
+def test_a_command_that_needs_no_shell_sees_what_a_shell_would_show_it(tmp_path: Path, pwd: str | None) -> None:
+    env = {"PATH": os.environ["PATH"], "SHLVL": "3", **({} if pwd is None else {"PWD": pwd})}
+    direct, by_bash = seen(tmp_path, "env -u X", env=env), seen(tmp_path, "env -u X; :", env=env)
+    for name in ("_", "OLDPWD", "CEREBELUM_TOKEN", "CEREBELUM_OUTPUT"):
+        direct.pop(name, None)
+        by_bash.pop(name, None)
+    assert direct == {**by_bash, "SHLVL": "3"}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        *("echo *", "A=1 env", "a && b", "ls | cat", "ls > x", "ls\nls", "~/x", "ls $HOME", "ls 'a'", "cd /", "exit 3"),
+        *("true --help", "nonesuch", "./script", "ls # all", "{ ls", "while true", "bin/ls", "-x", "if", "ls a\\ b"),
+        *("ls {a,b}", "!", ""),
+    ],
+)  # fmt: skip
+def test_what_a_shell_has_to_read_is_left_to_it(tmp_path: Path, script: str) -> None:
+    (tmp_path / "script").write_text("echo no line names its interpreter")
+    (tmp_path / "script").chmod(0o755)
+    assert plain_command(script, {"PATH": os.environ["PATH"]}, tmp_path) is None
+
+
+@pytest.mark.parametrize("env", [{"BASH_ENV": "/x"}, {"SHELLOPTS": "xtrace"}, {"BASH_FUNC_ls%%": "() { :; }"}])
+def test_variables_that_change_a_shell_are_not_passed_over(tmp_path: Path, env: dict[str, str]) -> None:
+    path = {"PATH": os.environ["PATH"]}
+    assert plain_command("ls -l", path, tmp_path) == ["ls", "-l"]
+    assert plain_command("ls -l", {**path, **env}, tmp_path) is None
+    assert plain_command("ls -l", {"PATH": "bin:/bin:/usr/bin"}, tmp_path) is None
 
 
 def test_no_startup_file_of_bash_is_read(tmp_path: Path) -> None:

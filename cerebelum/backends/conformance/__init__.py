@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cerebelum.backends.conformance.kit import (
     MINE,
@@ -34,7 +35,7 @@ from cerebelum.backends.conformance.kit import (
 )
 from cerebelum.backends.conformance.search import SearchConformance
 from cerebelum.events import GENESIS, Entry, chain
-from cerebelum.store import Chunk, Conflict, EventStore, Fenced, Ownership, Process, Query, Runner
+from cerebelum.store import Chunk, Conflict, EventStore, Fenced, LogPage, Ownership, Page, Process, Query, Runner
 
 
 class StoreConformance(SearchConformance):
@@ -44,10 +45,10 @@ class StoreConformance(SearchConformance):
 
     def test_a_store_that_was_never_written_is_empty(self, store: EventStore) -> None:
         assert store.read("deploy-1") == []
-        assert store.find(Query(count_to=10)) == ([], False, 0)
+        assert store.find(Query(count_to=10)) == Page([], False, 0)
         assert store.find(Query()).total is None
         assert store.processes("deploy-1") == []
-        assert store.read_log("deploy-1") == ([], 0)
+        assert store.read_log("deploy-1") == LogPage([], 0)
         assert store.own("deploy-1", "runner-1", NOBODY) is None
 
     def test_entries_are_read_as_they_were_appended(self, store: EventStore) -> None:
@@ -78,7 +79,7 @@ class StoreConformance(SearchConformance):
 
     def test_times_keep_their_microseconds(self, store: EventStore) -> None:
         times = [datetime(1970, 1, 1, tzinfo=UTC), datetime(2038, 1, 19, 3, 14, 8, 1, tzinfo=UTC), START]
-        entries = [e._replace(at=at) for e, at in zip(log("deploy-1", 3), times, strict=True)]
+        entries = [replace(e, at=at) for e, at in zip(log("deploy-1", 3), times, strict=True)]
         store.append("deploy-1", 0, entries, summary("deploy-1", entries))
         assert [e.at for e in store.read("deploy-1")] == times
         assert all(e.at.tzinfo is not None for e in store.read("deploy-1"))
@@ -121,7 +122,7 @@ class StoreConformance(SearchConformance):
     def test_an_append_that_fails_half_way_leaves_nothing(self, store: EventStore) -> None:
         entries = log("deploy-1", 3)
         create(store, "deploy-1")
-        bad = entries[2]._replace(text="\ud800")
+        bad = replace(entries[2], text="\ud800")
         with pytest.raises(Exception, match=r".+"):
             store.append("deploy-1", 1, [entries[1], bad], summary("deploy-1", [entries[1], bad]))
         assert store.read("deploy-1") == entries[:1]
@@ -188,7 +189,7 @@ class StoreConformance(SearchConformance):
                 last = entry("deploy-1", expected + 1, entries[0].digest)
                 with pytest.raises(Fenced) as caught:
                     store.append("deploy-1", expected, [last], summary("deploy-1", [last]), fence=fence)
-                assert (caught.value.owner, caught.value.epoch) == MINE
+                assert Ownership(caught.value.owner, caught.value.epoch) == MINE
         assert store.read("deploy-1") == entries[:1]
 
     def test_the_owner_appends_until_it_is_taken_over(self, store: EventStore) -> None:
@@ -254,7 +255,7 @@ class StoreConformance(SearchConformance):
         others = [self.elsewhere(url, "own", "deploy-1", f"runner-{n}x", "runner-1", "1") for n in range(3)]
         outputs = [msgspec.json.decode(process.communicate()[0]) for process in others]
         assert outputs.count(None) == 2
-        assert list(ownership(store, "deploy-1")) in outputs
+        assert msgspec.to_builtins(ownership(store, "deploy-1")) in outputs
 
     # Runners and processes
 
@@ -320,7 +321,7 @@ class StoreConformance(SearchConformance):
             page = store.read_log("deploy-1", after=position, limit=2)
             seen += page.chunks
             position = page.position
-        assert store.read_log("deploy-1", after=position) == ([], position)
+        assert store.read_log("deploy-1", after=position) == LogPage([], position)
         store.write_log("other-1", chunks)
         store.write_log("deploy-1", chunks[6:], drop=[("build", 1, 3, 6)])
         seen += store.read_log("deploy-1", after=position).chunks

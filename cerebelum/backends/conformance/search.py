@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cerebelum.backends.conformance.kit import MINE, START, StoreTests, create, ids, log, summary
-from cerebelum.store import STATUSES, EventStore, Ownership, Query, Status
+from cerebelum.store import STATUSES, EventStore, LogPage, Ownership, Page, Query, Row, Status
 
 
 class SearchConformance(StoreTests):
@@ -23,7 +23,7 @@ class SearchConformance(StoreTests):
         )  # fmt: skip
         store.append("deploy-1", 0, [first], full, fence=MINE)
         [row] = store.find(Query()).rows
-        assert row == (full, MINE, None)
+        assert row == Row(full, MINE, None)
 
     def test_every_field_of_a_summary_follows_the_log(self, store: EventStore) -> None:
         entries = log("deploy-1", 4)
@@ -56,7 +56,7 @@ class SearchConformance(StoreTests):
         assert [page.total for page in pages] == [5] * 4
         assert store.find(Query(count_to=100, limit=1)).total == 7
         assert store.find(Query(limit=7)).has_more is False
-        assert store.find(Query(limit=0, count_to=9)) == ([], True, 7)
+        assert store.find(Query(limit=0, count_to=9)) == Page([], True, 7)
 
     def test_executions_that_started_together_are_neither_lost_nor_doubled_by_paging(self, store: EventStore) -> None:
         for number in range(6):
@@ -131,4 +131,4 @@ class SearchConformance(StoreTests):
         assert ids(store, id=text) == ids(store, workflow=text) == ids(store, tag=(text,)) == []
         assert store.read(text) == []
         assert store.processes(text) == []
-        assert store.read_log(text, step=text) == ([], 0)
+        assert store.read_log(text, step=text) == LogPage([], 0)

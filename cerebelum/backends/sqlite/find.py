@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -13,7 +13,7 @@ COLUMNS = tuple(f"e.{name}" for name in (*SUMMARY, "owner", "epoch"))
 _START, _ID = COLUMNS.index("e.started_at"), COLUMNS.index("e.id")
 
 
-class _Term(NamedTuple):
+class _Term(msgspec.Struct, frozen=True):
     sql: str
     values: tuple[Any, ...] = ()
 

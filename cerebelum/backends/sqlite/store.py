@@ -188,7 +188,7 @@ class SqliteStore:
 
     def own(self, execution_id: str, owner: str | None, expected: Ownership) -> Ownership | None:
         """See EventStore."""
-        values = (owner, execution_id, *expected)
+        values = (owner, execution_id, expected.owner, expected.epoch)
         changed = self._file.write(self._events, lambda c: c.execute(_OWN, values).rowcount, create=False)
         return Ownership(owner, expected.epoch + 1) if changed else None
 
@@ -296,7 +296,7 @@ class SqliteStore:
 
 
 def _create(connection: sqlite3.Connection, summary: Summary, fence: Ownership | None) -> None:
-    if connection.execute(_INSERT_EXECUTION, (*summary_row(summary), *(fence or (None, 0)))).rowcount == 0:
+    if connection.execute(_INSERT_EXECUTION, (*summary_row(summary), *_fields(fence))).rowcount == 0:
         row = connection.execute("SELECT version FROM executions WHERE id = ?", (summary.execution_id,)).fetchone()
         raise Conflict(summary.execution_id, 0, row[0])
     _write_tags(connection, summary)
@@ -310,7 +310,11 @@ def _advance(connection: sqlite3.Connection, expected: int, summary: Summary, fe
     )
     if fence is None:
         return connection.execute(_ADVANCE, values).rowcount == 1
-    return connection.execute(_ADVANCE_OWNED, (*values, *fence)).rowcount == 1
+    return connection.execute(_ADVANCE_OWNED, (*values, fence.owner, fence.epoch)).rowcount == 1
+
+
+def _fields(fence: Ownership | None) -> tuple[str | None, int]:
+    return (None, 0) if fence is None else (fence.owner, fence.epoch)
 
 
 def _replace(connection: sqlite3.Connection, expected: int, summary: Summary, fence: Ownership | None) -> None:
@@ -318,7 +322,7 @@ def _replace(connection: sqlite3.Connection, expected: int, summary: Summary, fe
     sql = "SELECT version, owner, epoch, tags, started_at FROM executions WHERE id = ?"
     row = connection.execute(sql, (summary.execution_id,)).fetchone() or (0, None, 0, "[]", 0)
     version, owner, epoch, tags, started_at = row
-    if fence is not None and (owner, epoch) != fence:
+    if fence is not None and Ownership(owner, epoch) != fence:
         raise Fenced(summary.execution_id, owner, epoch)
     if version != expected:
         raise Conflict(summary.execution_id, expected, version)

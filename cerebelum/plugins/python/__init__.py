@@ -18,7 +18,6 @@ import msgspec
 from cerebelum.errors import CerebelumError
 from cerebelum.events import StepError
 from cerebelum.executor import Completed, Executor, Failed, Interrupted, Invocation, Outcome, Stop
-from cerebelum.hookspecs import hookimpl
 from cerebelum.model import Step
 from cerebelum.outputs import OutputError, one_line, to_output
 
@@ -225,6 +224,5 @@ def _awaited(awaitable: Any, stop: Stop) -> Any:
     return done.result()
 
 
-@hookimpl
 def cerebelum_executors() -> Iterable[Executor]:
     return [Python()]

@@ -6,7 +6,6 @@ Used by the executor in its own process and by the child process of an isolated 
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -17,8 +16,11 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
+
+from cerebelum.digests import sha256
 from cerebelum.errors import CerebelumError
 from cerebelum.events import StepError
 from cerebelum.outputs import clean
@@ -33,7 +35,7 @@ class ArgumentError(CerebelumError):
     """The function cannot be called with these arguments."""
 
 
-class Target(NamedTuple):
+class Target(msgspec.Struct, frozen=True):
     """What `python:` names: a file's path (None if an installed module has none), the module's name, the function's."""
 
     path: Path | None
@@ -232,7 +234,7 @@ def _load_file(path: Path) -> ModuleType:
     if known is not None and known[0] == stamp:
         return known[2]
     source = path.read_bytes()
-    digest = hashlib.sha256(source).hexdigest()
+    digest = sha256(source)
     if known is not None and known[1] == digest:
         _loaded[key] = (stamp, digest, known[2])
         return known[2]
@@ -241,7 +243,7 @@ def _load_file(path: Path) -> ModuleType:
         code = compile(source, str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise syntax_error(error, path) from None
-    name = f"_cerebelum_{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}_{path.stem}"
+    name = f"_cerebelum_{sha256(key.encode('utf-8', 'surrogateescape'))[:12]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
         raise CerebelumError(f"{path} cannot be loaded as Python")
@@ -270,7 +272,7 @@ def _import(name: str, path: Path | None) -> ModuleType:
             f"the module {name} is already loaded from {module.__file__}, not from {path}",
             hint="give the step `isolated: true`",
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256(path.read_bytes())
     known = _loaded.get(name)
     if known is not None and known[1] != digest:
         module = importlib.reload(module)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 from pathlib import Path
 
+from cerebelum.digests import sha256
 from cerebelum.errors import CerebelumError
 from cerebelum.plugins.python.call import Target, syntax_error
 
@@ -55,8 +55,8 @@ def _digest(path: Path, function: str, *stamp: int) -> str:
             f"there is no function {function} in {path}", hint=f"did you mean {near[0]}?" if near else None
         )
     if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef):
-        return hashlib.sha256(ast.unparse(found).encode("utf-8", "surrogatepass")).hexdigest()
-    return hashlib.sha256(source).hexdigest()
+        return sha256(ast.unparse(found).encode("utf-8", "surrogatepass"))
+    return sha256(source)
 
 
 def _statements(body: list[ast.stmt]) -> list[ast.stmt]:

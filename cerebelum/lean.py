@@ -1,0 +1,87 @@
+"""Loads the libraries that every command needs without what these load for things that hardly any command does.
+
+A third of a short command's time would go into modules of which nothing is used. They are there when something is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+_SELDOM_USED = (
+    *("ast", "base64", "bz2", "difflib", "inspect", "ipaddress", "json", "lzma", "platform", "shlex", "textwrap"),
+    *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
+)
+_lock = RLock()
+_waiting: set[str] = set()
+
+
+class _Later(ModuleType):
+    """A module that is loaded when something in it is first asked for, by one thread while the others wait."""
+
+    def __getattr__(self, name: str) -> Any:
+        with _lock:
+            if self.__name__ in _waiting:
+                _waiting.remove(self.__name__)
+                self.__loader__.exec_module(self)  # type: ignore[union-attr]
+                self.__class__ = ModuleType  # type: ignore[assignment]
+        return ModuleType.__getattribute__(self, name)
+
+
+def _clean(doc: str) -> str:
+    if "\n" not in doc:
+        return doc.expandtabs().lstrip()
+    inspect = sys.modules["inspect"]
+    vars(inspect).pop("cleandoc", None)
+    return str(inspect.cleandoc(doc))
+
+
+_STAND_INS: tuple[tuple[str, str, Callable[..., str]], ...] = (
+    # All that click wants of `inspect`, for the help of each option, and `uuid` of `platform`, when it is imported.
+    ("inspect", "cleandoc", _clean),
+    ("platform", "system", lambda: os.uname().sysname),
+)
+
+
+def prepare() -> None:
+    """Put modules that are seldom used off until they are; to be called before libraries are imported."""
+    parents: dict[str, ModuleSpec | None] = {}
+    for name in _SELDOM_USED:
+        parent = name.rpartition(".")[0]
+        if parent and parent not in parents:
+            parents[parent] = _find(parent, None)
+        above = parents[parent] if parent else None
+        if name not in sys.modules and not (parent and above is None):
+            _put_off(name, _find(name, above.submodule_search_locations if above else None))
+    for name, function, stand_in in _STAND_INS:
+        if name in _waiting:
+            vars(sys.modules[name])[function] = stand_in
+    if "typing_extensions" not in sys.modules:
+        # msgspec takes the same from `typing` where this is not there.
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+        try:
+            import msgspec  # noqa: F401
+        finally:
+            del sys.modules["typing_extensions"]
+
+
+def _find(name: str, path: list[str] | None) -> ModuleSpec | None:
+    found = (finder.find_spec(name, path) for finder in sys.meta_path)
+    return next((spec for spec in found if spec is not None), None)
+
+
+def _put_off(name: str, spec: ModuleSpec | None) -> None:
+    if spec is None or spec.loader is None or not hasattr(spec.loader, "exec_module"):
+        return
+    module = _Later(name)
+    module.__spec__, module.__loader__, module.__package__ = spec, spec.loader, spec.parent
+    module.__file__ = spec.origin
+    if spec.submodule_search_locations is not None:
+        module.__path__ = spec.submodule_search_locations
+    _waiting.add(name)
+    sys.modules[name] = module

@@ -1,0 +1,69 @@
+"""Modules that are put off are the true ones as soon as anybody looks, and nothing is lost for code of users."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+from cerebelum.digests import sha256
+
+_START = "import sys\nfrom cerebelum import lean\nlean.prepare()\nimport click, msgspec\n"
+
+
+def said(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _START + code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_click_and_msgspec_load_nothing_that_was_put_off() -> None:
+    assert said("print([name for name in ('dis', '_lzma', 'tokenize') if name in sys.modules])") == "[]"
+    assert said("print(type(sys.modules['inspect']).__name__)") == "_Later"
+
+
+@pytest.mark.parametrize(
+    ("code", "result"),
+    [
+        ("import inspect; print(inspect.signature(lambda a, b=1: 0))", "(a, b=1)"),
+        ("from inspect import cleandoc; print(repr(cleandoc('  a\\n    b\\n    c')))", repr("a\nb\nc")),
+        ("import inspect; print(repr(inspect.cleandoc('\\ta ')))", repr("a ")),
+        ("import textwrap; print(textwrap.dedent('  a'))", "a"),
+        ("import ast; print(ast.dump(ast.parse('1').body[0].value))", "Constant(value=1)"),
+        ("import bz2, lzma; print(lzma.decompress(lzma.compress(b'x')), bz2.BZ2File.__name__)", "b'x' BZ2File"),
+        ("import platform, os; print(platform.system() == os.uname().sysname)", "True"),
+        ("import platform; print(platform.python_version()[:2])", "3."),
+        ("import platform; platform.machine(); print(platform.system.__module__)", "platform"),
+        ("import msgspec.inspect as i; print(type(i.type_info(int)).__name__)", "IntType"),
+        ("import json; from json import decoder; print(json.loads('[1]'), decoder.__name__)", "[1] json.decoder"),
+        ("import importlib.util; print(importlib.util.find_spec('inspect').name)", "inspect"),
+        ("import typing_extensions; print(typing_extensions.__name__)", "typing_extensions"),
+        ("import pickle, inspect; print(pickle.loads(pickle.dumps(inspect.cleandoc)) is inspect.cleandoc)", "True"),
+    ],
+)  # fmt: skip
+def test_what_is_put_off_is_there_when_it_is_used(code: str, result: str) -> None:
+    assert said(code) == result
+
+
+def test_threads_that_look_at_once_get_the_same_module() -> None:
+    code = """
+import threading, inspect, json
+ready, found = threading.Barrier(8), []
+def look():
+    ready.wait()
+    found.append((inspect.Signature, inspect.signature(look), json.JSONDecoder))
+threads = [threading.Thread(target=look) for _ in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(len({f[0] for f in found}), len({f[2] for f in found}), len(found))
+"""
+    assert said(code) == "1 1 8"
+
+
+def test_a_digest_is_sha256() -> None:
+    for data in (b"", b"abc", bytes(100_000)):
+        assert sha256(data) == hashlib.sha256(data).hexdigest()
