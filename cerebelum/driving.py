@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,11 +22,13 @@ from cerebelum.lookup import Log
 from cerebelum.model import Workflow
 from cerebelum.opening import Checked
 from cerebelum.origin import check_id, current_folder, new_id, surroundings
-from cerebelum.plan import Plan, make_plan
 from cerebelum.session import Prepared, Result, drive, prepare, signals
 from cerebelum.state import State
 from cerebelum.store import Conflict, EventStore, Ownership, Query, Row
-from cerebelum.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from cerebelum.plan import Plan
+    from cerebelum.supervisor import Supervisor
 
 
 def _nothing(text: str) -> None:
@@ -184,6 +186,8 @@ class Driver(msgspec.Struct, frozen=True):
         return ownership.Registration(self.store, self.clock, self.environ)
 
     def _supervisor(self, registration: ownership.Registration, tell: Callable[[str], None], most: int) -> Supervisor:
+        from cerebelum.supervisor import Supervisor
+
         settings = msgspec.structs.replace(self.settings, park=True)
         return Supervisor(self.store, self.executors, self.environ, self.clock, registration, settings, tell, most)
 
@@ -225,4 +229,6 @@ class Driver(msgspec.Struct, frozen=True):
 
 
 def _plan(state: State, workflow: Workflow, choice: Choice) -> Plan:
+    from cerebelum.plan import make_plan
+
     return make_plan(state, workflow, from_step=choice.from_step, accept_changes=choice.accept_changes)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -256,6 +255,8 @@ def _spellings(text: str) -> set[str]:
 
 
 def _base64(data: bytes) -> set[bytes]:
+    from base64 import b64encode, urlsafe_b64encode
+
     """What is left of `data` in any Base64 text that contains it, wherever it begins, and when wrapped in lines."""
     found = set()
     for encode in (b64encode, urlsafe_b64encode):

@@ -13,7 +13,7 @@ from typing import Any
 
 from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.definition.nodes import kind_of
-from cerebelum.definition.operations import FUNCTIONS, MAX_TEXT, OPERATORS, as_text
+from cerebelum.definition.operations import FUNCTIONS, MAX_TEXT, as_text, operators
 from cerebelum.definition.syntax import (
     ROOTS,
     BadSyntax,
@@ -102,7 +102,7 @@ def _evaluator() -> Callable[[Mapping[str, Any]], Any]:
         nodes: dict[type[ast.AST], Callable[[Any], Any]]
 
         def __init__(self, scope: Mapping[str, Any]) -> None:
-            super().__init__(operators=OPERATORS, functions=FUNCTIONS, names=scope)
+            super().__init__(operators=operators(), functions=FUNCTIONS, names=scope)
             inherited = self.nodes
             kept = (ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Constant)
             self.nodes = {kind: inherited[kind] for kind in kept} | {

@@ -6,6 +6,7 @@ import ast
 import json
 import operator
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NoReturn
 
 from cerebelum.definition.nodes import kind_of
@@ -100,28 +101,31 @@ def _sign(apply: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return signed
 
 
-OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: _add,
-    ast.Sub: _arithmetic("-", operator.sub),
-    ast.Mult: _arithmetic("*", operator.mul),
-    ast.Div: _arithmetic("/", operator.truediv),
-    ast.FloorDiv: _arithmetic("//", operator.floordiv),
-    ast.Mod: _arithmetic("%", operator.mod),
-    ast.Pow: _power,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: _ordering("<", operator.lt),
-    ast.LtE: _ordering("<=", operator.le),
-    ast.Gt: _ordering(">", operator.gt),
-    ast.GtE: _ordering(">=", operator.ge),
-    ast.In: _in,
-    ast.NotIn: lambda a, b: not _in(a, b),
-    ast.Not: operator.not_,
-    # `!` is written as `~` for Python's parser, because it binds as tightly as `!` does everywhere else.
-    ast.Invert: operator.not_,
-    ast.USub: _sign(operator.neg),
-    ast.UAdd: _sign(operator.pos),
-}
+@cache
+def operators() -> dict[type[ast.AST], Callable[..., Any]]:
+    """Each operator by its node; made when the first expression is evaluated, since most workflows have few."""
+    return {
+        ast.Add: _add,
+        ast.Sub: _arithmetic("-", operator.sub),
+        ast.Mult: _arithmetic("*", operator.mul),
+        ast.Div: _arithmetic("/", operator.truediv),
+        ast.FloorDiv: _arithmetic("//", operator.floordiv),
+        ast.Mod: _arithmetic("%", operator.mod),
+        ast.Pow: _power,
+        ast.Eq: operator.eq,
+        ast.NotEq: operator.ne,
+        ast.Lt: _ordering("<", operator.lt),
+        ast.LtE: _ordering("<=", operator.le),
+        ast.Gt: _ordering(">", operator.gt),
+        ast.GtE: _ordering(">=", operator.ge),
+        ast.In: _in,
+        ast.NotIn: lambda a, b: not _in(a, b),
+        ast.Not: operator.not_,
+        # `!` is written as `~` for Python's parser, because it binds as tightly as `!` does everywhere else.
+        ast.Invert: operator.not_,
+        ast.USub: _sign(operator.neg),
+        ast.UAdd: _sign(operator.pos),
+    }
 
 
 def contains(where: Any, what: Any) -> bool:

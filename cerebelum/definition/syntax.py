@@ -12,7 +12,7 @@ import keyword
 import re
 import warnings
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -70,26 +70,6 @@ _HINTS = {
     '"': "a quote is not closed",
     "~": "write `not` or `!`",
 }
-_ALLOWED: tuple[type[ast.AST], ...] = (
-    ast.Expression,
-    ast.UnaryOp,
-    ast.BinOp,
-    ast.BoolOp,
-    ast.Compare,
-    ast.IfExp,
-    ast.Call,
-    ast.Name,
-    ast.Subscript,
-    ast.Slice,
-    ast.Constant,
-    ast.List,
-    ast.Dict,
-    ast.operator,
-    ast.unaryop,
-    ast.boolop,
-    ast.cmpop,
-    ast.expr_context,
-)
 
 
 class BadSyntax(ExpressionError):
@@ -267,9 +247,33 @@ def _check_tree(tree: ast.Expression, offsets: list[tuple[int, int]]) -> None:
     raise BadSyntax("the expression is too deeply nested")
 
 
+@cache
+def _allowed() -> tuple[type[ast.AST], ...]:
+    return (
+        ast.Expression,
+        ast.UnaryOp,
+        ast.BinOp,
+        ast.BoolOp,
+        ast.Compare,
+        ast.IfExp,
+        ast.Call,
+        ast.Name,
+        ast.Subscript,
+        ast.Slice,
+        ast.Constant,
+        ast.List,
+        ast.Dict,
+        ast.operator,
+        ast.unaryop,
+        ast.boolop,
+        ast.cmpop,
+        ast.expr_context,
+    )
+
+
 def _check_node(node: ast.AST, offsets: list[tuple[int, int]]) -> None:
     at = _original(offsets, getattr(node, "col_offset", 0))
-    if not isinstance(node, _ALLOWED) or (isinstance(node, ast.Dict) and None in node.keys):
+    if not isinstance(node, _allowed()) or (isinstance(node, ast.Dict) and None in node.keys):
         names = {ast.Tuple: "use [ ] for a list", ast.Set: "use [ ] for a list"}
         raise BadSyntax("this is not part of the expression language", hint=names.get(type(node)), offset=at)
     if isinstance(node, ast.Call):
