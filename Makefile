@@ -7,6 +7,7 @@
 #   make format   put the code into its format
 #   make binary   build dist/cerebelum, the program in one file (names what the machine lacks for that)
 #   make smoke    build it and use it as a user would
+#   make elsewhere  run it on older and on other distributions (root and debootstrap)
 #   make lock     write the requirement locks anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
 #   make clean    remove .venv, dist and the caches
 #
@@ -21,7 +22,7 @@ CHAOS_MINUTES ?= 5
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test chaos lint format lock clean venv dev binary smoke same-bytes
+.PHONY: help demo test chaos lint format lock clean venv dev binary smoke elsewhere same-bytes
 
 # The environment of whoever calls make must not reach into .venv.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_PREFIX PIP_TARGET PIP_USER PIP_NO_BINARY __PYVENV_LAUNCHER__
@@ -31,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet
 # What gets checked besides the package: the scripts of build/ once there are any.
-TYPED := cerebelum tests $(wildcard build/*.py build/frozen/*.py)
+TYPED := cerebelum tests $(wildcard build/*.py build/frozen/*.py build/frozen/cerebelum_frozen/*.py)
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -97,6 +98,9 @@ binary: dev
 
 smoke: binary
 	$(BIN)/python build/smoke.py dist/cerebelum
+
+elsewhere: dev
+	$(BIN)/python build/elsewhere.py dist/cerebelum
 
 # Twice the same sources have to give the same bytes. Takes two builds, so that it is no part of `make test`.
 same-bytes: dev

@@ -13,15 +13,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import certifi
 import papers
 from contents import bundled
+from glibc import PARTS, NotPortable, lower, needs, offers
+from layout import arrange, libraries
 from pack import pack
 
 ROOT = Path(__file__).resolve().parent.parent
-GLIBC_FLOOR = (2, 35)
-"""The newest glibc that the binary may need; docs/install.md says which distributions have it."""
+GLIBC_FLOOR = (2, 28)
+"""The oldest glibc that the binary runs on; docs/install.md says which distributions have it."""
 
-_PACKAGES = {"gcc": "gcc", "strip": "binutils", "objdump": "binutils", "zstd": "zstd", "patchelf": "patchelf"}
+_PACKAGES = {"gcc": "gcc", "strip": "binutils", "nm": "binutils", "zstd": "zstd", "patchelf": "patchelf"}
 
 
 class CannotBuild(SystemExit):
@@ -60,6 +63,18 @@ def compile_launcher(work: Path) -> Path:
     return out
 
 
+def compile_program(work: Path, libpython: Path) -> Path:
+    """What the launcher becomes; `libpython` is the folder with Python as a library."""
+    out = work / "program"
+    (library,) = libpython.glob(f"libpython{sys.version_info[0]}.{sys.version_info[1]}*.so.*")
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-s", "-fvisibility=hidden", "-Wl,--build-id=none"]
+    # All of glibc's parts, used or not: where they are separate, other libraries find their symbols through them.
+    links = ["-rdynamic", "-Wl,--no-as-needed", *(f"-l:{name}" for name in (library.name, *PARTS))]
+    links += [f"-L{libpython}", f"-Wl,-rpath-link,{libpython}", "-Wl,--disable-new-dtags,-rpath,$ORIGIN/lib"]
+    run("gcc", *flags, "-o", str(out), "build/launcher/program.c", *links)
+    return out
+
+
 def run(*command: str, env: dict[str, str] | None = None) -> None:
     """Run a command of the build. Raises CannotBuild when it fails."""
     done = subprocess.run(command, cwd=ROOT, env=env, check=False)
@@ -85,10 +100,11 @@ def freeze(work: Path, form: str) -> Path:
     facts = {"commit": git("rev-parse", "HEAD") or None, "form": form}
     (data / "build.json").write_text(json.dumps(facts, sort_keys=True) + "\n")
     (data / "licenses.txt").write_text(papers.licenses(bundled()))
+    shutil.copy(certifi.where(), data / "cacert.pem")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "_PYI", "PYINSTALLER"))}
     env |= {
         "CEREBELUM_FORM": form,
-        "CEREBELUM_DATA": "\n".join(f"{data / name}\tcerebelum_frozen" for name in ("build.json", "licenses.txt")),
+        "CEREBELUM_DATA": "\n".join(f"{data / name}\tcerebelum_frozen" for name in sorted(os.listdir(data))),
         "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": epoch(),
         "LC_ALL": "C.UTF-8",
@@ -105,44 +121,23 @@ def freeze(work: Path, form: str) -> Path:
     return work / "frozen" / ("cerebelum.exe" if os.name == "nt" else "cerebelum")
 
 
-def libraries(folder: Path) -> list[Path]:
-    """The ELF files of a folder."""
-    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and _is_elf(p))
-
-
-def _is_elf(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"\x7fELF"
-
-
-def remove_absolute_rpaths(folder: Path) -> None:
-    """Libraries must not look into the folders of the machine they were built on."""
+def lower_glibc(folder: Path) -> None:
+    """Make every file run with the promised glibc. Raises CannotBuild when that cannot be."""
+    offered, changed = offers(folder / "cerebelum"), 0
     for library in libraries(folder):
-        rpath = subprocess.run(["patchelf", "--print-rpath", library], capture_output=True, text=True, check=False)
-        if rpath.stdout.startswith("/"):
-            run("patchelf", "--remove-rpath", str(library))
-
-
-def newest_glibc(folder: Path) -> tuple[tuple[int, ...], str]:
-    """The newest version of glibc that a file of the folder needs, and that file."""
-    newest: tuple[tuple[int, ...], str] = ((0,), "")
-    for library in libraries(folder):
-        symbols = subprocess.run(["objdump", "-T", library], capture_output=True, text=True, check=True).stdout
-        for word in symbols.split():
-            name = word.strip("()")
-            if name.startswith("GLIBC_2."):
-                version = tuple(map(int, name.removeprefix("GLIBC_").split(".")))
-                newest = max(newest, (version, library.name))
-    return newest
-
-
-def check_glibc(folder: Path) -> None:
-    """Raises CannotBuild when the files need a newer glibc than is promised."""
-    version, name = newest_glibc(folder)
-    text = ".".join(map(str, version))
-    print(f"needs glibc {text} (because of {name}); promised: {'.'.join(map(str, GLIBC_FLOOR))}")
+        try:
+            changed += len(lower(library, GLIBC_FLOOR, offered))
+        except NotPortable as why:
+            raise CannotBuild(f"{why}: build on an older system, or change the promise") from None
+    version, name = max((needs(library), library.name) for library in libraries(folder))
+    print(f"needs glibc {text(version)} (because of {name}); promised: {text(GLIBC_FLOOR)}; {changed} symbols changed")
     if version > GLIBC_FLOOR:
-        raise CannotBuild(f"{name} needs glibc {text}: build on an older system, or change the promise")
+        raise CannotBuild(f"{name} needs glibc {text(version)}: build on an older system, or change the promise")
+
+
+def text(version: tuple[int, ...]) -> str:
+    """`2.28` for (2, 28)."""
+    return ".".join(map(str, version))
 
 
 def build(dist: Path, form: str) -> Path:
@@ -153,9 +148,9 @@ def build(dist: Path, form: str) -> Path:
     frozen = freeze(work, form)
     out = dist / frozen.name
     if form == "folder":
-        remove_absolute_rpaths(frozen)
-        check_glibc(frozen)
-        build_id = pack(compile_launcher(work), frozen, out)
+        arrange(frozen, compile_program(work, frozen / "_internal"), work / "root")
+        lower_glibc(work / "root")
+        build_id = pack(compile_launcher(work), work / "root", out)
         print(f"build id {build_id}")
     else:
         shutil.copy2(frozen, out)

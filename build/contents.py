@@ -12,8 +12,17 @@ ROOTS = ("cerebelum[postgres]",)
 NOT_SHIPPED = {
     *("tkinter", "_tkinter", "turtle", "turtledemo", "idlelib", "test", "ensurepip", "venv", "lib2to3", "antigravity"),
     *("nt", "msvcrt", "winreg", "winsound", "msilib", "_msi", "_winapi", "this"),
+    # GNU readline is under the GPL; `nis` is gone from newer versions of Python, and brings half of Kerberos along.
+    *("readline", "nis"),
 }
-_BOOKKEEPING = {"RECORD", "REQUESTED", "INSTALLER", "direct_url.json", "uv_cache.json"}
+NOT_NEEDED = {
+    # What the packages of the program import only if it is there, or for what the program does not do.
+    *("chardet", "charset_normalizer", "attr", "attrs", "pygments", "markdown_it", "mdurl", "IPython", "numpy"),
+    *("setuptools", "pkg_resources", "pip", "wheel", "pytest", "_pytest", "hypothesis", "mypy"),
+}
+# Time zones are the system's.
+_WITHOUT_MODULES = {"tzdata", "markdown-it-py"}
+_BOOKKEEPING = {"sboms", "RECORD", "REQUESTED", "INSTALLER", "direct_url.json", "uv_cache.json"}
 
 
 def bundled() -> list[str]:
@@ -32,7 +41,7 @@ def bundled() -> list[str]:
             continue
         found.add(name)
         waiting += [n for n in needs if n.marker is None or any(n.marker.evaluate({"extra": e}) for e in extras)]
-    return sorted(found)
+    return sorted(found - {canonicalize_name(name) for name in NOT_NEEDED} - _WITHOUT_MODULES)
 
 
 def is_test(module: str) -> bool:
@@ -46,4 +55,4 @@ def is_test(module: str) -> bool:
 def is_bookkeeping(path: str) -> bool:
     """Whether a file of a `.dist-info` tells about one installation, so that it differs between equal ones."""
     parts = PurePath(path).parts
-    return parts[-1] in _BOOKKEEPING and any(part.endswith(".dist-info") for part in parts)
+    return any(part.endswith(".dist-info") for part in parts) and not _BOOKKEEPING.isdisjoint(parts)

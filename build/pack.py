@@ -24,11 +24,8 @@ class Entry(NamedTuple):
 
 
 def entries(root: Path) -> list[Entry]:
-    """Everything in `root`, folders before what is in them, and the names that the program answers to as Python."""
-    found = [_entry(path, path.relative_to(root).as_posix()) for path in root.rglob("*")]
-    found.append(Entry("bin", "d", True, b""))
-    found += [Entry(f"bin/{name}", "l", False, b"../cerebelum") for name in ("python", "python3")]
-    return sorted(found)
+    """Everything in `root`, folders before what is in them."""
+    return sorted(_entry(path, path.relative_to(root).as_posix()) for path in root.rglob("*"))
 
 
 def _entry(path: Path, name: str) -> Entry:

@@ -304,11 +304,12 @@ def two_first_starts_at_once(desk: Desk) -> None:
 def a_damaged_copy_is_replaced(desk: Desk) -> None:
     desk("--version")
     (copy,) = desk.cache.iterdir()
+    (packages,) = (copy / "lib").glob("python3.*")
     damage: list[Callable[[], object]] = [
         lambda: os.truncate(copy / "cerebelum", 100),
-        lambda: (copy / "_internal" / "cerebelum" / "app.pyc").write_bytes(b"rubbish"),
-        (copy / "_internal" / "json" / "decoder.pyc").unlink,
-        lambda: shutil.rmtree(copy / "_internal"),
+        lambda: (packages / "cerebelum" / "app.pyc").write_bytes(b"rubbish"),
+        (packages / "json" / "decoder.pyc").unlink,
+        lambda: shutil.rmtree(copy / "lib"),
         (copy / "bin" / "python3").unlink,
     ]
     for inflict in damage:

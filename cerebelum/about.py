@@ -17,7 +17,7 @@ def facts(sqlite: str) -> dict[str, Any]:
     return {
         "version": __version__,
         "commit": told.get("commit"),
-        "build": frozen.parent.parent.name if frozen and told.get("form") == "folder" else None,
+        "build": frozen.parents[2].name if frozen and told.get("form") == "folder" else None,
         "form": told.get("form", "package"),
         "python": sys.version.split()[0],
         "sqlite": sqlite,
@@ -34,9 +34,9 @@ def licenses() -> str:
 
 
 def _frozen() -> Path | None:
-    """The folder of what the build noted about itself, in the binary."""
-    inside = getattr(sys, "_MEIPASS", None)
-    return None if inside is None else Path(inside) / "cerebelum_frozen"
+    """The folder of what the build noted about itself: beside this package, in the binary."""
+    folder = Path(__file__).parent.parent / "cerebelum_frozen"
+    return folder if (folder / "build.json").is_file() else None
 
 
 def answer(arguments: list[str], sqlite: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Where the frozen program starts: as cerebelum, or, called by the name of an interpreter, as Python."""
+"""Where the one-file form starts: as cerebelum, or, given the arguments of an interpreter, as Python."""
 
 import os
 import sys
@@ -9,10 +9,8 @@ if TYPE_CHECKING:
 
 
 def wants_python(argv: list[str]) -> bool:
-    """Whether these are the arguments of an interpreter. The one-file form has no second name to be called by."""
-    if os.path.basename(argv[0]).startswith("python"):
-        return True
-    return hasattr(sys, "frozen") and argv[1:2] != [] and argv[1] in ("-c", "-m", "-I", "-P", "-E", "-B", "-u", "-X")
+    """Whether these are the arguments of an interpreter: user code starts `sys.executable` with them."""
+    return argv[1:2] != [] and argv[1] in ("-c", "-m", "-I", "-P", "-E", "-B", "-u", "-X")
 
 
 def start() -> None:
@@ -60,8 +58,7 @@ def of_the_user(trace: "TracebackType | None") -> "TracebackType | None":
 if __name__ == "__main__":
     # There is no such file that a child of multiprocessing could run again.
     globals().pop("__file__", None)
-    if sys.platform in ("win32", "darwin") or hasattr(sys, "frozen"):
-        from multiprocessing import freeze_support
+    from multiprocessing import freeze_support
 
-        freeze_support()
+    freeze_support()
     start()

@@ -1,4 +1,4 @@
-"""Runs before anything else in the frozen program and takes back what PyInstaller does to the process.
+"""Runs before anything else in the one-file form and takes back what PyInstaller does to the process.
 
 Every start pays for what is imported here, so nothing is that the interpreter has not loaded anyway.
 """
@@ -6,10 +6,13 @@ Every start pays for what is imported here, so nothing is that the interpreter h
 import builtins
 import os
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
 
 
-def give_back_environment(env: Any) -> None:
+def give_back_environment(env: "MutableMapping[str, str]") -> None:
     """Make `env` what the user had: steps and other children inherit it. The dynamic linker has read its part."""
     before = env.pop("LD_LIBRARY_PATH_ORIG", None)
     env.pop("LD_LIBRARY_PATH", None)
@@ -28,25 +31,9 @@ def give_back_environment(env: Any) -> None:
             env["VIRTUAL_ENV"] = os.fsdecode(variable[12:])
 
 
-def note_launcher(env: Any) -> None:
-    """Take over what the launcher says: the descriptor that keeps the unpacked copy locked, and the user's file."""
-    told = env.pop("_CEREBELUM_LAUNCHED", "")
-    lock, _, file = told.partition(":")
-    sys.cerebelum_file = file or sys.executable  # type: ignore[attr-defined]
-    if lock.isdigit():
-        try:  # noqa: SIM105, contextlib would have to be imported
-            os.set_inheritable(int(lock), False)
-        except OSError:
-            pass
-
-
 def act_as_interpreter() -> None:
-    """Make `sys.executable` something that user code can start as Python, and the process look like one."""
-    link = os.path.join(os.path.dirname(sys.executable), "bin", "python3")
-    if os.path.lexists(link):
-        sys.executable = sys._base_executable = link  # type: ignore[attr-defined]
-        # With an executable that takes `-c`, multiprocessing and others need no special way of starting children.
-        del sys.frozen  # type: ignore[attr-defined]
+    """Make the process look like an interpreter; `sys.executable` takes the arguments of one, see entry.py."""
+    sys.cerebelum_file = sys.executable  # type: ignore[attr-defined]
     # The frozen interpreter starts isolated, without `site`: user code may expect what that adds.
     import _sitebuiltins
 
@@ -58,7 +45,7 @@ def act_as_interpreter() -> None:
 
 def follow_parent() -> None:
     """In the one-file form our parent is the process that was started: if it is killed, we end as if told to."""
-    if sys.platform != "linux" or not hasattr(sys, "_MEIPASS") or not hasattr(sys, "frozen"):
+    if sys.platform != "linux":
         return
     import ctypes
     import signal
@@ -71,6 +58,5 @@ def follow_parent() -> None:
 
 
 give_back_environment(os.environ)
-note_launcher(os.environ)
 act_as_interpreter()
 follow_parent()

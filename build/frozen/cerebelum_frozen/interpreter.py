@@ -1,4 +1,4 @@
-"""`bin/python3` of the unpacked program: user code that starts `sys.executable` gets a Python interpreter.
+"""The one-file form as an interpreter: user code that starts `sys.executable` gets Python.
 
 It takes the options of `python3`. Those that the frozen program cannot follow, because its interpreter is running
 already, are accepted and change nothing.
