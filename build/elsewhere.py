@@ -35,7 +35,7 @@ steps:
   - {id: python, python: 'tasks.py:everything'}
   - {id: apart, python: 'tasks.py:everything', isolated: true}
   - {id: fails, run: 'test -e mended'}
-  - {id: last, run: 'echo last >> effects'}
+  - {id: end, run: 'echo end >> effects'}
 """
 TASKS = """
 import bz2, concurrent.futures, ctypes, curses, hashlib, lzma, math, multiprocessing, os, platform, sqlite3, ssl
@@ -136,7 +136,7 @@ def use(binary: Path, root: Path) -> str:
         say("run", "flow.yaml", "--id", "e", code=1)
         (desk / "mended").touch()
         say("resume", "e")
-        if (desk / "effects").read_text() != "one\nlast\n":
+        if (desk / "effects").read_text() != "one\nend\n":
             raise Wrong(f"effects: {(desk / 'effects').read_text()}")
         say("store", "verify")
         return str(json.loads(say("status", "e", "--json"))["status"])

@@ -124,7 +124,7 @@ def _in_child(call: Invocation) -> Outcome:
     }
     package = Path(__file__).parents[3]
     ended = run_process(
-        [sys.executable, "-P", "-c", _CHILD, str(package)],
+        [sys.executable, "-X", f"utf8={sys.flags.utf8_mode}", "-P", "-c", _CHILD, str(package)],
         env=call.env,
         cwd=call.cwd,
         stop=call.stop,

@@ -28,7 +28,11 @@ from cerebelum.outputs import clean
 _loading = threading.RLock()
 _loaded: dict[str, tuple[tuple[int, int, int], str, ModuleType]] = {}
 _OUR_FOLDER = str(Path(__file__).parent) + os.sep
-_FOREIGN = (_OUR_FOLDER, "<frozen ", *(str(Path(os.__file__).parent / name) for name in ("asyncio", "concurrent")))
+_FOREIGN = (
+    *(_OUR_FOLDER, "<frozen ", *(str(Path(os.__file__).parent / name) for name in ("asyncio", "concurrent"))),
+    # In the binary, modules do not name the folder they are in.
+    *("cerebelum/", "asyncio/", "concurrent/"),
+)
 
 
 class ArgumentError(CerebelumError):
