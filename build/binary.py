@@ -21,7 +21,7 @@ from layout import arrange, libraries
 from pack import pack
 
 ROOT = Path(__file__).resolve().parent.parent
-GLIBC_FLOOR = (2, 28)
+GLIBC_FLOOR = (2, 27)
 """The oldest glibc that the binary runs on; docs/install.md says which distributions have it."""
 
 _PACKAGES = {"gcc": "gcc", "strip": "binutils", "nm": "binutils", "zstd": "zstd", "patchelf": "patchelf"}
@@ -136,7 +136,7 @@ def lower_glibc(folder: Path) -> None:
 
 
 def text(version: tuple[int, ...]) -> str:
-    """`2.28` for (2, 28)."""
+    """`2.27` for (2, 27)."""
     return ".".join(map(str, version))
 
 

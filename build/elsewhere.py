@@ -21,7 +21,7 @@ PATIENCE = 1200
 """Seconds for unpacking a distribution, or for one command in it."""
 DEBIAN, UBUNTU = "http://deb.debian.org/debian", "http://archive.ubuntu.com/ubuntu"
 SYSTEMS = {
-    "buster": ("Debian 10", "http://archive.debian.org/debian"),
+    "bionic": ("Ubuntu 18.04", UBUNTU),
     "bullseye": ("Debian 11", DEBIAN),
     "focal": ("Ubuntu 20.04", UBUNTU),
     "jammy": ("Ubuntu 22.04", UBUNTU),

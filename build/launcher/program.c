@@ -102,10 +102,12 @@ int offer_fstat(int, void *) OFFER(fstat);
 int offer_fstat64(int, void *) OFFER(fstat64);
 int offer_fstatat(int, const char *, void *, int) OFFER(fstatat);
 int offer_fstatat64(int, const char *, void *, int) OFFER(fstatat64);
+int offer_fcntl64(int, int, void *) OFFER(fcntl64);
 int offer_mknod(const char *, mode_t, dev_t) OFFER(mknod);
 int offer_mknodat(int, const char *, mode_t, dev_t) OFFER(mknodat);
 int offer_close_range(unsigned, unsigned, int) OFFER(close_range);
 int offer_sem_clockwait(sem_t *, clockid_t, const struct timespec *) OFFER(sem_clockwait);
+long offer_sysconf(int) OFFER(sysconf);
 
 int offer_fstatat(int folder, const char *path, void *to, int flags) {
     return (int)syscall(SYS_newfstatat, folder, path, to, flags);
@@ -117,6 +119,9 @@ int offer_lstat(const char *path, void *to) { return offer_fstatat(AT_FDCWD, pat
 int offer_lstat64(const char *path, void *to) { return offer_fstatat(AT_FDCWD, path, to, AT_SYMLINK_NOFOLLOW); }
 int offer_fstat(int fd, void *to) { return (int)syscall(SYS_fstat, fd, to); }
 int offer_fstat64(int fd, void *to) { return (int)syscall(SYS_fstat, fd, to); }
+
+/* Since 2.28; on 64-bit platforms it is the same function. */
+int offer_fcntl64(int fd, int command, void *argument) { return fcntl(fd, command, argument); }
 
 int offer_mknodat(int folder, const char *path, mode_t mode, dev_t device) {
     /* The kernel takes 32 bits of a device's number, and they are where glibc puts them. */
@@ -130,16 +135,33 @@ int offer_close_range(unsigned first, unsigned last, int flags) {
     return (int)syscall(436, first, last, flags);
 }
 
+/* What the next library in line has by a name that is also offered here. */
+static void *theirs(const char *name, void *_Atomic *known) {
+    if (!*known) *known = dlsym(RTLD_NEXT, name);
+    return *known;
+}
+
+/* Since 2.34 headers ask for the sizes of signal stacks at run time; without an answer, `faulthandler` fails. */
+long offer_sysconf(int name) {
+    enum { MIN_SIGNAL_STACK = 249, SIGNAL_STACK = 250, AUXV_MIN_SIGNAL_STACK = 51 };
+    static void *_Atomic known;
+    long (*original)(int);
+    void *found = theirs("sysconf", &known);
+    memcpy(&original, &found, sizeof original);
+    long answer = original(name);
+    if (answer >= 0 || (name != MIN_SIGNAL_STACK && name != SIGNAL_STACK)) return answer;
+    long least = (long)getauxval(AUXV_MIN_SIGNAL_STACK);
+    if (least < 2048) least = 2048;
+    return name == MIN_SIGNAL_STACK ? least : 4 * least;
+}
+
 /* Since 2.30. Without it a lock with a timeout follows the wall clock, as Python itself does on such a system. */
 int offer_sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *until) {
-    static int (*theirs)(sem_t *, clockid_t, const struct timespec *);
-    static int looked;
-    if (!__atomic_load_n(&looked, __ATOMIC_ACQUIRE)) {
-        void *found = dlsym(RTLD_NEXT, "sem_clockwait");
-        memcpy(&theirs, &found, sizeof theirs);
-        __atomic_store_n(&looked, 1, __ATOMIC_RELEASE);
-    }
-    if (theirs) return theirs(sem, clock, until);
+    static void *_Atomic known;
+    int (*original)(sem_t *, clockid_t, const struct timespec *);
+    void *found = theirs("sem_clockwait", &known);
+    memcpy(&original, &found, sizeof original);
+    if (original) return original(sem, clock, until);
     struct timespec now, wall;
     if (clock_gettime(clock, &now) || clock_gettime(CLOCK_REALTIME, &wall)) return -1;
     wall.tv_sec += until->tv_sec - now.tv_sec;
