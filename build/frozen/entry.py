@@ -5,7 +5,9 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
+    from typing import Any
 
 
 def wants_python(argv: list[str]) -> bool:
@@ -47,6 +49,20 @@ def start() -> None:
     leave((code or 0) & 0xFF)
 
 
+def keep_own_folder() -> None:
+    """In a child of multiprocessing, take modules from the folder that this process was unpacked to, not the parent's."""
+    from multiprocessing import spawn
+
+    prepare, own = spawn.prepare, str(sys._MEIPASS)  # type: ignore[attr-defined]
+
+    def prepare_here(data: "Mapping[str, Any]") -> None:
+        theirs = next((p for p in data.get("sys_path", ()) if os.path.basename(p).startswith("_MEI")), own)
+        path = [own + p[len(theirs) :] if p.startswith(theirs) else p for p in data.get("sys_path", sys.path)]
+        prepare({**data, "sys_path": path})
+
+    spawn.prepare = prepare_here
+
+
 def of_the_user(trace: "TracebackType | None") -> "TracebackType | None":
     """A traceback without the frames of this program around it."""
     own = ("entry.py", "cerebelum_frozen")
@@ -60,5 +76,7 @@ if __name__ == "__main__":
     globals().pop("__file__", None)
     from multiprocessing import freeze_support
 
+    if any("multiprocessing" in argument for argument in sys.argv[1:]):
+        keep_own_folder()
     freeze_support()
     start()
