@@ -50,7 +50,7 @@ def start() -> None:
 
 
 def keep_own_folder() -> None:
-    """In a child of multiprocessing, take modules from the folder that this process was unpacked to, not the parent's."""
+    """In a child of multiprocessing, take modules from its own unpacked folder and not the parent's."""
     from multiprocessing import spawn
 
     prepare, own = spawn.prepare, str(sys._MEIPASS)  # type: ignore[attr-defined]
