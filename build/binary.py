@@ -14,8 +14,6 @@ import sys
 from pathlib import Path
 
 import certifi
-import papers
-from contents import bundled
 from glibc import PARTS, NotPortable, lower, needs, offers
 from layout import arrange, libraries
 from pack import pack
@@ -99,7 +97,6 @@ def freeze(work: Path, form: str) -> Path:
     data.mkdir(parents=True)
     facts = {"commit": git("rev-parse", "HEAD") or None, "form": form}
     (data / "build.json").write_text(json.dumps(facts, sort_keys=True) + "\n")
-    (data / "licenses.txt").write_text(papers.licenses(bundled()))
     shutil.copy(certifi.where(), data / "cacert.pem")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "_PYI", "PYINSTALLER"))}
     env |= {
@@ -154,7 +151,7 @@ def build(dist: Path, form: str) -> Path:
         print(f"build id {build_id}")
     else:
         shutil.copy2(frozen, out)
-    (dist / "cerebelum.cdx.json").write_text(papers.sbom(bundled()))
+    shutil.copy(work / "work" / "cerebelum" / "generated" / "cerebelum.cdx.json", dist)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     (dist / "SHA256SUMS").write_text(f"{digest}  {out.name}\n")
     shutil.rmtree(work)

@@ -11,6 +11,8 @@ from packaging.utils import canonicalize_name
 ROOTS = ("cerebelum[postgres]",)
 NOT_SHIPPED = {
     *("tkinter", "_tkinter", "turtle", "turtledemo", "idlelib", "test", "ensurepip", "venv", "lib2to3", "antigravity"),
+    # Readline and gdbm are under the GPL, Berkeley DB (behind _dbm) under one like it; nis brings a Kerberos along.
+    *("readline", "_gdbm", "_dbm", "nis"),
     *("nt", "msvcrt", "winreg", "winsound", "msilib", "_msi", "_winapi", "this"),
     # GNU readline is under the GPL; `nis` is gone from newer versions of Python, and brings half of Kerberos along.
     *("readline", "nis"),

@@ -37,10 +37,3 @@ def _frozen() -> Path | None:
     """The folder of what the build noted about itself: beside this package, in the binary."""
     folder = Path(__file__).parent.parent / "cerebelum_frozen"
     return folder if (folder / "build.json").is_file() else None
-
-
-def answer(arguments: list[str], sqlite: str) -> str | None:
-    """What to print for a command line that asks about the program itself; None for any other."""
-    if sorted(arguments) == ["--json", "--version"]:
-        return json.dumps(facts(sqlite)) + "\n"
-    return licenses() if arguments == ["--licenses"] else None

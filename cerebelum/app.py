@@ -37,6 +37,13 @@ class App:
         self._client: ExecutionClient | None = None
         self._registry: Registry | None = None
 
+    def about(self) -> Mapping[str, Any]:
+        """What this program is made of: the shape of `--version --json`."""
+        from cerebelum.about import facts
+        from cerebelum.backends.sqlite.library import library_version
+
+        return facts(library_version())
+
     # -- the store ----------------------------------------------------------------------------------------------------
 
     def store_url(self) -> str:
@@ -213,14 +220,6 @@ def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
 def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
     """Perform one command line and return its exit code; messages have been printed then."""
     terminal.prepare()
-    if {"--version", "--licenses"} & set(arguments[:2]):
-        from cerebelum.about import answer
-        from cerebelum.backends.sqlite.library import library_version
-
-        text = answer(list(arguments), library_version())
-        if text is not None:
-            terminal.show(text.rstrip("\n"))
-            return 0
     app = App(os.environ if environ is None else environ)
     group = build(VERBS, app.add_commands)
     try:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import click
 import msgspec
 
+from cerebelum.cli import terminal
 from cerebelum.cli.tools import Tools
 
 
@@ -50,7 +51,7 @@ class Group(click.Group):
     def __init__(self, verbs: Mapping[str, Verb], add_commands: Callable[[click.Group], None]) -> None:
         super().__init__(
             "cerebelum",
-            callback=_check_version,
+            callback=_about_itself,
             params=[
                 *shared_options(),
                 click.Option(["--version"], is_flag=True, help="Print the version."),
@@ -143,15 +144,38 @@ def build(verbs: Mapping[str, Verb], add_commands: Callable[[click.Group], None]
 
 
 @click.pass_context
-def _check_version(ctx: click.Context, version: bool, json: bool, licenses: bool) -> None:
-    if version:
-        from cerebelum import __version__
-
-        click.echo(f"cerebelum {__version__}")
+def _about_itself(ctx: click.Context, version: bool, json: bool, licenses: bool) -> None:
+    """Answer what is asked of the program itself. Raises click.UsageError for what cannot be answered together."""
+    verb = ctx.invoked_subcommand
+    if json and not version:
+        hint = f"cerebelum {verb} --json" if verb in VERBS else "as in cerebelum --version --json"
+        raise click.UsageError(f"in front of a verb, --json goes with --version only; {hint}", ctx)
+    if version and licenses:
+        raise click.UsageError("--version and --licenses cannot be answered together", ctx)
+    if (version or licenses) and verb is not None:
+        raise click.UsageError(f"{'--version' if version else '--licenses'} takes no verb", ctx)
+    if version or licenses:
+        terminal.show(_facts(ctx.obj, json) if version else _licenses())
         ctx.exit(0)
-    if ctx.invoked_subcommand is None:
+    if verb is None:
         click.echo(ctx.get_help())
         ctx.exit(2)
+
+
+def _facts(tools: Tools, as_json: bool) -> str:
+    from cerebelum import __version__
+
+    if not as_json:
+        return f"cerebelum {__version__}"
+    from json import dumps
+
+    return dumps(dict(tools.about()))
+
+
+def _licenses() -> str:
+    from cerebelum.about import licenses
+
+    return licenses().rstrip("\n")
 
 
 def shared_options() -> list[click.Option]:

@@ -23,6 +23,10 @@ class Tools(Protocol):
     plugin_files: list[str]
     """What `--plugin` named."""
 
+    def about(self) -> Mapping[str, Any]:
+        """What this program is made of: the shape of `--version --json`."""
+        ...
+
     def client(self) -> ExecutionClient: ...
 
     def store_url(self) -> str:

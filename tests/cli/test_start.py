@@ -40,6 +40,25 @@ def test_short_commands_import_nothing_they_do_not_use(cli: Home, flaky: Callabl
             assert out.decode() == "cerebelum 0.1.0\n"
 
 
+def test_the_program_says_what_it_is_made_of_without_a_home(cli: Home) -> None:
+    told = cli("--version", "--json", env={"HOME": ""})
+    assert told.code == 0, told.err
+    assert {"version", "commit", "build", "form", "python", "sqlite", "file"} == set(told.json())
+    assert told.json() == cli("--json", "--version").json()
+    assert "MIT" in cli("--licenses").out
+    assert cli("--store", "elsewhere.db", "--version").out == cli("--version").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--json"], ["--json", "list"], ["--version", "list"], ["--licenses", "--json"], ["--licenses", "run"]],
+)
+def test_an_option_that_would_be_passed_over_is_refused(cli: Home, arguments: list[str]) -> None:
+    refused = cli(*arguments)
+    assert (refused.code, refused.out) == (2, "")
+    assert any(word in refused.err for word in arguments if word.startswith("--"))
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself_with_an_example(verb: str) -> None:
     group = build(VERBS, lambda group: None)
