@@ -29,7 +29,7 @@ unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_PREFIX PIP_TARGET PIP_USER PIP_
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet
 # What gets checked besides the package: the scripts of build/ once there are any.
 TYPED := cerebelum tests $(wildcard build/*.py build/frozen/*.py build/frozen/cerebelum_frozen/*.py)

@@ -67,6 +67,7 @@ check_address() {
   case $from in
     *[[:space:]]*) fail "there is a blank in the URL $from" ;;
     https://*) protocols=https ;;
+    http://*@*) fail "a name before the host, as in $from, needs https" ;;
     http://127.0.0.1[:/]* | http://localhost[:/]* | "http://[::1]"[:/]*) protocols=http,https ;;
     http://*)
       [ -n "$insecure" ] || fail "$from is not https: anybody on the way could change both files; --insecure takes it anyway"

@@ -114,7 +114,7 @@ def _kind(inside: str) -> Kind | None:
     stem = re.split(r"\.(?:so|dylib|dll|pyd|cpython-|abi3|cp3)", name)[0]
     module = "/".join(part for part in stem.split("/") if part not in ("lib-dynload", "python3", "_internal"))
     base = re.sub(r"^python3\.\d+/", "", module)
-    library = re.sub(r"(-[0-9a-f]{8}|[.-]\d[\d.]*)$", "", base.rpartition("/")[2])
+    library = re.sub(r"([.-](?:x64|[0-9a-f]{8,}|\d[\d.]*))+$", "", base.rpartition("/")[2])
     if base in INSIDE:
         return INSIDE[base]
     if not library.startswith("lib") or library.startswith("libpython"):
