@@ -14,8 +14,6 @@ NOT_SHIPPED = {
     # Readline and gdbm are under the GPL, Berkeley DB (behind _dbm) under one like it; nis brings a Kerberos along.
     *("readline", "_gdbm", "_dbm", "nis"),
     *("nt", "msvcrt", "winreg", "winsound", "msilib", "_msi", "_winapi", "this"),
-    # GNU readline is under the GPL; `nis` is gone from newer versions of Python, and brings half of Kerberos along.
-    *("readline", "nis"),
 }
 NOT_NEEDED = {
     # What the packages of the program import only if it is there, or for what the program does not do.
