@@ -198,7 +198,8 @@ def test_verbs_and_options_exist(name: str) -> None:
 
 def test_every_option_in_the_text_belongs_to_some_verb() -> None:
     known = set(re.findall(r"--[a-z][a-z-]+", CLI.read_text()))
-    foreign = {"--noprofile", "--norc"}
+    known |= set(re.findall(r"--[a-z][a-z-]+", (ROOT / "build" / "install.sh").read_text()))
+    foreign = {"--noprofile", "--norc", "--force", "--repo"}
     for name in NAMES:
         text = re.sub(r"^```.*?^```", "", page(name), flags=re.MULTILINE | re.DOTALL)
         assert set(re.findall(r"`[^`\n]*?(--[a-z][a-z-]+)", text)) - foreign <= known, name
