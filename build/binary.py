@@ -17,6 +17,7 @@ import certifi
 from glibc import PARTS, NotPortable, lower, needs, offers
 from layout import arrange, libraries
 from pack import pack
+from warm import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 GLIBC_FLOOR = (2, 27)
@@ -147,6 +148,7 @@ def build(dist: Path, form: str) -> Path:
     if form == "folder":
         arrange(frozen, compile_program(work, frozen / "_internal"), work / "root")
         lower_glibc(work / "root")
+        print(f"{warm(work / 'root')} modules are read at once")
         build_id = pack(compile_launcher(work), work / "root", out)
         print(f"build id {build_id}")
     else:

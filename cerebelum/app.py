@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from cerebelum.registry import Registry
     from cerebelum.store import EventStore
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/{2}")
 _COMING = ("postgresql", "postgres")
 
 
@@ -53,7 +52,7 @@ class App:
             return "sqlite:///" + os.path.join(self._state(), "cerebelum.db")
         if not given or "\0" in given:
             raise UsageError(f"{given!r} names no store", hint="give a URL, or the path of a file")
-        return given if _SCHEME.match(given) else "sqlite:///" + given
+        return given if _scheme(given) else "sqlite:///" + given
 
     def state_folder(self) -> Path:
         """The folder for what this user's executions leave behind. Raises UsageError if no home is known."""
@@ -79,8 +78,7 @@ class App:
     def open_store(self) -> EventStore:
         """Open the store. Raises UsageError for a URL nobody knows, StoreError."""
         url = self.store_url()
-        match = _SCHEME.match(url)
-        scheme = match[1].lower() if match else ""
+        scheme = _scheme(url)
         if scheme == "sqlite":
             from cerebelum.backends.sqlite import open_store
 
@@ -167,6 +165,11 @@ class App:
         """Let go of the store."""
         if self._client is not None:
             self._client.close()
+
+
+def _scheme(url: str) -> str:
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    return scheme if scheme == "sqlite" or re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else ""
 
 
 def _renderer() -> Any:

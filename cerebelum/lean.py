@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import Any
 
 _SELDOM_USED = (
-    *("ast", "base64", "bz2", "difflib", "inspect", "ipaddress", "json", "lzma", "platform", "shlex", "textwrap"),
+    *("ast", "base64", "bz2", "difflib", "gettext", "inspect", "ipaddress", "json", "lzma", "platform", "shlex"),
+    *("signal", "textwrap"),
     *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
 )
 _lock = RLock()
@@ -43,6 +44,9 @@ def _clean(doc: str) -> str:
 
 _STAND_INS: tuple[tuple[str, str, Callable[..., str]], ...] = (
     # All that click wants of `inspect`, for the help of each option, and `uuid` of `platform`, when it is imported.
+    # Click's words stay in the language of ours.
+    ("gettext", "gettext", lambda message: message),
+    ("gettext", "ngettext", lambda one, many, count: one if count == 1 else many),
     ("inspect", "cleandoc", _clean),
     ("platform", "system", lambda: os.uname().sysname),
 )

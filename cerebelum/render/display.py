@@ -14,8 +14,7 @@ _PICTURES: dict[int, int | str] = {
     # What reverses the reading direction can make a line say something else than it does.
     **{code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
 }
-_COLOUR = re.compile("\x1b\\[[0-9;:]*m")
-_COLOUR_BYTES = re.compile(rb"\x1b\[[0-9;:]*m")
+_COLOUR = "\x1b\\[[0-9;:]*m"
 _PLAIN = bytes([9, 10, *range(32, 127)])
 
 
@@ -44,7 +43,9 @@ def harmless(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return _COLOUR.sub("", text).replace("\r\n", "\n").translate(_PICTURES)
+    if "\x1b" in text:
+        text = re.sub(_COLOUR, "", text)
+    return text.replace("\r\n", "\n").translate(_PICTURES)
 
 
 def harmless_data(data: bytes) -> bytes:
@@ -56,7 +57,7 @@ def harmless_data(data: bytes) -> bytes:
     if not strange:
         return data
     if b"\x1b" in strange:
-        data = _COLOUR_BYTES.sub(b"", data)
+        data = re.sub(_COLOUR.encode(), b"", data)
         strange = data.translate(None, _PLAIN)
     if strange and min(strange) >= 0x80 and b"\xc2" not in strange and b"\xe2" not in strange:
         try:

@@ -4,7 +4,14 @@ Every start pays for what is imported here.
 """
 
 import builtins
+import marshal
+import posix
 import sys
+from _frozen_importlib_external import SourcelessFileLoader, spec_from_file_location
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 
 def start() -> None:
@@ -13,6 +20,7 @@ def start() -> None:
     sys.cerebelum_file = file or sys.argv[0]  # type: ignore[attr-defined]
     _give_back_locale(locale)
     _offer_what_site_does()
+    _read_at_once(__file__.rpartition("/")[0].rpartition("/")[0])
     from cerebelum.__main__ import main
 
     main()
@@ -21,8 +29,6 @@ def start() -> None:
 def _give_back_locale(locale: str) -> None:
     """Undo what the interpreter does to the variable LC_CTYPE where the locale is C; its text is UTF-8 in any case."""
     # `os` is not loaded yet, and takes its environment from here.
-    import posix
-
     if posix.environ.get(b"LC_CTYPE", b"") == locale.encode("utf-8", "surrogateescape"):
         return
     if locale:
@@ -39,3 +45,46 @@ def _offer_what_site_does() -> None:
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
     builtins.help = _sitebuiltins._Helper()
+
+
+class _Loader(SourcelessFileLoader):
+    """Loads a module that lies in the library as any other, but from the copy of its code in the file of all."""
+
+    def __init__(self, name: str, path: str, file: int, at: int, size: int) -> None:
+        super().__init__(name, path)
+        self._place = (file, size, at)
+
+    def get_code(self, fullname: str) -> "object":  # type: ignore[override]
+        return marshal.loads(posix.pread(*self._place))
+
+
+class _Finder:
+    """Knows where the code of modules is that commands load; build/warm.py writes it down."""
+
+    def __init__(self, library: str, file: int) -> None:
+        start = posix.pread(file, 1 << 16, 0)
+        size = int.from_bytes(start[:4], "little")
+        head = start[4:] if size + 4 <= len(start) else posix.pread(file, size, 4)
+        self._index = marshal.loads(head)
+        self._library, self._file, self._offset = library, file, size + 4
+        self._first = sys.path[0]
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
+        known = self._index.get(name)
+        # Once a user's folder comes first, its modules go before ours, as for any interpreter.
+        if known is None or sys.path[0] != self._first:
+            return None
+        relative, package, at, size = known
+        file = f"{self._library}/{relative}"
+        loader = _Loader(name, file, self._file, at + self._offset, size)
+        folders = [file.rpartition("/")[0]] if package else None
+        return spec_from_file_location(name, file, loader=loader, submodule_search_locations=folders)
+
+
+def _read_at_once(library: str) -> None:
+    try:
+        file = posix.open(f"{library}/start.bin", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        # So it is while the file is being made.
+        return
+    sys.meta_path.insert(0, _Finder(library, file))
