@@ -94,18 +94,18 @@ lock: .venv/.created
 	$(COMPILE) -o requirements-dev.lock pyproject.toml --group dev --all-extras -c requirements.lock -c requirements-build.lock
 
 binary: dev
-	$(BIN)/python build/binary.py $(BINARY_FLAGS)
+	$(BIN)/python -B build/binary.py $(BINARY_FLAGS)
 
 smoke: binary
-	$(BIN)/python build/smoke.py dist/cerebelum
+	$(BIN)/python -B build/smoke.py dist/cerebelum
 
 elsewhere: dev
-	$(BIN)/python build/elsewhere.py dist/cerebelum
+	$(BIN)/python -B build/elsewhere.py dist/cerebelum
 
 # Twice the same sources have to give the same bytes. Takes two builds, so that it is no part of `make test`.
 same-bytes: dev
-	$(BIN)/python build/binary.py --dist dist/first
-	$(BIN)/python build/binary.py --dist dist/second
+	$(BIN)/python -B build/binary.py --dist dist/first
+	$(BIN)/python -B build/binary.py --dist dist/second
 	cmp dist/first/cerebelum dist/second/cerebelum
 	cmp dist/first/cerebelum.cdx.json dist/second/cerebelum.cdx.json
 

@@ -22,7 +22,6 @@ NOT_NEEDED = {
 }
 # Time zones are the system's.
 _WITHOUT_MODULES = {"tzdata", "markdown-it-py"}
-_BOOKKEEPING = {"sboms", "RECORD", "REQUESTED", "INSTALLER", "direct_url.json", "uv_cache.json"}
 
 
 def bundled() -> list[str]:
@@ -53,6 +52,9 @@ def is_test(module: str) -> bool:
 
 
 def is_bookkeeping(path: str) -> bool:
-    """Whether a file of a `.dist-info` tells about one installation, so that it differs between equal ones."""
+    """Whether a file of a `.dist-info` is more than what a program can ask for: about one installation, say.
+
+    Such files differ between equal installations. Licences are all in one file of the binary.
+    """
     parts = PurePath(path).parts
-    return any(part.endswith(".dist-info") for part in parts) and not _BOOKKEEPING.isdisjoint(parts)
+    return any(part.endswith(".dist-info") for part in parts) and parts[-1] not in ("METADATA", "entry_points.txt")

@@ -24,8 +24,9 @@ class Entry(NamedTuple):
 
 
 def entries(root: Path) -> list[Entry]:
-    """Everything in `root`, folders before what is in them."""
-    return sorted(_entry(path, path.relative_to(root).as_posix()) for path in root.rglob("*"))
+    """Everything in `root`, folder by folder, each after the one it is in."""
+    found = (_entry(path, path.relative_to(root).as_posix()) for path in root.rglob("*"))
+    return sorted(found, key=lambda entry: os.path.split(entry.path))
 
 
 def _entry(path: Path, name: str) -> Entry:

@@ -26,6 +26,9 @@ class _Later(ModuleType):
     """A module that is loaded when something in it is first asked for, by one thread while the others wait."""
 
     def __getattr__(self, name: str) -> Any:
+        # `from … import` asks every module for its __path__; those that are packages have one from the start.
+        if name == "__path__":
+            raise AttributeError(name)
         with _lock:
             if self.__name__ in _waiting:
                 _waiting.remove(self.__name__)

@@ -8,14 +8,14 @@
  *     this program | list | contents (one zstd frame) | footer
  *
  * An entry of the list is: type ('d', 'f', 'l'), 1 byte; size of the content, 4; executable, 1; length of the path, 2;
- * the path, ended by a zero byte. Folders come before what is in them. The content of a link is where it points.
+ * the path, ended by a zero byte. What is in one folder comes together, after the folder.
+ * The content of a link is where it points.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,7 +39,6 @@
 #define LOCK_PATIENCE 100        /* tenths of a second that somebody else's unpacking is waited for */
 #define FILE_TIME 1577836800     /* the mtime of every unpacked file: a changed one has another */
 #define MAX_WINDOW_LOG 27
-#define CHECKERS 4               /* threads that look at a copy together, at most */
 
 static const char MAGIC[8] = "CBLMPKG2";
 
@@ -214,44 +213,30 @@ static int open_cache(const char *base, int create) {
 
 /* ---- a copy ---------------------------------------------------------------------------------------------------- */
 
-struct share {
-    const struct image *image;
-    int copy, first, step, sound;
-};
-
-static void *check_share(void *given) {
-    struct share *share = given;
+/* Is every file of the list in the folder, as it was unpacked? Sizes and times tell. Files of one folder follow each
+ * other in the list, so that the kernel need not walk the same path for each. */
+static int is_sound(const struct image *image, int copy) {
     struct entry entry;
     struct stat st;
-    size_t at = 0;
-    for (int n = 0; next_entry(share->image, &at, &entry); n++) {
-        if (n % share->step != share->first || entry.type == 'd') continue;
-        if (fstatat(share->copy, entry.path, &st, AT_SYMLINK_NOFOLLOW)) return NULL;
-        if (entry.type == 'l' ? !S_ISLNK(st.st_mode)
-                              : !S_ISREG(st.st_mode) || st.st_size != entry.size || st.st_mtime != FILE_TIME)
-            return NULL;
+    char name[PATH_MAX] = "";
+    size_t at = 0, kept = 0;
+    int folder = copy, sound = 1;
+    while (sound && next_entry(image, &at, &entry)) {
+        if (entry.type == 'd') continue;
+        const char *slash = strrchr(entry.path, '/');
+        size_t len = slash ? (size_t)(slash + 1 - entry.path) : 0;
+        if (len != kept || memcmp(name, entry.path, len)) {
+            if (folder >= 0 && folder != copy) close(folder);
+            if (len >= sizeof name) return 0;
+            memcpy(name, entry.path, len);
+            name[kept = len] = 0;
+            folder = len ? openat(copy, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : copy;
+        }
+        sound = folder >= 0 && !fstatat(folder, entry.path + len, &st, AT_SYMLINK_NOFOLLOW)
+                && (entry.type == 'l' ? S_ISLNK(st.st_mode)
+                                      : S_ISREG(st.st_mode) && st.st_size == entry.size && st.st_mtime == FILE_TIME);
     }
-    share->sound = 1;
-    return NULL;
-}
-
-/* Is every file of the list in the folder, as it was unpacked? Sizes and times tell. That is a tenth of a start, and
- * most of it waiting for the kernel: the processors share it. */
-static int is_sound(const struct image *image, int copy) {
-    struct share shares[CHECKERS];
-    pthread_t threads[CHECKERS];
-    int started[CHECKERS] = {0}, sound = 1;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    int count = processors < 1 ? 1 : processors > CHECKERS ? CHECKERS : (int)processors;
-    for (int n = count - 1; n >= 0; n--) {
-        shares[n] = (struct share){image, copy, n, count, 0};
-        started[n] = n && !pthread_create(&threads[n], NULL, check_share, &shares[n]);
-        if (!started[n]) check_share(&shares[n]);
-    }
-    for (int n = 0; n < count; n++) {
-        if (started[n]) pthread_join(threads[n], NULL);
-        sound &= shares[n].sound;
-    }
+    if (folder >= 0 && folder != copy) close(folder);
     return sound;
 }
 
