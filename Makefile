@@ -7,6 +7,7 @@
 #   make format   put the code into its format
 #   make binary   build dist/cerebelum, the program in one file (names what the machine lacks for that)
 #   make smoke    build it and use it as a user would
+#   make test-binary  run the end-to-end and crash tests against dist/cerebelum (CEREBELUM_BIN names another)
 #   make elsewhere  run it on older and on other distributions (root and debootstrap)
 #   make lock     write the requirement locks anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
 #   make clean    remove .venv, dist and the caches
@@ -22,7 +23,7 @@ CHAOS_MINUTES ?= 5
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test chaos lint format lock clean venv dev binary smoke elsewhere same-bytes
+.PHONY: help demo test chaos lint format lock clean venv dev binary smoke test-binary elsewhere same-bytes
 
 # The environment of whoever calls make must not reach into .venv.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_PREFIX PIP_TARGET PIP_USER PIP_NO_BINARY __PYVENV_LAUNCHER__
@@ -98,6 +99,15 @@ binary: dev
 
 smoke: binary
 	$(BIN)/python -B build/smoke.py dist/cerebelum
+
+# The suites whose tests start the program, without the two files that drive only the store and the engine.
+END_TO_END := tests/cli tests/lifecycle tests/examples tests/crash \
+  --ignore=tests/crash/test_model.py --ignore=tests/crash/test_power_cut.py
+CEREBELUM_BIN ?= dist/cerebelum
+
+test-binary: dev
+	@test -x "$(CEREBELUM_BIN)" || { echo "$(CEREBELUM_BIN) is not there; \`make binary\` builds it" >&2; exit 1; }
+	CEREBELUM_BIN="$(CEREBELUM_BIN)" $(BIN)/python -m pytest $(PYTEST_FLAGS) $(END_TO_END)
 
 elsewhere: dev
 	$(BIN)/python -B build/elsewhere.py dist/cerebelum

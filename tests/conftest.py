@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.binary.program import remove_cache, share_cache
+
 # --- tests that need a system tool -----------------------------------------------------------------------------------
 
 MISSING_TOOL = "missing_tool"
@@ -12,6 +14,9 @@ MISSING_TOOL = "missing_tool"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_tool(*names): skip, visibly, where one of these programs is not on PATH")
+    folder = share_cache()
+    if folder is not None:
+        config.add_cleanup(lambda: remove_cache(folder))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

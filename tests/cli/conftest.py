@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.binary.program import program
+from tests.binary.program import environment, program
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -43,6 +43,7 @@ class Home:
             k: v for k, v in os.environ.items() if not k.startswith(("CEREBELUM_", "XDG_", "PYTHON", "LC_"))
         }
         self.environ |= {"HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "NO_COLOR": ""}
+        self.environ |= environment()
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

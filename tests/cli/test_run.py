@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.binary.program import BINARY
 from tests.cli.conftest import Home
 
 
@@ -229,6 +230,12 @@ def test_output_of_steps_cannot_command_the_terminal_but_is_kept_as_it_was(cli: 
     assert raw == (b"title \x1b]0;x\x07 \x1b[31mred\x1b[0m nul\0 bad\xff\n10%\r99%\r100%\ndos\r\nno newline")
     pieces = cli("logs", "last", "--json").lines()
     assert {(p["step"], p["attempt"], p["stream"]) for p in pieces} == {("nasty", 1, "stdout")}
+
+
+@pytest.mark.skipif(BINARY is not None, reason="the binary writes UTF-8 always")
+def test_what_the_interpreter_s_encoding_lacks_is_written_as_escapes(cli: Home) -> None:
+    cli.write("nasty.yaml", NASTY)
+    cli("run", "nasty.yaml")
     ascii_only = cli("logs", env={"PYTHONIOENCODING": "ascii"}).out
     assert ascii_only.isascii()
     assert r"nasty | title \x1b]0;x\x07 red nul\x00 bad\ufffd" in ascii_only

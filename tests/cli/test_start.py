@@ -6,6 +6,7 @@ import pytest
 from click import Context, Group, Option
 
 from cerebelum.cli.group import VERBS, build
+from tests.binary.program import BINARY
 from tests.cli.conftest import Home
 
 # Whole families of modules, by what importing any of them costs.
@@ -25,6 +26,7 @@ def unwanted(modules: set[str]) -> set[str]:
     return {m for m in modules if any(m == name or m.startswith(f"{name}.") for name in NEVER)}
 
 
+@pytest.mark.skipif(BINARY is not None, reason="the binary takes no options of the interpreter")
 def test_short_commands_import_nothing_they_do_not_use(cli: Home, flaky: Callable[[], None]) -> None:
     execution_id = cli("run", "flaky.yaml").id()
     for arguments in (["--version"], ["list"], ["status", execution_id]):

@@ -18,7 +18,7 @@ from cerebelum.errors import UsageError
 from cerebelum.events import ExecutionFailed, StepCompleted, StepFailed, StepStarted
 from cerebelum.state import reconstruct, status
 from cerebelum.store import Query
-from tests.binary.program import program
+from tests.binary.program import environment, program
 from tests.engine.harness import ROOT, Lab, left_of
 
 ROUNDS = int(os.environ.get("CEREBELUM_CHAOS_ROUNDS", "0"))
@@ -86,7 +86,7 @@ class Arena(Lab):
             process = subprocess.Popen(
                 [*before, *self.command(*arguments)],
                 cwd=self.folder,
-                env={**self.environ, "PYTHONPATH": str(ROOT), **environ},
+                env={**self.environ, **environment(), "PYTHONPATH": str(ROOT), **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=error,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.binary.program import program
+from tests.binary.program import BINARY, environment, program
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "examples"
@@ -86,14 +86,18 @@ class Program:
 def in_folder(folder: Path) -> Program:
     """The program with its home, store and settings below `folder`, which it also runs in."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
-    home, work = folder / "home", folder / "work"
-    for path in (home, work):
+    home, work, commands = folder / "home", folder / "work", folder / "bin"
+    for path in (home, work, commands):
         path.mkdir()
+    if BINARY:
+        # Scripts that say `cerebelum` mean the same program.
+        (commands / "cerebelum").symlink_to(*program())
     env |= {
         "HOME": str(home),
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_CONFIG_HOME": str(home / "config"),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}",
+        "PATH": f"{commands}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **environment(),
     }
     return Program(work, env)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.binary.program import BINARY
 from tests.examples.program import EXAMPLES, Program
 
 FOLDER = EXAMPLES / "plugin"
@@ -32,7 +33,7 @@ def loaded(request: pytest.FixtureRequest, cerebelum: Program, tmp_path: Path) -
     site = tmp_path / "site-packages"
     pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation")
     cerebelum.execute(*pip, "--target", site, FOLDER, seconds=180)
-    cerebelum.env["PYTHONPATH"] = str(site)
+    cerebelum.env["CEREBELUM_PLUGIN_PATH" if BINARY else "PYTHONPATH"] = str(site)
     return Loaded((), "installed")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cerebelum import __version__
+from tests.binary.program import program
 from tests.examples.program import EXAMPLES, ROOT, Program
 
 RELEASE = EXAMPLES / "release.yaml"
@@ -31,7 +32,7 @@ def release(cerebelum: Program, dist: Path, *, version: str = __version__, code:
     arguments = [part for name, value in inputs.items() for part in ("--input", f"{name}={value}")]
     # pip's settings, such as which index to use, may be in the home folder of whoever runs the tests.
     own = {"HOME": os.environ.get("HOME", "/")} | {k: v for k, v in os.environ.items() if k == "XDG_CONFIG_HOME"}
-    command = [sys.executable, "-m", "cerebelum", "run", str(RELEASE), *arguments]
+    command = [*program(), "run", str(RELEASE), *arguments]
     return cerebelum.execute(*command, cwd=ROOT, env=own, code=code, seconds=600).text
 
 

@@ -1,14 +1,15 @@
 """A runner that is told to stop, or loses its audience or its terminal, does the orderly thing and soon."""
 
 import os
+import shlex
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from cerebelum.events import ExecutionPaused
+from tests.binary.program import program
 from tests.lifecycle.world import World, finish, wait_until
 
 WORK = """
@@ -77,7 +78,7 @@ def test_a_signal_that_the_parent_had_ignored_stays_ignored(world: World, number
     os.mkfifo(world.folder / "go")
     path = world.flow("steps: [{id: a, run: 'echo up >> up; read x < go; echo a >> done'}]")
     runner = subprocess.Popen(
-        ["sh", "-c", f"trap '' {number.name[3:]}; exec \"$@\"", "sh", sys.executable, "-m", "cerebelum", "run", path],
+        ["sh", "-c", f"trap '' {number.name[3:]}; exec \"$@\"", "sh", *program(), "run", path],
         cwd=world.folder,
         env=world.environ,
         stdout=subprocess.PIPE,
@@ -94,7 +95,7 @@ def test_a_signal_that_the_parent_had_ignored_stays_ignored(world: World, number
 def test_a_reader_that_goes_away_does_not_stop_the_execution(world: World) -> None:
     path = world.flow("steps: [{id: a, run: 'seq 20000; echo a >> done'}, {id: b, run: 'seq 20000; echo b >> done'}]")
     done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m cerebelum run {path} --id x | head -1; exit ${{PIPESTATUS[0]}}"],
+        ["bash", "-c", f"{shlex.join(program())} run {path} --id x | head -1; exit ${{PIPESTATUS[0]}}"],
         cwd=world.folder,
         env=world.environ,
         capture_output=True,
@@ -113,7 +114,7 @@ def test_a_detached_execution_survives_its_terminal_and_only_its_id_is_printed(w
     path = world.flow("steps: [{id: a, run: 'echo up >> up; read x < go; echo noise; echo a >> done'}]")
     master, slave = os.openpty()
     shell = subprocess.Popen(
-        ["sh", "-c", f"{sys.executable} -m cerebelum run {path} --detach > id 2> err; echo $? > code; read x"],
+        ["sh", "-c", f"{shlex.join(program())} run {path} --detach > id 2> err; echo $? > code; read x"],
         cwd=world.folder,
         env=world.environ,
         stdin=slave,
