@@ -33,7 +33,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet
 # What gets checked besides the package: the scripts of build/ once there are any.
-TYPED := cerebelum tests $(wildcard build/*.py build/frozen/*.py build/frozen/cerebelum_frozen/*.py)
+TYPED := cerebelum tests $(wildcard build/*.py build/smoked/*.py build/frozen/*.py build/frozen/cerebelum_frozen/*.py)
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -101,7 +101,7 @@ smoke: binary
 	$(BIN)/python -B build/smoke.py dist/cerebelum
 
 # The suites whose tests start the program, without the two files that drive only the store and the engine.
-END_TO_END := tests/cli tests/lifecycle tests/examples tests/crash \
+END_TO_END := tests/cli tests/lifecycle tests/examples tests/crash tests/binary/test_users_python.py \
   --ignore=tests/crash/test_model.py --ignore=tests/crash/test_power_cut.py
 CEREBELUM_BIN ?= dist/cerebelum
 

@@ -91,7 +91,7 @@ def in_folder(folder: Path) -> Program:
         path.mkdir()
     if BINARY:
         # Scripts that say `cerebelum` mean the same program.
-        (commands / "cerebelum").symlink_to(*program())
+        (commands / "cerebelum").symlink_to(program()[0])
     env |= {
         "HOME": str(home),
         "XDG_STATE_HOME": str(home / "state"),
