@@ -5,6 +5,7 @@ SHA-256 covers the digest of the event before it, so that a log that was changed
 longer verifies.
 """
 
+from _thread import allocate_lock
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal
@@ -236,8 +237,17 @@ class Entry(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-@cache
+# While msgspec looks at a class for the first time, a second thread would find the class half looked at, and crash.
+_looking = allocate_lock()
+
+
 def _decoder() -> msgspec.json.Decoder[AnyEvent]:
+    with _looking:
+        return _new_decoder()
+
+
+@cache
+def _new_decoder() -> msgspec.json.Decoder[AnyEvent]:
     return msgspec.json.Decoder(AnyEvent)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import types
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
@@ -27,7 +29,7 @@ from cerebelum.events import (
     decode,
     encode,
 )
-from cerebelum.model import Input, Retry, Workflow
+from cerebelum.model import Input, Retry, Step, Workflow
 from cerebelum.state import evolve, reconstruct
 from tests.core.scenarios import Scenario, scenarios
 from tests.core.world import ENVIRONMENT, ID, SOURCE, START, World, step, workflow
@@ -286,3 +288,46 @@ def test_facts_of_every_type_can_be_folded() -> None:
         fields["reason"] = "manual"
         event = kind(**{name: value for name, value in fields.items() if name in fields_of(kind)})
         assert evolve(state, event).version == 9
+
+
+WHILE_BUILDING = """
+import sys, threading
+from cerebelum import events
+at_work, decoded = threading.Event(), threading.Event()
+
+def notice(frame, kind, argument):
+    if kind == "call" and frame.f_code.co_name == "get_class_annotations" and not at_work.is_set():
+        if frame.f_locals["obj"].__name__ == "Workflow":
+            at_work.set()
+            decoded.wait(0.5)
+
+def first():
+    sys.setprofile(notice)
+    events.decode(sys.argv[1])
+
+thread = threading.Thread(target=first)
+thread.start()
+at_work.wait(30)
+print(events.decode(sys.argv[1]).definition.name)
+decoded.set()
+thread.join()
+"""
+
+
+def test_the_first_events_may_be_decoded_by_two_threads_at_once() -> None:
+    step = Step(id="a", executor="run", body="true")
+    text = recorded(
+        ExecutionStarted(
+            version=1,
+            at=START,
+            workflow="w",
+            definition=Workflow(name="w", steps=(step,)),
+            source=SOURCE,
+            inputs={},
+            environment=ENVIRONMENT,
+        )
+    )[0].text
+    done = subprocess.run(
+        [sys.executable, "-c", WHILE_BUILDING, text], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "w\n"), done.stderr
