@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cerebelum.cli import failures, terminal
-from cerebelum.cli.group import VERBS, build
+from cerebelum.cli import brief, terminal
 from cerebelum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -220,17 +219,26 @@ def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
     return UsageError(f"nobody knows how to open {scheme}://; known: {', '.join(known)}", hint=hint)
 
 
+def _perform(arguments: Sequence[str], app: App) -> int:
+    from cerebelum.cli.group import VERBS, build
+
+    return build(VERBS, app.add_commands).perform(list(arguments), app)
+
+
 def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
     """Perform one command line and return its exit code; messages have been printed then."""
     terminal.prepare()
     app = App(os.environ if environ is None else environ)
-    group = build(VERBS, app.add_commands)
     try:
         try:
-            code = group.perform(list(arguments), app)
+            code = brief.perform(arguments, app)
+            if code is None:
+                code = _perform(arguments, app)
             sys.stdout.flush()
             return code
         finally:
             app.close()
     except BaseException as error:
+        from cerebelum.cli import failures
+
         return failures.report(error, arguments, app.environ, app.state_folder)

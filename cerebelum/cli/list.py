@@ -7,13 +7,12 @@ from typing import cast
 
 import click
 
-from cerebelum.cli import terminal
+from cerebelum.cli import brief
 from cerebelum.cli.options import JSON, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.errors import UsageError
 from cerebelum.store import STATUSES, Query, Status
 
-_COUNT_TO = 10_000
 _COUNT_ALL = 1 << 53
 
 
@@ -58,8 +57,6 @@ def list_(
     as_json: bool,
 ) -> int:
     """The verb; returns the exit code."""
-    from cerebelum import render
-
     query = Query(
         status=statuses(status),
         workflow=None if workflow is None else unicode_text(workflow, "the workflow"),
@@ -67,14 +64,9 @@ def list_(
         since=None if since_text is None else since(since_text, datetime.now(UTC)),
         limit=limit,
         offset=offset,
-        count_to=_COUNT_ALL if count else _COUNT_TO,
+        count_to=_COUNT_ALL if count else brief.COUNT_TO,
     )
-    page = tools.client().list(query)
-    if as_json:
-        terminal.show_json(render.listing(page, query))
-    else:
-        terminal.show(render.list_text(page, query))
-    return 0
+    return brief.show_list(tools, query, as_json=as_json)
 
 
 HELP = """List executions, newest first.
@@ -101,7 +93,7 @@ command = click.Command(
         ),
         click.Option(["--since", "since_text"], metavar="WHEN", help="Started since then: 2h, 3d, or a date."),
         click.Option(
-            ["-n", "--limit"], type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
+            ["-n", "--limit"], type=click.IntRange(1, 10_000), default=brief.LIMIT, show_default=True, help="How many."
         ),
         click.Option(["--offset"], type=click.IntRange(0, 1 << 53), default=0, help="How many to leave out first."),
         click.Option(["--count"], is_flag=True, help="Count all, however many there are."),

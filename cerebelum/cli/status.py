@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 
 import click
 
-from cerebelum.cli import terminal
+from cerebelum.cli import brief
 from cerebelum.cli.options import ID, JSON, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.errors import UsageError
@@ -15,16 +14,8 @@ from cerebelum.errors import UsageError
 
 def status(tools: Tools, execution_id: str, at: str | None, as_json: bool) -> int:
     """The verb; returns the exit code."""
-    from cerebelum import render
-
-    view = tools.client().status(unicode_text(execution_id, "the id"), None if at is None else moment(at))
-    if as_json:
-        terminal.show_json(render.status_shape(view))
-    else:
-        symbols = render.UNICODE if terminal.takes_symbols(sys.stdout) else render.ASCII
-        again = render.resume_command(view.state.execution_id, tools.store, tools.plugin_files)
-        terminal.show(render.status_text(view, symbols, datetime.now(UTC), again))
-    return 0
+    name, then = unicode_text(execution_id, "the id"), None if at is None else moment(at)
+    return brief.show_status(tools, name, then, as_json=as_json)
 
 
 def moment(text: str) -> int | datetime:
