@@ -102,7 +102,8 @@ smoke: binary
 
 # The suites whose tests start the program, without the two files that drive only the store and the engine, and without
 # the release, which `make smoke` goes through.
-END_TO_END := tests/cli tests/lifecycle tests/examples tests/crash tests/binary/test_users_python.py \
+END_TO_END := tests/cli tests/lifecycle tests/examples tests/crash \
+  tests/binary/test_users_python.py tests/binary/test_papers.py tests/binary/test_same_bytes.py \
   --ignore=tests/crash/test_model.py --ignore=tests/crash/test_power_cut.py \
   --deselect=tests/examples/test_release.py::test_the_pipeline_makes_a_release
 CEREBELUM_BIN ?= dist/cerebelum

@@ -66,11 +66,11 @@ def test_every_module_of_the_standard_library_can_be_imported(cli: Home, isolate
     names = standard_modules()
     code = f"import json, sys\n{IMPORTS}\nprint(json.dumps(importable(json.load(sys.stdin))))"
     # Where setuptools is installed, it would put a distutils of its own in front.
-    env = {**os.environ, "SETUPTOOLS_USE_DISTUTILS": "stdlib"}
+    stdlib = {"SETUPTOOLS_USE_DISTUTILS": "stdlib"}
     done = subprocess.run(
         [sys.executable, "-c", code],
         input=json.dumps(names),
-        env=env,
+        env={**os.environ, **stdlib},
         capture_output=True,
         text=True,
         check=True,
@@ -83,7 +83,7 @@ def test_every_module_of_the_standard_library_can_be_imported(cli: Home, isolate
         "tasks.py", IMPORTS + "\ndef found():\n    import json\n    return importable(json.load(open('names.json')))\n"
     )
     cli.write("flow.yaml", f"steps: [{{id: a, python: 'tasks.py:found', isolated: {str(isolated).lower()}}}]\n")
-    ran = cli("run", "flow.yaml")
+    ran = cli("run", "flow.yaml", env=stdlib)
     assert ran.code == 0, ran.out + ran.err
     (step,) = cli("status", "last", "--json").json()["steps"]
     assert sorted(set(wanted) - set(step["output"])) == []
