@@ -5,7 +5,6 @@ SHA-256 covers the digest of the event before it, so that a log that was changed
 longer verifies.
 """
 
-from _thread import allocate_lock
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal
@@ -15,6 +14,7 @@ import msgspec
 from cerebelum.digests import sha256
 from cerebelum.errors import StoreError
 from cerebelum.model import Source, Workflow
+from cerebelum.typed import decoder
 
 GENESIS = "0" * 64
 """The digest before the first event."""
@@ -237,18 +237,9 @@ class Entry(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-# While msgspec looks at a class for the first time, a second thread would find the class half looked at, and crash.
-_looking = allocate_lock()
-
-
-def _decoder() -> msgspec.json.Decoder[AnyEvent]:
-    with _looking:
-        return _new_decoder()
-
-
 @cache
-def _new_decoder() -> msgspec.json.Decoder[AnyEvent]:
-    return msgspec.json.Decoder(AnyEvent)
+def _decoder() -> msgspec.json.Decoder[AnyEvent]:
+    return decoder(AnyEvent)
 
 
 def chain(previous: str, execution_id: str, text: bytes) -> str:

@@ -15,7 +15,7 @@ LEVELS: dict[str, int] = {
     name: level
     for level, names in enumerate(
         [
-            ["errors", "digests", "events", "model", "masking", "clock", "durations", "environment", "faults"],
+            ["errors", "digests", "typed", "events", "model", "masking", "clock", "durations", "environment", "faults"],
             [
                 "state",
                 "decide",

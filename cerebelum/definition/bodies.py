@@ -14,6 +14,7 @@ from cerebelum.definition.nodes import kind_of
 from cerebelum.definition.operations import as_text
 from cerebelum.errors import UsageError
 from cerebelum.executor import Executor
+from cerebelum.typed import convert
 
 Path = tuple[str | int, ...]
 
@@ -63,7 +64,7 @@ def fit(value: Any, kind: Any, written: Callable[[Path], str | None], known: boo
     assumed: list[Path] = []
     for _ in range(MAX_ROUNDS):
         try:
-            msgspec.convert(checked, kind, strict=True)
+            convert(checked, kind)
             break
         except msgspec.ValidationError as e:
             path, message = _located(str(e), checked, kind)
@@ -159,7 +160,7 @@ def _located(error: str, value: Any, kind: Any) -> tuple[Path, str]:
 def _culprit(entries: dict[str, Any], value: Any, path: Path, kind: Any, error: str) -> str:
     for key, entry in entries.items():
         try:
-            msgspec.convert(_put(value, path, {key: entry}), kind, strict=True)
+            convert(_put(value, path, {key: entry}), kind)
         except msgspec.ValidationError as e:
             if str(e) == error:
                 return key
@@ -173,7 +174,7 @@ def takes(value: Any, kind: Any, path: Path, candidate: Any) -> bool:
 
 def _passes(candidate: Any, kind: Any, path: Path) -> bool:
     try:
-        msgspec.convert(candidate, kind, strict=True)
+        convert(candidate, kind)
     except msgspec.ValidationError as e:
         return _located(str(e), candidate, kind)[0] != path
     return True

@@ -12,6 +12,7 @@ from cerebelum.durations import FORMS, duration
 from cerebelum.errors import CerebelumError
 from cerebelum.executor import Approval, Completed, Executor, Invocation, Outcome
 from cerebelum.model import Step
+from cerebelum.typed import convert
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +38,7 @@ class ApprovalStep:
         """Ask, and complete once it was granted. Raises CerebelumError if the time limit cannot be understood."""
         if call.answers:
             return Completed(dict(call.answers[-1].response) or None)
-        question = msgspec.convert(call.body, Question)
+        question = convert(call.body, Question)
         return Approval(
             message=question.message,
             approval=question.type,
