@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
@@ -27,6 +24,7 @@ from cerebelum.model import Workflow
 from cerebelum.ownership import Registration
 from cerebelum.proctree import ProcessId, become_subreaper, boot_id, kill_leftovers, pid_namespace
 from cerebelum.runner import Surroundings, inheritable
+from cerebelum.scratch import private_folder
 from cerebelum.state import State
 from cerebelum.store import EventStore, Ownership
 
@@ -93,7 +91,7 @@ def drive(
     become_subreaper()
     if state is not None:
         clear_leftovers(store, state)
-    with _temporary_folder() as folder:
+    with private_folder() as folder:
         inherited = inheritable(environ, prepared.secrets)
         around = Surroundings(executors, inherited, prepared.secrets, prepared.masker, clock, Scratch(folder))
         engine = Engine(store, execution_id, around, fence=fence, settings=settings, state=state, digest=digest)
@@ -110,19 +108,6 @@ def drive(
         finally:
             registration.no_longer(engine.lost)
     return Result(execution_id, end, engine.state)
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="cerebelum-"))
-    except OSError as error:
-        hint = "free some space there, or name another place with TMPDIR"
-        raise errors.UsageError(f"no temporary folder can be made: {error.strerror or error}", hint=hint) from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 _UNKNOWN = ProcessId(-1, 0)

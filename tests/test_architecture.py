@@ -23,6 +23,7 @@ LEVELS: dict[str, int] = {
                 "executor",
                 "hookspecs",
                 "lean",
+                "scratch",
                 "process",
                 "summary",
                 "graph",

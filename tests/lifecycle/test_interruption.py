@@ -1,6 +1,8 @@
 """A runner dies: it shows at once, nothing is left of its steps when they run again, and each does as its file says."""
 
+import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -44,6 +46,25 @@ def test_nobody_ever_sees_a_zombie(world: World) -> None:
     assert "running" not in world("list").out
     assert world("list", "--status", "running", "--json").json()["executions"] == []
     assert len(world("list", "--status", "paused", "--json").json()["executions"]) == 1
+
+
+def test_folders_of_killed_runners_go_with_the_next_run_and_those_of_living_ones_stay(world: World) -> None:
+    def folders() -> set[Path]:
+        return set(world.folder.glob("cerebelum-run-*"))
+
+    cut(world, "rerun")
+    [left] = folders()
+    (world.folder / "mended").unlink()
+    living = world.begin(CUT.replace("HOW", "rerun"), name="y")
+    world.wait_for_line("up", 2)
+    [used] = folders() - {left}
+    for folder in (left, used):
+        os.utime(folder, (0, 0))
+    world.write("mended", "")
+    assert world("resume", "x").code == 0
+    assert folders() == {used}
+    living.kill()
+    finish(living)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

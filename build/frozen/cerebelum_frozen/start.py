@@ -55,7 +55,11 @@ class _Loader(SourcelessFileLoader):
         self._place = (file, size, at)
 
     def get_code(self, fullname: str) -> "object":  # type: ignore[override]
-        return marshal.loads(posix.pread(*self._place))
+        try:
+            return marshal.loads(posix.pread(*self._place))
+        except (OSError, EOFError, TypeError, ValueError):
+            # Code of users may close descriptors that it did not open, and use their numbers.
+            return super().get_code(fullname)
 
 
 class _Finder:
