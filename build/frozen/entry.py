@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 def wants_python(argv: list[str]) -> bool:
     """Whether these are the arguments of an interpreter: user code starts `sys.executable` with them."""
-    return argv[1:2] != [] and argv[1] in ("-c", "-m", "-I", "-P", "-E", "-B", "-u", "-X")
+    first = argv[1] if len(argv) > 1 else ""
+    return first in ("-c", "-m", "-I", "-P", "-E", "-B", "-u", "-X") or first.endswith(".py")
 
 
 def start() -> None:
