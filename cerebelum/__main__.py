@@ -16,7 +16,7 @@ def main() -> None:
 
     from cerebelum import lean
 
-    # Importing makes many objects and hardly any garbage.
+    # Importing makes many objects and hardly any garbage, and what is driven afterwards is a few thousand objects.
     gc.set_threshold(20_000, 20, 20)
     lean.prepare()
     from cerebelum.app import main as run

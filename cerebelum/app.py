@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cerebelum import lean
 from cerebelum.cli import brief, terminal
 from cerebelum.errors import UsageError
 
@@ -222,6 +223,7 @@ def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
 def _perform(arguments: Sequence[str], app: App) -> int:
     from cerebelum.cli.group import VERBS, build
 
+    lean.take_back()
     return build(VERBS, app.add_commands).perform(list(arguments), app)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from threading import RLock
 from types import ModuleType
@@ -29,29 +29,41 @@ class _Later(ModuleType):
         # `from … import` asks every module for its __path__; those that are packages have one from the start.
         if name == "__path__":
             raise AttributeError(name)
+        self._load()
+        return ModuleType.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._load()
+        ModuleType.__setattr__(self, name, value)
+
+    def __dir__(self) -> Iterable[str]:
+        self._load()
+        return ModuleType.__dir__(self)
+
+    def _load(self) -> None:
         with _lock:
             if self.__name__ in _waiting:
                 _waiting.remove(self.__name__)
-                self.__loader__.exec_module(self)  # type: ignore[union-attr]
-                self.__class__ = ModuleType  # type: ignore[assignment]
-        return ModuleType.__getattribute__(self, name)
+                vars(self)["__loader__"].exec_module(self)
+                object.__setattr__(self, "__class__", ModuleType)
 
 
 def _clean(doc: str) -> str:
     if "\n" not in doc:
         return doc.expandtabs().lstrip()
     inspect = sys.modules["inspect"]
-    vars(inspect).pop("cleandoc", None)
+    if vars(inspect).get("cleandoc") is _clean:
+        del vars(inspect)["cleandoc"]
     return str(inspect.cleandoc(doc))
 
 
 _STAND_INS: tuple[tuple[str, str, Callable[..., str]], ...] = (
     # All that click wants of `inspect`, for the help of each option, and `uuid` of `platform`, when it is imported.
+    ("inspect", "cleandoc", _clean),
+    ("platform", "system", lambda: os.uname().sysname),
     # Click's words stay in the language of ours.
     ("gettext", "gettext", lambda message: message),
     ("gettext", "ngettext", lambda one, many, count: one if count == 1 else many),
-    ("inspect", "cleandoc", _clean),
-    ("platform", "system", lambda: os.uname().sysname),
 )
 
 
@@ -63,7 +75,10 @@ def prepare() -> None:
         if parent and parent not in parents:
             parents[parent] = _find(parent, None)
         above = parents[parent] if parent else None
-        if name not in sys.modules and not (parent and above is None):
+        if name in sys.modules or (parent and above is None):
+            continue
+        # Whoever imports these without having them is to know at once.
+        if name not in ("bz2", "lzma") or _find(f"_{name}", None):
             _put_off(name, _find(name, above.submodule_search_locations if above else None))
     for name, function, stand_in in _STAND_INS:
         if name in _waiting:
@@ -77,6 +92,13 @@ def prepare() -> None:
             del sys.modules["typing_extensions"]
 
 
+def take_back() -> None:
+    """End what was for click alone; to be called when it has been imported."""
+    for name, function, _ in _STAND_INS:
+        if name == "gettext" and name in _waiting:
+            vars(sys.modules[name]).pop(function, None)
+
+
 def _find(name: str, path: list[str] | None) -> ModuleSpec | None:
     found = (finder.find_spec(name, path) for finder in sys.meta_path)
     return next((spec for spec in found if spec is not None), None)
@@ -86,9 +108,9 @@ def _put_off(name: str, spec: ModuleSpec | None) -> None:
     if spec is None or spec.loader is None or not hasattr(spec.loader, "exec_module"):
         return
     module = _Later(name)
-    module.__spec__, module.__loader__, module.__package__ = spec, spec.loader, spec.parent
-    module.__file__ = spec.origin
+    known = {"__spec__": spec, "__loader__": spec.loader, "__package__": spec.parent, "__file__": spec.origin}
+    vars(module).update(known)
     if spec.submodule_search_locations is not None:
-        module.__path__ = spec.submodule_search_locations
+        vars(module)["__path__"] = spec.submodule_search_locations
     _waiting.add(name)
     sys.modules[name] = module

@@ -1,6 +1,7 @@
 """Plugins: where they come from, what they add, and what is wrong with them, told in terms of the plugin.
 
-Built-in ones arrive here as modules, like any other; nothing is ever taken from the project at hand unasked.
+Built-in ones are modules with the hooks that anybody's have. Only they are asked without pluggy, which takes longer to
+load than all of them. Nothing is ever taken from the project at hand unasked.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Registry:
             if candidate.origin == "built-in":
                 self._collect_own(plugin)
             else:
-                self._register(plugin, self._manager())
+                self._register(plugin, self._others())
                 self._collect(plugin)
         except _Misspelt as error:
             plugin.problem, plugin.fatal = error, True
@@ -149,8 +150,8 @@ class Registry:
             if impl is not None:
                 yield plugin, partial(_call, impl)
 
-    def _manager(self) -> pluggy.PluginManager:
-        # Made for the first plugin that is not ours: it takes longer to import than all of ours.
+    def _others(self) -> pluggy.PluginManager:
+        # Made for the first plugin that is not ours.
         if self._pm is None:
             import pluggy
 
@@ -189,7 +190,7 @@ class Registry:
             )
 
     def _collect_own(self, plugin: Plugin) -> None:
-        plugin.hooks = tuple(hook for hook in _HOOKS if hasattr(plugin.module, hook))
+        plugin.hooks = ("cerebelum_executors",)
         for executor in plugin.module.cerebelum_executors():
             self._take(plugin, "executor", "executors", executor.key, executor)
 

@@ -43,7 +43,7 @@ _SHELLS: dict[str, tuple[list[str], str]] = {
     "ruby": ([], "-e"),
 }
 # A script of plain words, the first of which is no assignment.
-_PLAIN = r"[ \t]*[A-Za-z0-9_@%+:,./][A-Za-z0-9_@%+:,./-]*([ \t]+[A-Za-z0-9_@%+=:,./-]+)*\s*"
+_PLAIN = r"[ \t]*[A-Za-z0-9_@%+:,./][A-Za-z0-9_@%+:,./-]*([ \t]+[A-Za-z0-9_@%+=:,./-]+)*[ \t\n]*"
 _NEEDS_SHELL = (
     " . : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs"
     " disown do done echo elif else enable esac eval exec exit export fc fg fi for function getopts hash help"
@@ -151,7 +151,7 @@ def plain_command(script: str, env: Mapping[str, str], cwd: Path) -> list[str] |
         return None
     if any(name in _SHELL_VARIABLES or name.startswith("BASH_FUNC_") for name in env):
         return None
-    # A relative folder on the PATH, and a script without a line that names its interpreter, are for the shell.
+    # A relative folder on the PATH, and a file that is no program of machine code, are for the shell.
     folders = env.get("PATH", os.defpath).split(os.pathsep) if "/" not in words[0] else [str(cwd)]
     if not all(map(os.path.isabs, folders)):
         return None

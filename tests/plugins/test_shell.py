@@ -91,7 +91,7 @@ def test_a_command_that_needs_no_shell_sees_what_a_shell_would_show_it(tmp_path:
     [
         *("echo *", "A=1 env", "a && b", "ls | cat", "ls > x", "ls\nls", "~/x", "ls $HOME", "ls 'a'", "cd /", "exit 3"),
         *("true --help", "nonesuch", "./script", "ls # all", "{ ls", "while true", "bin/ls", "-x", "if", "ls a\\ b"),
-        *("ls {a,b}", "!", ""),
+        *("ls {a,b}", "!", "", "ls\r", "ls\xa0"),
     ],
 )  # fmt: skip
 def test_what_a_shell_has_to_read_is_left_to_it(tmp_path: Path, script: str) -> None:

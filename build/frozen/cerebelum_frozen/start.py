@@ -47,36 +47,47 @@ def _offer_what_site_does() -> None:
     builtins.help = _sitebuiltins._Helper()
 
 
+class _File:
+    """The file with the code of all, open for as long as nobody closes it: code of users may, and reuse its number."""
+
+    def __init__(self, path: str) -> None:
+        self._number = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        self._identity = posix.fstat(self._number)[1:3]
+
+    def is_open(self) -> bool:
+        try:
+            return posix.fstat(self._number)[1:3] == self._identity
+        except OSError:
+            return False
+
+    def read(self, size: int, at: int) -> bytes:
+        return posix.pread(self._number, size, at)
+
+
 class _Loader(SourcelessFileLoader):
     """Loads a module that lies in the library as any other, but from the copy of its code in the file of all."""
 
-    def __init__(self, name: str, path: str, file: int, at: int, size: int) -> None:
+    def __init__(self, name: str, path: str, file: "_File", at: int, size: int) -> None:
         super().__init__(name, path)
-        self._place = (file, size, at)
+        self._file, self._place = file, (size, at)
 
     def get_code(self, fullname: str) -> "object":  # type: ignore[override]
-        try:
-            return marshal.loads(posix.pread(*self._place))
-        except (OSError, EOFError, TypeError, ValueError):
-            # Code of users may close descriptors that it did not open, and use their numbers.
-            return super().get_code(fullname)
+        return marshal.loads(self._file.read(*self._place)) if self._file.is_open() else super().get_code(fullname)
 
 
 class _Finder:
     """Knows where the code of modules is that commands load; build/warm.py writes it down."""
 
-    def __init__(self, library: str, file: int) -> None:
-        start = posix.pread(file, 1 << 16, 0)
-        size = int.from_bytes(start[:4], "little")
-        head = start[4:] if size + 4 <= len(start) else posix.pread(file, size, 4)
-        self._index = marshal.loads(head)
+    def __init__(self, library: str, file: _File) -> None:
+        size = int.from_bytes(file.read(4, 0), "little")
+        self._index = marshal.loads(file.read(size, 4))
         self._library, self._file, self._offset = library, file, size + 4
-        self._first = sys.path[0]
+        self._first = sys.path[:1]
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
         known = self._index.get(name)
         # Once a user's folder comes first, its modules go before ours, as for any interpreter.
-        if known is None or sys.path[0] != self._first:
+        if known is None or sys.path[:1] != self._first:
             return None
         relative, package, at, size = known
         file = f"{self._library}/{relative}"
@@ -87,7 +98,7 @@ class _Finder:
 
 def _read_at_once(library: str) -> None:
     try:
-        file = posix.open(f"{library}/start.bin", posix.O_RDONLY | posix.O_CLOEXEC)
+        file = _File(f"{library}/start.bin")
     except OSError:
         # So it is while the file is being made.
         return
