@@ -10,10 +10,10 @@ from packaging.utils import canonicalize_name
 
 ROOTS = ("cerebelum[postgres]",)
 NOT_SHIPPED = {
-    *("tkinter", "_tkinter", "turtle", "turtledemo", "idlelib", "test", "ensurepip", "venv", "lib2to3", "antigravity"),
+    *("tkinter", "_tkinter", "turtle", "turtledemo", "idlelib", "test", "ensurepip", "venv", "lib2to3"),
     # Readline and gdbm are under the GPL, Berkeley DB (behind _dbm) under one like it; nis brings a Kerberos along.
     *("readline", "_gdbm", "_dbm", "nis"),
-    *("nt", "msvcrt", "winreg", "winsound", "msilib", "_msi", "_winapi", "this"),
+    *("nt", "msvcrt", "winreg", "winsound", "msilib", "_msi", "_winapi"),
 }
 NOT_NEEDED = {
     # What the packages of the program import only if it is there, or for what the program does not do.

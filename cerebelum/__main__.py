@@ -10,7 +10,10 @@ from cerebelum import __version__
 def main() -> None:
     """Run the command line of this process and end the process with its exit code."""
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
-        sys.stdout.write(f"cerebelum {__version__}\n")
+        try:
+            sys.stdout.write(f"cerebelum {__version__}\n")
+        except OSError as error:
+            leave(_unwritten(error))
         leave(0)
     import gc
 
@@ -37,9 +40,15 @@ def leave(code: int) -> None:
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):
-            code = code or 74
+        except (OSError, ValueError) as error:
+            code = code or _unwritten(error)
     os._exit(code)
+
+
+def _unwritten(error: Exception) -> int:
+    if sys.stderr is not None:
+        sys.stderr.write(f"cerebelum: error: the output cannot be written: {error}\n")
+    return 74
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cerebelum import lean
 from cerebelum.cli import brief, terminal
+from cerebelum.environment import plugin_places
 from cerebelum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ class App:
         from cerebelum.registry import Registry, from_file, installed
 
         registry = Registry()
-        folders = [f for f in self.environ.get("CEREBELUM_PLUGIN_PATH", "").split(os.pathsep) if f]
-        candidates = [*_built_in(), *installed(folders)]
+        candidates = [*_built_in(), *installed(plugin_places(self.environ))]
         candidates += [from_file(str(path), "folder") for path in self._folder_files()]
         named = [f for f in self.environ.get("CEREBELUM_PLUGINS", "").split(os.pathsep) if f]
         candidates += [from_file(path, "file") for path in [*named, *self.plugin_files]]

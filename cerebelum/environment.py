@@ -7,11 +7,21 @@ from collections.abc import Mapping
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment that steps inherit: the user's, without what a frozen program's start adds to it."""
-    env = {k: v for k, v in environ.items() if not k.startswith(("_PYI", "_MEI"))}
-    for name in [k for k in env if k.endswith("_ORIG") and k.startswith("LD_")]:
-        env[name.removesuffix("_ORIG")] = env.pop(name)
-    return {k: v for k, v in env.items() if not _broken(k) and not _broken(v)}
+    """The environment that steps inherit: the user's, without what cannot be passed on."""
+    return {k: v for k, v in environ.items() if not _broken(k) and not _broken(v)}
+
+
+def plugin_places(environ: Mapping[str, str]) -> list[str]:
+    """What CEREBELUM_PLUGIN_PATH adds to the places that modules are imported from: its folders, and wheels in them."""
+    places = []
+    for folder in filter(None, environ.get("CEREBELUM_PLUGIN_PATH", "").split(os.pathsep)):
+        folder = os.path.abspath(folder)
+        try:
+            wheels = sorted(name for name in os.listdir(folder) if name.endswith(".whl"))
+        except OSError:
+            wheels = []
+        places += [folder, *(os.path.join(folder, wheel) for wheel in wheels)]
+    return places
 
 
 def _broken(text: str) -> bool:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 _SELDOM_USED = (
-    *("ast", "base64", "bz2", "difflib", "gettext", "inspect", "ipaddress", "json", "lzma", "platform", "shlex"),
+    *("ast", "base64", "bz2", "difflib", "gettext", "inspect", "ipaddress", "lzma", "platform", "shlex"),
     *("signal", "textwrap"),
     *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
 )

@@ -290,14 +290,12 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def installed(folders: Iterable[str] = ()) -> list[Candidate]:
+def installed(places: Iterable[str] = ()) -> list[Candidate]:
     """Plugins of installed distributions, by their entry points in the group `cerebelum`.
 
-    Distributions are also found in `folders`, unpacked or as wheels; these are searched last for what anybody imports.
+    Distributions are also found in `places`, folders and wheels; these are searched last for what anybody imports.
     """
-    own = []
-    for folder in map(os.path.abspath, folders):
-        own += [folder, *sorted(map(str, Path(folder).glob("*.whl")))]
+    own = list(places)
     sys.path.extend(place for place in own if place not in sys.path)
     if not any(map(_may_have_plugins, sys.path)):
         return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import operator
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -27,6 +26,12 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    import json
+
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -233,7 +238,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "float": _float,
     "int": _integer,
     "join": _join,
-    "json": lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")),
+    "json": _json,
     "len": _length,
     "lower": _on_text("lower", str.lower),
     "max": _extreme("max", max),

@@ -26,7 +26,6 @@ LEFT_OUT = {
     "ensurepip": "brings pip, which has nothing to install into here",
     "venv": "makes environments of an interpreter that is installed",
     "antigravity": "opens a browser",
-    "this": "prints a poem",
     "readline": "under the GPL",
     "nis": "gone from newer versions of Python",
     "pip": "not of the standard library",
@@ -129,6 +128,40 @@ def test_a_traceback_shows_the_user_s_lines_and_none_of_ours(cli: Home, isolated
     assert 'int(\\"many\\")  # the line at fault' in history
     assert f"{path}" in history
     assert "cerebelum/plugins" not in history
+
+
+SPAWNS = """
+import concurrent.futures, multiprocessing
+
+def square(x):
+    return x * x
+
+def spawns():
+    found = []
+    for method in ("spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            found.append(list(pool.map(square, [2, 3], timeout=50)))
+    return found
+"""
+
+
+@pytest.mark.parametrize("isolated", ["false", "true"])
+@pytest.mark.parametrize("place", ["", "lib/"])
+def test_processes_that_a_file_spawns_find_its_functions(cli: Home, isolated: str, place: str) -> None:
+    cli.write(f"{place}own.py", SPAWNS)
+    step = f"{{id: a, python: '{place}own.py:spawns', isolated: {isolated}, timeout: 55s}}"
+    cli.write("flow.yaml", f"steps: [{step}]\n")
+    ran = cli("run", "flow.yaml")
+    assert ran.code == 0, ran.out + ran.err
+    assert cli("status", "last", "--json").json()["steps"][0]["output"] == [[4, 9], [4, 9]]
+
+
+def test_a_submodule_may_be_the_first_that_is_asked_for(cli: Home) -> None:
+    cli.write("own.py", "from json.decoder import JSONDecodeError\ndef f(): return JSONDecodeError.__name__\n")
+    cli.write("flow.yaml", "steps: [{id: a, python: 'own.py:f'}]\n")
+    ran = cli("run", "flow.yaml")
+    assert ran.code == 0, ran.out + ran.err
 
 
 INTERPRETER = [

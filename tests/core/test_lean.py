@@ -41,7 +41,7 @@ def test_click_and_msgspec_load_nothing_that_was_put_off() -> None:
         ("import msgspec.inspect as i; print(type(i.type_info(int)).__name__)", "IntType"),
         ("import json; from json import decoder; print(json.loads('[1]'), decoder.__name__)", "[1] json.decoder"),
         ("import importlib.util; print(importlib.util.find_spec('inspect').name)", "inspect"),
-        ("import json; json.dumps = 7; print(json.dumps, json.loads('1'))", "7 1"),
+        ("import textwrap; textwrap.dedent = 7; print(textwrap.dedent, textwrap.fill('a'))", "7 a"),
         ("import inspect; print('signature' in dir(inspect))", "True"),
         ("lean.take_back(); import gettext; print(gettext.gettext.__module__)", "gettext"),
         ("from inspect import cleandoc; print(cleandoc('a\\n b'), cleandoc('c\\n d'))", "a\nb c\nd"),

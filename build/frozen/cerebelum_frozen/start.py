@@ -45,6 +45,9 @@ def _offer_what_site_does() -> None:
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
     builtins.help = _sitebuiltins._Helper()
+    builtins.copyright = _sitebuiltins._Printer("copyright", sys.copyright)
+    builtins.credits = _sitebuiltins._Printer("credits", "See https://www.python.org/credits/.")
+    builtins.license = _sitebuiltins._Printer("license", "See cerebelum --licenses.")
 
 
 class _File:

@@ -124,7 +124,7 @@ def _in_child(call: Invocation) -> Outcome:
     }
     package = Path(__file__).parents[3]
     ended = run_process(
-        [sys.executable, "-X", f"utf8={sys.flags.utf8_mode}", "-P", "-c", _CHILD, str(package)],
+        [sys.executable, *_alone(), "-X", f"utf8={sys.flags.utf8_mode}", "-c", _CHILD, str(package)],
         env=call.env,
         cwd=call.cwd,
         stop=call.stop,
@@ -149,6 +149,11 @@ def _in_child(call: Invocation) -> Outcome:
     crash = exit_error(ended, tail or "")
     when = "after the function had returned" if "output" in answer else "before the function had returned"
     return Failed(msgspec.structs.replace(crash, message=f"the process ended {when}: {crash.message}"))
+
+
+def _alone() -> list[str]:
+    # As in this process itself: in the binary, variables such as PYTHONHOME are meant for other Pythons.
+    return ["-I" if sys.flags.isolated else "-P"]
 
 
 def _facts(call: Invocation) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import os
@@ -247,7 +248,7 @@ def _load_file(path: Path) -> ModuleType:
         code = compile(source, str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise syntax_error(error, path) from None
-    name = f"_cerebelum_{sha256(key.encode('utf-8', 'surrogateescape'))[:12]}_{path.stem}"
+    name = _name(path, known[2] if known is not None else None)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
         raise CerebelumError(f"{path} cannot be loaded as Python")
@@ -266,8 +267,30 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
+def _name(path: Path, before: ModuleType | None) -> str:
+    """The name under which a file's module is known.
+
+    Where a plain import would find the same file it is the name for that: siblings then share the module, and a process
+    that `multiprocessing` spawns can import it. Otherwise it is one that nothing else has.
+    """
+    stem = path.stem
+    loaded = sys.modules.get(stem)
+    if stem.isidentifier() and (loaded is None or loaded is before):
+        importlib.invalidate_caches()
+        spec = importlib.machinery.PathFinder.find_spec(stem) if stem not in sys.builtin_module_names else None
+        if spec is not None and spec.origin and os.path.realpath(spec.origin) == os.path.realpath(path):
+            return stem
+    key = os.path.realpath(path).encode("utf-8", "surrogateescape")
+    return f"_cerebelum_{sha256(key)[:12]}_{stem}"
+
+
 def _import(name: str, path: Path | None) -> ModuleType:
     importlib.invalidate_caches()
+    loaded = sys.modules.get(name)
+    # A file of another workflow may have been given the name.
+    theirs = next((key for key, known in _loaded.items() if os.path.isabs(key) and known[2] is loaded), None)
+    if path is not None and theirs not in (None, os.path.realpath(path)):
+        del sys.modules[name]
     module = importlib.import_module(name)
     if path is None or module.__file__ is None:
         return module

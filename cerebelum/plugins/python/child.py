@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from cerebelum.environment import plugin_places
 from cerebelum.errors import CerebelumError
 from cerebelum.outputs import OutputError, one_line, to_output
 from cerebelum.plugins.python.call import (
@@ -37,6 +38,7 @@ def main() -> None:
     os.close(null)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    sys.path.extend(place for place in plugin_places(os.environ) if place not in sys.path)
     result = _perform(request)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
