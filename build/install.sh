@@ -9,7 +9,7 @@
 #
 # Run it again to upgrade: what was there is replaced in one step, once the new one has been verified and has started.
 # Running programs keep the old one. SHA256SUMS tells a damaged download; it can be trusted as far as URL can, so that
-# https is required except from this machine (--insecure takes http from anywhere).
+# https is required except from this machine (--insecure takes http from anywhere), and a redirect to http is not followed.
 set -eu
 
 # All of it is read before any of it runs: half of a script must not run when the download of the script breaks off.
@@ -105,7 +105,12 @@ choose_tools() {
   if command -v curl > /dev/null; then
     fetch() { curl -q --fail --silent --show-error --location --proto "=$protocols" --retry 3 --output "$2" -- "$1"; }
   elif command -v wget > /dev/null; then
-    fetch() { wget -q -O "$2" "$1"; }
+    # GNU wget has no option against redirects from https to http: a proxy that is not there stops them. Any other wget
+    # knows no -e and fails.
+    case $protocols in
+      https) fetch() { wget -q -e use_proxy=on -e http_proxy=http://127.0.0.1:1 -e no_proxy= -O "$2" "$1"; } ;;
+      *) fetch() { wget -q -O "$2" "$1"; } ;;
+    esac
   else
     fail "neither curl nor wget is here"
   fi

@@ -6,10 +6,12 @@ import http.server
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,9 +30,18 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the L
 
 
 class Site(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; of a file whose name is in `broken` it sends half, and then hangs up."""
+    """Serves a folder; of files named in `broken` it sends half, and hangs up. Over https it leads to `leads_to`."""
 
     broken: ClassVar[set[str]] = set()
+    leads_to: ClassVar[str | None] = None
+
+    def do_GET(self) -> None:
+        if self.leads_to is not None and isinstance(self.connection, ssl.SSLSocket):
+            self.send_response(302)
+            self.send_header("Location", self.leads_to + self.path)
+            self.end_headers()
+        else:
+            super().do_GET()
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
         if self.path.rpartition("/")[2] in self.broken:
@@ -49,11 +60,19 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     folder = tmp_path / "site"
     publish(folder, "#!/bin/sh\necho cerebelum 9.9\n")
     publish(folder / "9.8", "#!/bin/sh\necho cerebelum 9.8\n")
+    with serving(folder) as port:
+        yield folder, f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serving(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     handler = functools.partial(Site, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+        yield server.server_address[1]
         server.shutdown()
         thread.join()
 
@@ -66,9 +85,13 @@ def publish(folder: Path, script: str) -> None:
 
 
 def install(
-    to: Path, *arguments: str, shell: list[str] | None = None, path: str = os.environ["PATH"]
+    to: Path,
+    *arguments: str,
+    shell: list[str] | None = None,
+    path: str = os.environ["PATH"],
+    more: dict[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    env = {"HOME": str(to.parent), "PATH": path, "no_proxy": "127.0.0.1"}
+    env = {"HOME": str(to.parent), "PATH": path, "no_proxy": "127.0.0.1", **(more or {})}
     command = [shutil.which((shell or ["sh"])[0]) or "sh", *(shell or [])[1:], str(SCRIPT), "--to", str(to), *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
@@ -102,6 +125,25 @@ def test_either_tool_will_do(site: tuple[Path, str], tmp_path: Path, fetch: str,
     assert done.stdout.startswith("cerebelum 9.8 is "), done.stderr
     (site[0] / NAME).write_text("altered")
     assert install(to, "--from", site[1], path=str(tmp_path / "tools")).returncode == 1
+
+
+@pytest.mark.needs_tool("openssl")
+@pytest.mark.parametrize("fetch", [pytest.param(n, marks=pytest.mark.needs_tool(n)) for n in ("curl", "wget")])
+@pytest.mark.parametrize("leads", ["nowhere else", "to http"])
+def test_https_does_not_lead_to_http(
+    site: tuple[Path, str], tmp_path: Path, leads: str, fetch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run([*make.split(), "-keyout", "key", "-out", "cert"], cwd=tmp_path, capture_output=True, check=True)
+    (tmp_path / "wgetrc").write_text(f"ca_certificate = {tmp_path}/cert\n")
+    env = {"CURL_CA_BUNDLE": f"{tmp_path}/cert", "WGETRC": f"{tmp_path}/wgetrc", "no_proxy": "localhost,127.0.0.1"}
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    monkeypatch.setattr(Site, "leads_to", site[1] if leads == "to http" else None)
+    path = only(tmp_path / "tools", fetch, "sha256sum")
+    with serving(site[0], context) as port:
+        done = install(tmp_path / "bin", "--from", f"https://localhost:{port}", path=path, more=env)
+    assert (done.returncode, "cannot download" in done.stderr) == ((1, True) if leads == "to http" else (0, False))
 
 
 @pytest.mark.parametrize(("lacks", "names"), [("curl nor wget", ["sha256sum"]), ("sha256sum nor shasum", ["curl"])])
