@@ -48,7 +48,7 @@ def _section(title: str, licence: str, texts: list[str]) -> str:
 def _python_license() -> str:
     places = [Path(sysconfig.get_path("stdlib")) / "LICENSE.txt", Path(sys.base_prefix) / "LICENSE.txt"]
     where = "The licences of what Python itself incorporates: https://docs.python.org/3/license.html"
-    return "\n\n".join([*(p.read_text() for p in places[:2] if p.is_file()), where])
+    return "\n\n".join([*(p.read_text() for p in places if p.is_file()), where])
 
 
 def _texts(dist: Distribution) -> list[str]:
