@@ -15,6 +15,9 @@ from pathlib import Path
 PARTS = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2")
 """The libraries of glibc. Before 2.34 what is now in the first one was spread over the others."""
 
+_BASES = {62: "GLIBC_2.2.5", 183: "GLIBC_2.17"}
+"""By the machine in the head of a file (x86-64, aarch64): the version every part of glibc began with."""
+
 _VERSYM, _VERNEED, _DYNSYM = 0x6FFFFFFF, 0x6FFFFFFE, 11
 
 
@@ -53,6 +56,7 @@ class _Elf:
             raise NotPortable(f"{path.name} is no 64-bit little-endian ELF file")
         at, size, count = (*struct.unpack_from("<Q", self.data, 0x28), *struct.unpack_from("<HH", self.data, 0x3A))
         headers = [struct.unpack_from("<IIQQQQIIQQ", self.data, at + n * size) for n in range(count)]
+        (self.machine,) = struct.unpack_from("<H", self.data, 0x12)
         self.sections = {header[1]: header for header in headers}
         self.headers = headers
 
@@ -105,9 +109,10 @@ def lower(path: Path, floor: tuple[int, ...], offered: set[str]) -> set[str]:
         struct.pack_into("<H", elf.data, at, 1)
     # The list itself is checked, too, even where no symbol refers to it: the entry becomes one of a version that every
     # part of glibc has.
-    oldest = min((v for v in elf.versions() if number(v.name)), key=lambda v: number(v.name) or (99,))
-    if oldest.index in newer:
-        raise NotPortable(f"{path.name} names no version of glibc up to {floor}")
+    base = _BASES.get(elf.machine, "a known machine")
+    oldest = next((v for v in elf.versions() if v.name == base), None)
+    if oldest is None:
+        raise NotPortable(f"{path.name} names no version that every part of glibc has: no {base}")
     for version in newer.values():
         if number(version.name) == (99,):
             raise NotPortable(f"{path.name} needs {version.name}")

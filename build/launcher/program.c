@@ -74,9 +74,18 @@ static int run_cerebelum(int argc, char **argv) {
     return Py_BytesMain((int)(next - all), all);
 }
 
+/* Whether `path` is a script: after `#!` the kernel tells the script as the file that was started. */
+static int is_script(const char *path) {
+    struct stat given, running;
+    return !stat(path, &given) && !stat("/proc/self/exe", &running)
+           && (given.st_dev != running.st_dev || given.st_ino != running.st_ino);
+}
+
 int main(int argc, char **argv) {
-    /* Not argv[0], which is the user's: their file may be named as they like. */
-    const char *path = (const char *)getauxval(AT_EXECFN), *name = path ? strrchr(path, '/') : NULL;
+    /* Not argv[0], which is the user's: their file may be named as they like. For a script it is the kernel's. */
+    const char *path = (const char *)getauxval(AT_EXECFN);
+    if (path && argc && is_script(path)) path = argv[0];
+    const char *name = path ? strrchr(path, '/') : NULL;
     name = name ? name + 1 : path;
     if (!name || strncmp(name, "python", 6)) return run_cerebelum(argc, argv);
     /* By a name without a folder the interpreter would look for itself along PATH, and find another. */

@@ -133,6 +133,17 @@ def test_the_interpreter_finds_itself_whatever_it_is_called(folder: Path) -> Non
     assert said.stdout.split() == [str(folder / "bin" / "python3"), str(folder)]
 
 
+@pytest.mark.parametrize("name", ["mytool", "python-tool"])
+def test_a_script_that_names_the_interpreter_is_run_by_it(folder: Path, tmp_path: Path, name: str) -> None:
+    python = folder / "bin" / "python3"
+    script = tmp_path / name
+    script.write_text(f"#!{python}\nimport sys; print(sys.executable, *sys.argv)\n")
+    script.chmod(0o755)
+    command = [f"./{name}", "a"]
+    said = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.split() == [str(python), *command]
+
+
 def test_only_what_is_needed_gets_in(folder: Path) -> None:
     assert not list(folder.rglob("*.pyi"))
     assert (folder / "lib" / LIBPYTHON.name).is_file()
@@ -168,6 +179,17 @@ def test_a_symbol_that_old_systems_lack_fails_the_build_unless_the_program_offer
     assert glibc.lower(newer, (2, 28), {"close_range"}) == {"close_range"}
     assert glibc.needs(newer) <= (2, 28)
     subprocess.run([sys.executable, "-c", f"import ctypes; ctypes.CDLL({str(newer)!r}).f()"], check=True)
+
+
+def test_a_library_without_the_first_version_of_glibc_fails_the_build(tmp_path: Path) -> None:
+    source = "int close_range(unsigned, unsigned, int); long getrandom(void *, unsigned long, unsigned);"
+    source += "int f(void) { return close_range(1, 0, 0) + (int)getrandom(0, 0, 0); }"
+    (tmp_path / "bare.c").write_text(source)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-nostdlib", "-o", "bare.so", "bare.c", "-lc"], cwd=tmp_path, check=True)
+    if glibc.needs(tmp_path / "bare.so") < (2, 34):
+        pytest.skip("the glibc of this machine is older")
+    with pytest.raises(glibc.NotPortable, match=r"no GLIBC_2"):
+        glibc.lower(tmp_path / "bare.so", (2, 28), {"close_range"})
 
 
 def test_the_program_offers_what_the_oldest_promised_glibc_lacks(folder: Path) -> None:
