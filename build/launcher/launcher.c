@@ -39,6 +39,11 @@
 #define LOCK_PATIENCE 100        /* tenths of a second that somebody else's unpacking is waited for */
 #define FILE_TIME 1577836800     /* the mtime of every unpacked file: a changed one has another */
 #define MAX_WINDOW_LOG 27
+#ifdef __aarch64__
+#define LOADER "/lib/ld-linux-aarch64.so.1"
+#else
+#define LOADER "/lib64/ld-linux-x86-64.so.2"
+#endif
 
 static const char MAGIC[8] = "CBLMPKG2";
 
@@ -177,14 +182,36 @@ static int make_folders(const char *path) {
     return 0;
 }
 
-/* Could somebody else put another folder where `path` is? Then checking it once would say nothing. */
+/* In a user namespace all whose numbers are unknown there, such as the system's root, look like one: the overflow uid.
+ * It is theirs alone where the namespace gives that number to nobody. */
+static int is_overflow(uid_t owner) {
+    unsigned long overflow, inside, outside, count;
+    FILE *file = fopen("/proc/sys/kernel/overflowuid", "re");
+    int known = file && fscanf(file, "%lu", &overflow) == 1 && owner == overflow;
+    if (file) fclose(file);
+    if (!known || !(file = fopen("/proc/self/uid_map", "re"))) return 0;
+    while (known && fscanf(file, "%lu %lu %lu", &inside, &outside, &count) == 3)
+        known = owner < inside || owner - inside >= count;
+    fclose(file);
+    return known;
+}
+
+/* Whose folders above ours are fit for use. Who owns `/` can replace everything there is, and owns it in namespaces that
+ * do have the overflow uid, but not the system's root. */
+static int is_trusted(uid_t owner) {
+    struct stat st;
+    return !owner || owner == geteuid() || (!stat("/", &st) && owner == st.st_uid) || is_overflow(owner);
+}
+
+/* Could somebody else put another folder where `path` is? Then checking it once would say nothing. Owners of a folder
+ * can, even where the sticky bit keeps all others from it. */
 static int replaceable(const char *path) {
     char real[PATH_MAX];
     struct stat st;
     if (!realpath(path, real)) return 1;
     for (char *slash; (slash = strrchr(real, '/')); *slash = 0) {
         slash[slash == real] = 0;
-        if (stat(real, &st) || ((st.st_mode & 02) && !(st.st_mode & S_ISVTX))) return 1;
+        if (stat(real, &st) || !is_trusted(st.st_uid) || ((st.st_mode & 02) && !(st.st_mode & S_ISVTX))) return 1;
         if (slash == real) break;
     }
     return 0;
@@ -204,7 +231,7 @@ static int open_cache(const char *base, int create) {
     const char *why = NULL;
     if (fstat(fd, &st) || st.st_uid != geteuid()) why = "belongs to somebody else";
     else if (st.st_mode & 022) why = "can be written by others";
-    else if (replaceable(base)) why = "is in a folder where everybody can replace it";
+    else if (replaceable(base)) why = "is in a folder where others can replace it";
     else if (!fstatvfs(fd, &fs) && (fs.f_flag & ST_NOEXEC)) why = "is mounted noexec";
     if (!why) return fd;
     close(fd);
@@ -234,7 +261,8 @@ static int is_sound(const struct image *image, int copy) {
         }
         sound = folder >= 0 && !fstatat(folder, entry.path + len, &st, AT_SYMLINK_NOFOLLOW)
                 && (entry.type == 'l' ? S_ISLNK(st.st_mode)
-                                      : S_ISREG(st.st_mode) && st.st_size == entry.size && st.st_mtime == FILE_TIME);
+                                      : S_ISREG(st.st_mode) && st.st_size == entry.size && st.st_mtime == FILE_TIME
+                                            && (!entry.executable || st.st_mode & S_IXUSR));
     }
     if (folder >= 0 && folder != copy) close(folder);
     return sound;
@@ -250,8 +278,8 @@ static int open_copy(const struct image *image, int cache, const char *id) {
         close(copy);
         return -1;
     }
-    flock(copy, LOCK_SH | LOCK_NB);
-    if (!is_sound(image, copy)) {
+    /* Whoever has it alone is removing it. Where there are no locks, nothing is removed, either. */
+    if ((flock(copy, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK) || !is_sound(image, copy)) {
         close(copy);
         return -1;
     }
@@ -336,6 +364,23 @@ static int unpack(const struct image *image, int folder) {
     return result;
 }
 
+/* Whether a folder of the cache is a copy of some build, and not something of the user's that is called like one. */
+static int is_copy(int cache, const char *name) {
+    char program[64];
+    struct stat st;
+    size_t len = sizeof((struct footer){0}.id);
+    if (strlen(name) != len || strspn(name, "0123456789abcdef") != len) return 0;
+    snprintf(program, sizeof program, "%s/" PROGRAM, name);
+    return !fstatat(cache, program, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode);
+}
+
+/* Remove a folder of the cache; what a kill leaves of it has the name of a remainder. */
+static void retire(int cache, const char *name) {
+    char gone[NAME_MAX + 1];
+    int renamed = snprintf(gone, sizeof gone, ".new-%s", name) < (int)sizeof gone && !renameat(cache, name, cache, gone);
+    remove_tree(cache, renamed ? gone : name);
+}
+
 /* Remove copies of other builds that nobody uses, and what killed processes left behind. */
 static void tidy(int cache, const char *keep) {
     DIR *folder = fdopendir(dup(cache));
@@ -347,10 +392,10 @@ static void tidy(int cache, const char *keep) {
         if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, keep)) continue;
         if (fstatat(cache, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode)) continue;
         int remainder = !strncmp(name, ".new-", 5);
-        if (!remainder && strspn(name, "0123456789abcdef") != sizeof((struct footer){0}.id)) continue;
+        if (!remainder && !is_copy(cache, name)) continue;
         if (now - st.st_mtime <= (remainder ? ABANDONED : UNUSED)) continue;
         int fd = openat(cache, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd >= 0 && (remainder || !flock(fd, LOCK_EX | LOCK_NB))) remove_tree(cache, name);
+        if (fd >= 0 && (remainder || !flock(fd, LOCK_EX | LOCK_NB))) retire(cache, name);
         if (fd >= 0) close(fd);
     }
     if (folder) closedir(folder);
@@ -418,16 +463,27 @@ static void try_place(const struct image *image, const char *base, const char *s
         if (copy < 0) copy = make_copy(image, base, cache, id);
         flock(cache, LOCK_UN);
     }
-    close(cache);
-    if (copy < 0) return;
+    if (copy < 0) {
+        close(cache);
+        return;
+    }
     if (snprintf(program, sizeof program, "%s/%s/" PROGRAM, base, id) < (int)sizeof program) {
         snprintf(told, sizeof told, "%d:%s", copy, self);
         setenv("_CEREBELUM_LAUNCHED", told, 1);
         execv(program, argv);
+        int error = errno;
         unsetenv("_CEREBELUM_LAUNCHED");
+        if ((error == ENOENT || error == ENOEXEC) && !access(program, F_OK)) {
+            /* No other place would help. Others may use it: a home can be shared with systems that have glibc. */
+            if (!flock(copy, LOCK_EX | LOCK_NB)) retire(cache, id);
+            fail(CANNOT_START, "this system cannot start programs that need glibc: %s (is its C library musl?)\n  hint:"
+                 " install cerebelum as a Python package instead", error == ENOENT ? LOADER " is missing" : strerror(error));
+        }
+        errno = error;
     } else errno = ENAMETOOLONG;
     refuse(base, "programs in it cannot be started: %s", strerror(errno));
     close(copy);
+    close(cache);
 }
 
 static int is_ours(const char *path) {

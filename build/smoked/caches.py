@@ -42,6 +42,7 @@ def old_copies_go_unless_used(desk: Desk) -> None:
     for path in (old, desk.cache / ".new-killed", desk.cache / "somebody's"):
         path.mkdir()
         desk.own(path)
+        (path / "cerebelum").touch()
         os.utime(path, (0, 0))
     desk("--version")
     left = {path.name for path in desk.cache.iterdir()}
