@@ -8,12 +8,12 @@ import json
 import os
 import platform
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import certifi
+from contents import sqlite
 from glibc import PARTS, NotPortable, lower, needs, offers
 from layout import arrange, libraries
 from pack import pack
@@ -40,12 +40,13 @@ def missing() -> list[str]:
     return sorted(packages)
 
 
-def libzstd() -> Path:
+def libzstd(usr: Path = Path("/usr")) -> Path:
     """The static library that the launcher unpacks with."""
-    for folder in [*sorted(Path("/usr/lib").glob("*-linux-gnu")), Path("/usr/lib64"), Path("/usr/lib")]:
-        if (folder / "libzstd.a").is_file() and platform.machine() in (*folder.name.split("-"), platform.machine()):
+    # Debian may have other machines' libraries beside ours.
+    for folder in (usr / "lib" / f"{platform.machine()}-linux-gnu", usr / "lib64"):
+        if (folder / "libzstd.a").is_file():
             return folder / "libzstd.a"
-    return Path("/usr/lib/libzstd.a")
+    return usr / "lib" / "libzstd.a"
 
 
 def compile_launcher(work: Path) -> Path:
@@ -179,6 +180,15 @@ def choose_form(asked: str | None) -> str:
     return "onefile"
 
 
+def check_sqlite() -> None:
+    """Print a note where the packed SQLite is not the promised one. Raises CannotBuild where it is of no use."""
+    packed = sqlite()
+    if packed.version < packed.least:
+        raise CannotBuild(f"SQLite {text(packed.version)} of {packed.owner} is older than {text(packed.least)}")
+    if not packed.promised:
+        print(f"note: SQLite {text(packed.version)} of {packed.owner} goes in: no wheel of pysqlite3 is installed")
+
+
 def main() -> None:
     """Command line of the build."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -188,8 +198,7 @@ def main() -> None:
     form = choose_form(given.form)
     if form == "folder" and missing():
         raise CannotBuild("missing for the binary; on Debian: apt-get install " + " ".join(missing()))
-    if sys.version_info[:2] < (3, 11) or sqlite3.sqlite_version_info < (3, 38):
-        raise CannotBuild("the binary needs Python 3.11 and SQLite 3.38 to build with")
+    check_sqlite()
     build(given.dist.resolve(), form)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import PurePath
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -41,6 +42,27 @@ def bundled() -> list[str]:
         found.add(name)
         waiting += [n for n in needs if n.marker is None or any(n.marker.evaluate({"extra": e}) for e in extras)]
     return sorted(found - {canonicalize_name(name) for name in NOT_NEEDED} - _WITHOUT_MODULES)
+
+
+class Sqlite(NamedTuple):
+    """The library that the program will use."""
+
+    owner: str
+    version: tuple[int, ...]
+    least: tuple[int, ...]
+    promised: bool
+    """Whether `least` is what the binary promises, or what there is where pysqlite3 has no wheel."""
+
+
+def sqlite() -> Sqlite:
+    """SQLite as the program chooses it: pysqlite3's where that is installed, else the interpreter's."""
+    try:
+        from pysqlite3 import dbapi2
+    except ModuleNotFoundError:
+        import sqlite3
+
+        return Sqlite("Python", sqlite3.sqlite_version_info, (3, 38), promised=False)
+    return Sqlite("pysqlite3", dbapi2.sqlite_version_info, (3, 51, 3), promised=True)
 
 
 def is_test(module: str) -> bool:

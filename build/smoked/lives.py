@@ -12,6 +12,7 @@ import sys
 import termios
 from pathlib import Path
 
+from contents import sqlite
 from smoked.desk import PATIENCE, Desk, Skipped, expect, open_terminal, read_all, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -35,10 +36,16 @@ NAPS = "name: naps\nsteps:\n  - {id: nap, sleep: 200ms}\n  - {id: up, run: 'echo
 def it_says_what_it_is(desk: Desk) -> None:
     expect(desk("--version").startswith("cerebelum "), "--version")
     facts = json.loads(desk("--version", "--json"))
-    expect(tuple(map(int, facts["sqlite"].split("."))) >= (3, 51, 3), f"SQLite {facts['sqlite']}")
     expect(facts["file"] == str(desk.binary.resolve()), f"it takes itself for {facts['file']}")
     licences = desk("--licenses")
     expect("psycopg" in licences and "PYTHON SOFTWARE FOUNDATION" in licences.upper(), "--licenses")
+
+
+def its_sqlite_is_the_promised_one(desk: Desk) -> None:
+    version, packed = json.loads(desk("--version", "--json"))["sqlite"], sqlite()
+    expect(tuple(map(int, version.split("."))) >= packed.least, f"SQLite {version}")
+    if not packed.promised:
+        raise Skipped(f"pysqlite3 has no wheel for this machine, SQLite {version} is Python's")
 
 
 def every_verb_explains_itself(desk: Desk) -> None:
@@ -214,6 +221,7 @@ def the_example_releases(desk: Desk) -> None:
 
 CHECKS = [
     it_says_what_it_is,
+    its_sqlite_is_the_promised_one,
     every_verb_explains_itself,
     a_failed_execution_is_resumed,
     questions_are_answered,

@@ -1,12 +1,16 @@
 """The one file: the same folder gives the same bytes, and the launcher unpacks what was packed, or says why not."""
 
+import fcntl
 import importlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,13 +86,15 @@ def test_it_is_unpacked_for_its_owner_alone(program: Path, start: Start, tmp_pat
     assert os.readlink(copy / "data" / "link") == "deep/empty"
 
 
-@pytest.mark.parametrize("damage", ["shorter", "changed", "missing", "replaced"])
+@pytest.mark.parametrize("damage", ["shorter", "changed", "missing", "replaced", "not executable"])
 def test_a_damaged_copy_is_replaced(program: Path, start: Start, tmp_path: Path, damage: str) -> None:
     start(program)
     (copy,) = copies(tmp_path)
-    file = copy / "data" / "large"
+    file = copy / ("cerebelum" if damage == "not executable" else "data/large")
     whole = file.read_bytes()
-    if damage == "shorter":
+    if damage == "not executable":
+        file.chmod(0o600)
+    elif damage == "shorter":
         os.truncate(file, 5)
     elif damage == "changed":
         file.write_bytes(bytes(len(whole)))
@@ -96,7 +102,7 @@ def test_a_damaged_copy_is_replaced(program: Path, start: Start, tmp_path: Path,
         file.unlink()
     if damage == "replaced":
         file.symlink_to("/etc/passwd")
-    assert start(program).returncode == 7
+    assert start(program, CEREBELUM_CACHE_DIR=str(copy.parent)).returncode == 7
     assert not file.is_symlink()
     assert file.read_bytes() == whole
     assert copies(tmp_path) == [copy]
@@ -139,6 +145,63 @@ def test_a_place_that_is_not_safe_is_not_used(program: Path, start: Start, tmp_p
     assert not list((tmp_path / "target").iterdir())
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="giving folders away needs root")
+def test_a_place_that_its_owner_can_replace_is_not_used(program: Path, start: Start, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    place.chmod(0o1777)
+    os.chown(place, 12345, 12345)
+    refused = start(program, CEREBELUM_CACHE_DIR=str(place / "below"))
+    assert (refused.returncode, "others can replace it" in refused.stderr) == (71, True)
+
+
+# Rootless containers look like these: the system's root has no number there, and owns `/` or only what is below.
+@pytest.mark.skipif(os.getuid() != 0, reason="becoming somebody else needs root")
+@pytest.mark.parametrize("new_root", [False, True])
+def test_folders_of_the_real_root_are_trusted_in_a_user_namespace(program: Path, new_root: bool) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
+        os.chown(home, 12345, 12345)
+        shutil.copy(program, home)
+        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+        mounts = "mount -t tmpfs tmpfs /mnt; cd /mnt; ls / | while read f; do if test -d /$f && ! test -L /$f; then"
+        mounts += " mkdir $f; mount --rbind /$f $f; else cp -d /$f $f; fi; done; exec chroot /mnt"
+        script = f"{mounts if new_root else 'exec'} {home}/program"
+        if subprocess.run([*command, "mount -t tmpfs tmpfs /mnt"], user=12345, check=False).returncode:
+            pytest.skip("no user namespaces here")
+        env = {"CEREBELUM_CACHE_DIR": f"{home}/cache", "PATH": f"{os.defpath}:/usr/sbin:/sbin"}
+        done = subprocess.run(
+            [*command, script], user=12345, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_a_copy_that_is_being_removed_is_not_started(program: Path, start: Start, tmp_path: Path) -> None:
+    start(program)
+    (copy,) = copies(tmp_path)
+    before, lock = copy.stat().st_ino, os.open(copy, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        assert start(program).returncode == 7
+    finally:
+        os.close(lock)
+    assert copies(tmp_path) == [copy]
+    assert copy.stat().st_ino != before
+
+
+def test_a_system_without_glibc_is_told_once(launcher: Path, start: Start, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "cerebelum").write_text("#!/no/such/loader\n")
+    (root / "cerebelum").chmod(0o755)
+    pack.pack(launcher, root, tmp_path / "program")
+    failed = start(tmp_path / "program", TMPDIR=str(tmp_path))
+    assert failed.returncode == 71
+    assert "glibc: /lib" in failed.stderr
+    assert "package" in failed.stderr
+    assert not copies(tmp_path)
+    assert not list(tmp_path.glob("cerebelum-*"))
+
+
 def test_several_first_starts_make_one_copy(program: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     env = {"HOME": str(tmp_path / "home")}
@@ -148,13 +211,12 @@ def test_several_first_starts_make_one_copy(program: Path, tmp_path: Path) -> No
 
 
 def test_copies_that_nobody_uses_go(program: Path, start: Start, tmp_path: Path) -> None:
-    import fcntl
-
     cache = tmp_path / "home" / ".cache" / "cerebelum"
     old, used, foreign = cache / ("a" * 40), cache / ("b" * 40), cache / "photos"
-    for folder in (old, used, foreign):
+    mine, commit = cache / ("c" * 40 + "-mine"), cache / ("d" * 40)
+    for folder in (old, used, foreign, mine, commit):
         folder.mkdir(parents=True)
-        (folder / "file").touch()
+        (folder / ("file" if folder == commit else "cerebelum")).touch()
         os.utime(folder, (0, 0))
     cache.chmod(0o700)
     lock = os.open(used, os.O_RDONLY)
@@ -164,5 +226,37 @@ def test_copies_that_nobody_uses_go(program: Path, start: Start, tmp_path: Path)
     finally:
         os.close(lock)
     assert not old.exists()
-    assert used.exists()
-    assert foreign.exists()
+    assert all(folder.exists() for folder in (used, foreign, mine, commit))
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_another_machines_libraries_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    for name in ("x86_64", "aarch64"):
+        (tmp_path / "lib" / f"{name}-linux-gnu").mkdir(parents=True)
+    (tmp_path / "lib" / "aarch64-linux-gnu" / "libzstd.a").touch()
+    assert binary.libzstd(tmp_path).is_file() == (machine == "aarch64")
+    (tmp_path / "lib" / "x86_64-linux-gnu" / "libzstd.a").touch()
+    assert binary.libzstd(tmp_path).parent.name == f"{machine}-linux-gnu"
+
+
+def test_the_sqlite_that_goes_in_is_the_one_that_counts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pysqlite3(*version: int) -> SimpleNamespace:
+        return SimpleNamespace(dbapi2=SimpleNamespace(sqlite_version_info=version))
+
+    monkeypatch.setitem(sys.modules, "pysqlite3", pysqlite3(3, 51, 2))
+    with pytest.raises(SystemExit, match=r"3\.51\.2 of pysqlite3 is older than 3\.51\.3"):
+        binary.check_sqlite()
+    monkeypatch.setitem(sys.modules, "pysqlite3", pysqlite3(3, 51, 3))
+    binary.check_sqlite()
+    assert not capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "pysqlite3", None)
+    binary.check_sqlite()
+    assert "of Python goes in" in capsys.readouterr().out
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 37, 2))
+    with pytest.raises(SystemExit, match="of Python is older"):
+        binary.check_sqlite()
