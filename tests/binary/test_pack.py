@@ -175,6 +175,23 @@ def test_folders_of_the_real_root_are_trusted_in_a_user_namespace(program: Path,
         assert (done.returncode, done.stderr) == (7, "")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="becoming somebody else needs root")
+def test_folders_of_the_real_root_are_trusted_where_its_number_is_another_users(program: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
+        os.chown(home, 12345, 12345)
+        shutil.copy(program, home)
+        with subprocess.Popen(
+            ["unshare", "--user", "sh", "-c", "echo; read go; exec ./program"], user=12345, cwd=home, text=True,
+            env={"CEREBELUM_CACHE_DIR": f"{home}/cache", "PATH": os.defpath}, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            if process.stdout is None or not process.stdout.readline():
+                pytest.skip("no user namespaces here")
+            Path(f"/proc/{process.pid}/uid_map").write_text("0 12345 1\n1 100000 65536\n")
+            _, said = process.communicate("go\n", timeout=60)
+        assert (process.returncode, said) == (7, "")
+
+
 def test_a_copy_that_is_being_removed_is_not_started(program: Path, start: Start, tmp_path: Path) -> None:
     start(program)
     (copy,) = copies(tmp_path)
