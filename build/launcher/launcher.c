@@ -260,13 +260,16 @@ static int is_sound(const struct image *image, int copy) {
             folder = len ? openat(copy, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : copy;
         }
         sound = folder >= 0 && !fstatat(folder, entry.path + len, &st, AT_SYMLINK_NOFOLLOW)
+                && st.st_size == entry.size
                 && (entry.type == 'l' ? S_ISLNK(st.st_mode)
-                                      : S_ISREG(st.st_mode) && st.st_size == entry.size && st.st_mtime == FILE_TIME
+                                      : S_ISREG(st.st_mode) && st.st_mtime == FILE_TIME
                                             && (!entry.executable || st.st_mode & S_IXUSR));
     }
     if (folder >= 0 && folder != copy) close(folder);
     return sound;
 }
+
+static void tidy(int cache, const char *keep);
 
 /* The sound copy of this build, locked for as long as this process lives; -1 if there is none. */
 static int open_copy(const struct image *image, int cache, const char *id) {
@@ -283,7 +286,10 @@ static int open_copy(const struct image *image, int cache, const char *id) {
         close(copy);
         return -1;
     }
-    if (time(NULL) - st.st_mtime > DAY) futimens(copy, NULL);
+    if (time(NULL) - st.st_mtime > DAY) {
+        futimens(copy, NULL);
+        tidy(cache, id);
+    }
     return copy;
 }
 

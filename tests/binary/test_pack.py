@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,6 +107,15 @@ def test_a_damaged_copy_is_replaced(program: Path, start: Start, tmp_path: Path,
     assert not file.is_symlink()
     assert file.read_bytes() == whole
     assert copies(tmp_path) == [copy]
+
+
+def test_a_link_that_leads_elsewhere_is_replaced(program: Path, start: Start, tmp_path: Path) -> None:
+    start(program)
+    (copy,) = copies(tmp_path)
+    (copy / "data" / "link").unlink()
+    (copy / "data" / "link").symlink_to("/bin/sh")
+    assert start(program).returncode == 7
+    assert os.readlink(copy / "data" / "link") == "deep/empty"
 
 
 @pytest.mark.parametrize("place", ["launcher", "list", "contents", "footer", "cut"])
@@ -244,6 +254,20 @@ def test_copies_that_nobody_uses_go(program: Path, start: Start, tmp_path: Path)
         os.close(lock)
     assert not old.exists()
     assert all(folder.exists() for folder in (used, foreign, mine, commit))
+
+
+def test_they_also_go_when_nothing_is_unpacked(program: Path, start: Start, tmp_path: Path) -> None:
+    start(program)
+    (copy,) = copies(tmp_path)
+    old = copy.parent / ("a" * 40)
+    old.mkdir()
+    (old / "cerebelum").touch()
+    os.utime(old, (0, 0))
+    start(program)
+    assert old.exists()
+    os.utime(copy, (time.time() - 100_000,) * 2)
+    start(program)
+    assert copies(tmp_path) == [copy]
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
