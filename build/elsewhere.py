@@ -151,13 +151,13 @@ def main() -> None:
     for system in given.systems or SYSTEMS:
         why = "only for x86-64 so far" if platform.machine() != "x86_64" else make(system, given.cache.resolve())
         if why:
-            print(f"{SYSTEMS[system][0]} ({system}): skipped: {why}", flush=True)
+            print(f"{SYSTEMS[system]} ({system}): skipped: {why}", flush=True)
             continue
         try:
             result = use(given.binary.resolve(), given.cache.resolve() / system)
         except Wrong as what:
             result, failed = f"WRONG: {what}", True
-        print(f"{SYSTEMS[system][0]} ({system}): {result}", flush=True)
+        print(f"{SYSTEMS[system]} ({system}): {result}", flush=True)
     sys.exit(failed)
 
 
