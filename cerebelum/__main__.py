@@ -19,8 +19,8 @@ def main() -> None:
 
     from cerebelum import lean
 
-    # Importing makes many objects and hardly any garbage, and what is driven afterwards is a few thousand objects.
-    gc.set_threshold(20_000, 20, 20)
+    # Importing makes many objects and hardly any garbage; app.py turns it on again for what may take longer.
+    gc.disable()
     lean.prepare()
     from cerebelum.app import main as run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -224,6 +225,8 @@ def _perform(arguments: Sequence[str], app: App) -> int:
     from cerebelum.cli.group import VERBS, build
 
     lean.take_back()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
     return build(VERBS, app.add_commands).perform(list(arguments), app)
 
 
