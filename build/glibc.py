@@ -67,14 +67,16 @@ class _Elf:
     def versions(self) -> list[Version]:
         """What the file needs of other files."""
         section, found = self.sections.get(_VERNEED), []
-        at = section[4] if section else 0
-        for _ in range(section[7] if section else 0):
+        if section is None:
+            return []
+        at = section[4]
+        for _ in range(section[7]):
             _, count, file, first, following = struct.unpack_from("<HHIII", self.data, at)
             inner = at + first
             for _ in range(count):
                 _, _, index, name, step = struct.unpack_from("<IHHII", self.data, inner)
-                text = self._text(section[6], name)  # type: ignore[index]
-                found.append(Version(text, self._text(section[6], file), index, inner))  # type: ignore[index]
+                text = self._text(section[6], name)
+                found.append(Version(text, self._text(section[6], file), index, inner))
                 inner += step
             at += following
         return found

@@ -3,9 +3,10 @@
 Every start pays for what is imported here, so nothing is that the interpreter has not loaded anyway.
 """
 
-import builtins
 import os
 import sys
+
+from cerebelum_frozen import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,12 +35,7 @@ def give_back_environment(env: "MutableMapping[str, str]") -> None:
 def act_as_interpreter() -> None:
     """Make the process look like an interpreter; `sys.executable` takes the arguments of one, see entry.py."""
     sys.cerebelum_file = sys.executable  # type: ignore[attr-defined]
-    # The frozen interpreter starts isolated, without `site`: user code may expect what that adds.
-    import _sitebuiltins
-
-    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
-    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
-    builtins.help = _sitebuiltins._Helper()
+    names.offer()
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 
 

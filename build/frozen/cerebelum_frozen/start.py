@@ -3,15 +3,17 @@
 Every start pays for what is imported here.
 """
 
-import builtins
 import marshal
 import posix
 import sys
 from _frozen_importlib_external import SourcelessFileLoader, spec_from_file_location
 
+from cerebelum_frozen import names
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+    from types import CodeType
 
 
 def start() -> None:
@@ -19,7 +21,7 @@ def start() -> None:
     _, file, locale, *sys.argv = sys.argv
     sys.cerebelum_file = file or sys.argv[0]  # type: ignore[attr-defined]
     _give_back_locale(locale)
-    _offer_what_site_does()
+    names.offer()
     _read_at_once(__file__.rpartition("/")[0].rpartition("/")[0])
     from cerebelum.__main__ import main
 
@@ -37,17 +39,6 @@ def _give_back_locale(locale: str) -> None:
     else:
         del posix.environ[b"LC_CTYPE"]
         posix.unsetenv(b"LC_CTYPE")
-
-
-def _offer_what_site_does() -> None:
-    import _sitebuiltins
-
-    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
-    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
-    builtins.help = _sitebuiltins._Helper()
-    builtins.copyright = _sitebuiltins._Printer("copyright", sys.copyright)
-    builtins.credits = _sitebuiltins._Printer("credits", "See https://www.python.org/credits/.")
-    builtins.license = _sitebuiltins._Printer("license", "See cerebelum --licenses.")
 
 
 class _File:
@@ -74,8 +65,11 @@ class _Loader(SourcelessFileLoader):
         super().__init__(name, path)
         self._file, self._place = file, (size, at)
 
-    def get_code(self, fullname: str) -> "object":  # type: ignore[override]
-        return marshal.loads(self._file.read(*self._place)) if self._file.is_open() else super().get_code(fullname)
+    def get_code(self, fullname: str) -> "CodeType | None":
+        if not self._file.is_open():
+            return super().get_code(fullname)
+        code: CodeType = marshal.loads(self._file.read(*self._place))
+        return code
 
 
 class _Finder:

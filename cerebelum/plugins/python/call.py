@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.machinery
 import importlib.util
 import inspect
 import os
@@ -277,7 +276,7 @@ def _name(path: Path, before: ModuleType | None) -> str:
     loaded = sys.modules.get(stem)
     if stem.isidentifier() and (loaded is None or loaded is before):
         importlib.invalidate_caches()
-        spec = importlib.machinery.PathFinder.find_spec(stem) if stem not in sys.builtin_module_names else None
+        spec = importlib.util.find_spec(stem)
         if spec is not None and spec.origin and os.path.realpath(spec.origin) == os.path.realpath(path):
             return stem
     key = os.path.realpath(path).encode("utf-8", "surrogateescape")
