@@ -17,7 +17,8 @@ from pathlib import Path
 from cerebelum.backends.sqlite import open_store
 from cerebelum.backends.sqlite.library import library_name, library_version, sqlite3
 from cerebelum.events import GENESIS, Entry, StepCompleted, encode
-from cerebelum.store import Ownership, Summary
+from cerebelum.store import Ownership
+from cerebelum.summary import Summary
 
 NOW = datetime.now(UTC)
 ID = "bench-0123456789"

@@ -17,10 +17,10 @@ from cerebelum.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cerebelum.attempt import Listener
     from cerebelum.client import ExecutionClient
     from cerebelum.executor import Executor
     from cerebelum.registry import Registry
+    from cerebelum.settings import Listener
     from cerebelum.store import EventStore
 
 _COMING = ("postgresql", "postgres")

@@ -5,40 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from cerebelum.errors import CerebelumError
-from cerebelum.events import AnyEvent
 from cerebelum.executor import Stop
 from cerebelum.model import Step
-from cerebelum.output import DEFAULT_LIMIT, AttemptOutput, Live
+from cerebelum.output import AttemptOutput
 from cerebelum.proctree import boot_id, pid_namespace, start_ticks
 from cerebelum.state import State
 from cerebelum.store import EventStore, Process
-
-GRACE = 5.0
-"""Seconds between TERM and KILL."""
-
-Listener = Callable[[str, AnyEvent], None]
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """How an execution is driven, as far as the one who drives it has a say."""
-
-    grace: float = GRACE
-    log_limit: int = DEFAULT_LIMIT
-    park: bool = False
-    """End with `parked` instead of waiting when there are only sleeps, retries and approvals to wait for."""
-    park_after: float | None = None
-    """The same, for waits longer than these seconds."""
-    listeners: tuple[Listener, ...] = ()
-    live: Live | None = None
-
-
-DEFAULTS = Settings()
 
 
 class Attempt(msgspec.Struct):

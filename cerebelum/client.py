@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     # What drives executions is imported where it is used: most commands only look.
     from cerebelum import requests
-    from cerebelum.attempt import Settings
     from cerebelum.decide import Stopping
     from cerebelum.driving import Driver
     from cerebelum.executor import Executor
     from cerebelum.opening import Checked
     from cerebelum.plan import Plan
     from cerebelum.session import Result
+    from cerebelum.settings import Settings
     from cerebelum.verify import Verified
 
 

@@ -34,8 +34,8 @@ from cerebelum.events import (
     StepStarted,
     Why,
 )
-from cerebelum.executor import Approval, Completed, Failed, Interrupted, Outcome, Sleep
 from cerebelum.model import Group, Retry, Step
+from cerebelum.outcome import Approval, Completed, Failed, Interrupted, Outcome, Sleep
 from cerebelum.state import Call, State, StepState, evolve, refused
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cerebelum import lookup, opening, ownership
-from cerebelum.attempt import DEFAULTS, Settings
 from cerebelum.choice import Choice
 from cerebelum.clock import Clock
 from cerebelum.confidential import refuse_in_definition
@@ -18,11 +17,14 @@ from cerebelum.decide import Opened, Stopping
 from cerebelum.errors import UsageError
 from cerebelum.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted
 from cerebelum.executor import Executor
+from cerebelum.ids import check_id, new_id
+from cerebelum.liveness import reported_dead
 from cerebelum.lookup import Log
 from cerebelum.model import Workflow
 from cerebelum.opening import Checked
-from cerebelum.origin import check_id, current_folder, new_id, surroundings
+from cerebelum.origin import current_folder, surroundings
 from cerebelum.session import Prepared, Result, drive, prepare, signals
+from cerebelum.settings import DEFAULTS, Settings
 from cerebelum.state import State
 from cerebelum.store import Conflict, EventStore, Ownership, Query, Row
 
@@ -165,7 +167,7 @@ class Driver(msgspec.Struct, frozen=True):
 
     def finish(self, row: Row) -> None:
         """See to it that a request is met, if nobody drives the execution who would."""
-        if row.ownership.owner is not None and not ownership.reported_dead(row, self.clock):
+        if row.ownership.owner is not None and not reported_dead(row, self.clock):
             return
         with self._registered() as registration:
             supervisor = self._supervisor(registration, _nothing, 1)

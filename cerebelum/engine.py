@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal
 
 from cerebelum import faults, phases, runner
-from cerebelum.attempt import DEFAULTS, Attempt, ProcessRecord, Settings, attempt_token
+from cerebelum.attempt import Attempt, ProcessRecord, attempt_token
 from cerebelum.clock import Clock, remaining
 from cerebelum.decide import Circumstances, Ended, Happening, Nudge, Opened, Stopping, decide
 from cerebelum.errors import CerebelumError, StoreError
@@ -28,10 +28,13 @@ from cerebelum.events import (
     decode,
     encode,
 )
-from cerebelum.executor import Failed, Interrupted, Invocation, Outcome, Stop, StopReason
+from cerebelum.executor import Invocation, Stop, StopReason
+from cerebelum.outcome import Failed, Interrupted, Outcome
 from cerebelum.output import AttemptOutput, LogWriter
+from cerebelum.perform import interrupted, output_problem, perform
 from cerebelum.proctree import reap_adopted
 from cerebelum.runner import Surroundings
+from cerebelum.settings import DEFAULTS, Settings
 from cerebelum.state import State, evolve
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership
 from cerebelum.summary import summarise
@@ -292,7 +295,7 @@ class Engine:
 
     def _result(self, state: State) -> object:
         output = runner.result(state)
-        problem = runner.output_problem(output, self.around.masker)
+        problem = output_problem(output, self.around.masker)
         if problem:
             raise CerebelumError(problem.message)
         return output
@@ -406,8 +409,10 @@ class Engine:
         verified = False
         try:
             if isinstance(call, Invocation):
-                outcome, verified = runner.perform(call, self.around, state.steps[attempt.step.id])
-                outcome = runner.interrupted(outcome, attempt.stop, attempt.overrun, attempt.output.tail)
+                outcome, verified = perform(
+                    call, self.around.executors, self.around.masker, state.steps[attempt.step.id]
+                )
+                outcome = interrupted(outcome, attempt.stop, attempt.overrun, attempt.output.tail)
             attempt.output.close()
         except StoreError as error:
             self._inbox.put(error)

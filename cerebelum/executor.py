@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
 
-from cerebelum.events import StepError
+from cerebelum.kind import StepKind
 from cerebelum.model import Step
+from cerebelum.outcome import Outcome
 from cerebelum.store import Stream
-
-STEP_VARIABLES = (
-    "CEREBELUM_EXECUTION_ID",
-    "CEREBELUM_WORKFLOW",
-    "CEREBELUM_WORKFLOW_DIR",
-    "CEREBELUM_STEP",
-    "CEREBELUM_ATTEMPT",
-    "CEREBELUM_IDEMPOTENCY_KEY",
-    "CEREBELUM_OUTPUT",
-    "CEREBELUM_TOKEN",
-    "CEREBELUM_STATUS",
-    "CEREBELUM_FAILED_STEPS",
-)
-"""What every step's process may find in its environment; the last two only handlers."""
 
 StopReason = Literal["timeout", "cancelled", "stopped", "fenced"]
 
@@ -130,67 +116,12 @@ class Invocation(msgspec.Struct, frozen=True):
     """Answers to this step's earlier calls (`Sleep`, `Approval`), in order."""
 
 
-class Completed(msgspec.Struct, frozen=True):
-    """The attempt succeeded. `output` is anything JSON can say."""
-
-    output: Any = None
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """The attempt failed; it is tried again if the step's `retry` allows and `retryable` is true."""
-
-    error: StepError
-    retryable: bool = True
-
-
-class Sleep(msgspec.Struct, frozen=True):
-    """The step waits; afterwards the executor is called again, with the answer in `answers`."""
-
-    seconds: float | None = None
-    until: datetime | None = None
-
-
-class Approval(msgspec.Struct, frozen=True):
-    """The step waits for a person; afterwards the executor is called again, with the answer in `answers`."""
-
-    message: str = ""
-    approval: str = "manual"
-    data: Any = None
-    timeout: float | None = None
-    on_timeout: Literal["fail", "reject", "approve"] = "fail"
-
-
-class Interrupted(msgspec.Struct, frozen=True):
-    """The attempt ended because it was asked to."""
-
-
-Outcome = Completed | Failed | Sleep | Approval | Interrupted
-
-
-class Executor(Protocol):
+class Executor(StepKind, Protocol):
     """Performs one kind of step. One instance serves many threads."""
-
-    key: str
-    """The YAML key that selects it, such as `run`."""
-    summary: str
-    """One line for `cerebelum plugins` and the JSON Schema."""
-    body: Any
-    """Type of what stands under the key, as msgspec understands types (str, a Struct, a Literal …)."""
-    options: Any
-    """A msgspec.Struct type of further keys beside it, all with defaults; None if there are none."""
-    literal: tuple[str, ...]
-    """Which of its keys are literal, so that `${{ … }}` is refused there (such as `run`)."""
 
     def run(self, call: Invocation) -> Outcome:
         """Perform the step and say how it went. Ends soon after `call.stop` is requested.
 
         Raises CerebelumError for what the user can mend; any other exception counts as a failure of kind `exception`.
-        """
-        ...
-
-    def fingerprint(self, step: Step, folder: Path) -> str | None:
-        """What identifies code outside the definition that this step runs (None: there is nothing of the kind).
-
-        Raises CerebelumError if that code cannot be found: it is reported as a problem of the definition.
         """
         ...

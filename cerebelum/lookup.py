@@ -10,9 +10,9 @@ import msgspec
 from cerebelum.clock import Clock
 from cerebelum.errors import NotFound, UsageError
 from cerebelum.events import decode
-from cerebelum.ownership import reported_dead
-from cerebelum.state import State, evolve, status
-from cerebelum.store import Chunk, EventStore, Ownership, Query, Row, Status
+from cerebelum.liveness import reported_dead
+from cerebelum.state import State, Status, evolve, status
+from cerebelum.store import Chunk, EventStore, Ownership, Query, Row
 from cerebelum.summary import summarise
 
 INTERRUPTED = "interrupted"

@@ -13,27 +13,23 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from cerebelum import faults
 from cerebelum.clock import Clock
 from cerebelum.errors import OwnedElsewhere, StoreError, UsageError
+from cerebelum.liveness import DEAD_SECONDS, judge
 from cerebelum.proctree import boot_id, pid_namespace, start_ticks
 from cerebelum.store import EventStore, Ownership, Query, Row, Runner
 
 BEAT_SECONDS = 5.0
-DEAD_SECONDS = 30.0
-"""A runner whose beat has not moved for this long is dead."""
 FENCE_SECONDS = 20.0
 """A runner that could not beat for this long stops by itself, before anybody may take over."""
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-Verdict = Literal["alive", "dead", "unknown"]
 
 
 def _lock_file(environ: Mapping[str, str], runner_id: str) -> tuple[Path, int]:
@@ -154,47 +150,6 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
-
-
-def judge(runner: Runner) -> Verdict:
-    """What this machine can say about a runner right now; `unknown` where only its beat can tell."""
-    if runner.boot_id != boot_id():
-        # Another machine; or this one before it was started again, if the file it had locked is here and free.
-        was_here = runner.host == os.uname().nodename and _lock_held(runner.lock) is False
-        return "dead" if was_here else "unknown"
-    held = _lock_held(runner.lock)
-    if held is not None:
-        return "alive" if held else "dead"
-    if runner.pid_namespace != pid_namespace():
-        return "unknown"
-    return "alive" if start_ticks(runner.pid) == runner.start_ticks else "dead"
-
-
-def _lock_held(path: str) -> bool | None:
-    """Whether some process holds the lock; None if the file is not there or not ours to look at."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-    return False
-
-
-def reported_dead(row: Row, clock: Clock) -> bool:
-    """Whether an execution whose log says running is to be shown as interrupted: nobody drives it."""
-    if row.ownership.owner is None or row.runner is None:
-        return True
-    verdict = judge(row.runner)
-    if verdict != "unknown":
-        return verdict == "dead"
-    return row.runner.beat_at is not None and clock.now() - row.runner.beat_at > timedelta(seconds=DEAD_SECONDS)
 
 
 def refuse_if_alive(row: Row) -> None:

@@ -22,7 +22,8 @@ import msgspec
 
 from cerebelum import faults
 from cerebelum.events import StepError
-from cerebelum.executor import Failed, Sink, Stop, Tracker
+from cerebelum.executor import Sink, Stop, Tracker
+from cerebelum.outcome import Failed
 from cerebelum.proctree import (
     TOKEN,
     ProcessId,

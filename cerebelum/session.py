@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from cerebelum import errors
-from cerebelum.attempt import Scratch, Settings, attempt_token
+from cerebelum.attempt import Scratch, attempt_token
 from cerebelum.clock import Clock
 from cerebelum.confidential import gather
 from cerebelum.decide import Opened, Stopping
@@ -25,6 +25,7 @@ from cerebelum.ownership import Registration
 from cerebelum.proctree import ProcessId, become_subreaper, boot_id, kill_leftovers, pid_namespace
 from cerebelum.runner import Surroundings, inheritable
 from cerebelum.scratch import private_folder
+from cerebelum.settings import Settings
 from cerebelum.state import State
 from cerebelum.store import EventStore, Ownership
 

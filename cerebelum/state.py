@@ -37,13 +37,18 @@ from cerebelum.events import (
 from cerebelum.graph import Graph
 from cerebelum.model import Group, Source, Step, Workflow
 from cerebelum.standing import Call, Steps, StepState, StepStatus, refused
-from cerebelum.store import Status
 
 __all__ = ["Call", "State", "StepState", "StepStatus", "evolve", "reconstruct", "refused", "settled", "status"]
 
 _ACTIVE = ("running", "answered", "retrying", "sleeping", "waiting_for_approval")
 
 replace = msgspec.structs.replace
+
+
+Status = Literal["running", "sleeping", "waiting_for_approval", "paused", "completed", "failed", "cancelled"]
+
+
+STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
 
 
 class State(msgspec.Struct, frozen=True):

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from cerebelum.phases import awaited
-from cerebelum.state import State, status
-from cerebelum.store import Summary
+from cerebelum.state import State, Status, status
 
 _MOST_CURRENT = 10
 _LONGEST_REASON = 500
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What `list` shows of an execution; always equal to the fold of its events."""
+
+    execution_id: str
+    workflow: str
+    status: Status
+    reason: str | None = None
+    """Why, where the status alone does not say: `signal`, `interrupted`, the error's message …"""
+    version: int
+    """Version of the last event."""
+    digest: str
+    """Digest of the last entry: the witness that the tail of the log is all there."""
+    started_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None = None
+    due_at: datetime | None = None
+    """When a sleep, a retry or an approval's time limit is due, if nothing else is going on."""
+    tags: tuple[str, ...] = ()
+    correlation_id: str | None = None
+    parent: str | None = None
+    steps_total: int = 0
+    steps_done: int = 0
+    current: tuple[str, ...] = ()
+    """Steps now running or waiting (at most 10)."""
 
 
 def summarise(state: State, digest: str) -> Summary:

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from cerebelum import faults, lookup
-from cerebelum.attempt import Settings
 from cerebelum.clock import Clock
 from cerebelum.decide import Opened, Stopping
 from cerebelum.engine import Engine
@@ -28,11 +27,13 @@ from cerebelum.events import (
     encode,
 )
 from cerebelum.executor import Executor
+from cerebelum.liveness import DEAD_SECONDS, judge, reported_dead
 from cerebelum.lookup import Log
 from cerebelum.masking import Masker
 from cerebelum.opening import check_folder
-from cerebelum.ownership import DEAD_SECONDS, Registration, judge, reported_dead
+from cerebelum.ownership import Registration
 from cerebelum.session import Prepared, Result, clear_leftovers, drive, prepare
+from cerebelum.settings import Settings
 from cerebelum.state import State, evolve
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row
 from cerebelum.summary import summarise

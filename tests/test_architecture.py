@@ -36,6 +36,12 @@ LEVELS: dict[str, int] = {
                 "proctree",
                 "phases",
                 "standing",
+                "outcome",
+                "kind",
+                "liveness",
+                "ids",
+                "perform",
+                "settings",
             ],
             ["definition", "registry"],
             [

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from cerebelum.errors import StoreError
-from cerebelum.executor import Failed, Stop
+from cerebelum.executor import Stop
+from cerebelum.outcome import Failed
 from cerebelum.process import (
     Capture,
     Exit,

@@ -33,7 +33,7 @@ def who(tools: Tools, by: str | None) -> str:
 
 def manner(tools: Tools) -> How:
     """How this process drives an execution, where it has to finish itself what was asked for."""
-    from cerebelum.attempt import Settings
+    from cerebelum.settings import Settings
 
     return {"settings": Settings(listeners=tools.listeners()), "heed_signals": True}
 

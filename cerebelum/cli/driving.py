@@ -51,8 +51,8 @@ def _tell(manner: Manner, execution_id: str) -> None:
 
 
 def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, on_start: Callable[[str], None]) -> int:
-    from cerebelum.attempt import Settings
     from cerebelum.output import DEFAULT_LIMIT
+    from cerebelum.settings import Settings
 
     symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
     sys.stdout.flush()

@@ -11,7 +11,8 @@ from cerebelum.cli import brief
 from cerebelum.cli.options import JSON, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.errors import UsageError
-from cerebelum.store import STATUSES, Query, Status
+from cerebelum.state import STATUSES, Status
+from cerebelum.store import Query
 
 _COUNT_ALL = 1 << 53
 

@@ -11,7 +11,7 @@ from cerebelum.cli.tools import Tools
 
 def supervise(tools: Tools, once: bool, most: int, quiet: bool) -> int:
     """The verb; returns the exit code."""
-    from cerebelum.attempt import Settings
+    from cerebelum.settings import Settings
 
     def tell(text: str) -> None:
         if not quiet:

@@ -13,7 +13,7 @@ from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.definition.nodes import kind_of
 from cerebelum.definition.operations import as_text
 from cerebelum.errors import UsageError
-from cerebelum.executor import Executor
+from cerebelum.kind import StepKind
 from cerebelum.typed import convert
 
 Path = tuple[str | int, ...]
@@ -94,12 +94,12 @@ def fit(value: Any, kind: Any, written: Callable[[Path], str | None], known: boo
     return Fit(result, mismatches)
 
 
-def check_body(executor: Executor, value: Any) -> Any:
+def check_body(executor: StepKind, value: Any) -> Any:
     """The evaluated body of a step as its executor takes it. UsageError, naming everything, if it does not fit."""
     return _checked(executor.key, value, executor.body)
 
 
-def check_options(executor: Executor, options: dict[str, Any]) -> dict[str, Any]:
+def check_options(executor: StepKind, options: dict[str, Any]) -> dict[str, Any]:
     """The evaluated further keys of a step as its executor takes them. UsageError if one does not fit."""
     return typing.cast(dict[str, Any], _checked("", options, executor.options)) if options else options
 
@@ -120,7 +120,7 @@ def spelled_path(base: str, path: Path) -> str:
     return text if base else text.removeprefix(".")
 
 
-def option_names(executor: Executor) -> frozenset[str]:
+def option_names(executor: StepKind) -> frozenset[str]:
     """The further keys that an executor takes beside its own."""
     if executor.options is None:
         return frozenset()

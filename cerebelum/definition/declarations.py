@@ -32,7 +32,7 @@ from cerebelum.definition.fields import (
 from cerebelum.definition.findings import Findings, quoted
 from cerebelum.definition.inputs import input_variable, value_problem
 from cerebelum.definition.nodes import AnyNode, Listing, Scalar, Table, kind, plain
-from cerebelum.executor import Executor
+from cerebelum.kind import StepKind
 from cerebelum.model import Input
 
 INPUT_KEYS = ("type", "required", "default", "description", "pattern", "choices", "minimum", "maximum")
@@ -200,7 +200,7 @@ def read_defaults(reading: Reading, node: AnyNode) -> Defaults:
     return defaults
 
 
-def _read_default_options(reading: Reading, table: Table, key: str, executor: Executor, defaults: Defaults) -> None:
+def _read_default_options(reading: Reading, table: Table, key: str, executor: StepKind, defaults: Defaults) -> None:
     own = reading.options[key] - frozenset(DEFAULT_KEYS)
     chosen = {name: node for name, node in table.entries.items() if name in own}
     if chosen:

@@ -26,7 +26,7 @@ from cerebelum.definition.fields import (
 from cerebelum.definition.findings import Findings, Place, listed, quoted
 from cerebelum.definition.nodes import AnyNode, Listing, Scalar, Table, kind, plain
 from cerebelum.definition.syntax import BadSyntax, Reference, check_syntax, references, split
-from cerebelum.executor import Executor
+from cerebelum.kind import StepKind
 from cerebelum.model import Group
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
@@ -70,7 +70,7 @@ class Draft(msgspec.Struct):
     path: str
     group: Group
     line: int
-    executor: Executor | None = None
+    executor: StepKind | None = None
     body: Any = None
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     needs: list[tuple[str, Scalar]] | None = None
@@ -88,7 +88,7 @@ class Reading(msgspec.Struct):
     """What reading a file needs to know everywhere."""
 
     found: Findings
-    executors: Mapping[str, Executor]
+    executors: Mapping[str, StepKind]
     folder: Path
     lines: list[str]
     options: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
@@ -174,7 +174,7 @@ def _read_executor(reading: Reading, table: Table, draft: Draft) -> None:
 
 
 def read_options(
-    reading: Reading, table: Table, chosen: dict[str, AnyNode], executor: Executor, path: str
+    reading: Reading, table: Table, chosen: dict[str, AnyNode], executor: StepKind, path: str
 ) -> tuple[dict[str, Any], list[Use]]:
     """An executor's further keys as plain data, and the expressions in them."""
     part = Table(table.line, table.column)

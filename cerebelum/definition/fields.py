@@ -9,7 +9,7 @@ from typing import Any
 from cerebelum.definition.findings import Findings, listed, quoted
 from cerebelum.definition.nodes import AnyNode, Listing, Scalar, Table, kind
 from cerebelum.durations import FORMS, duration
-from cerebelum.executor import STEP_VARIABLES
+from cerebelum.kind import STEP_VARIABLES
 from cerebelum.model import Retry
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)

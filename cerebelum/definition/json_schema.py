@@ -13,7 +13,7 @@ from cerebelum.definition.drafts import COMMON, ID, ON_INTERRUPT
 from cerebelum.definition.fields import ENV_NAME, MAX_ATTEMPTS
 from cerebelum.definition.workflows import MAX_PARALLEL
 from cerebelum.durations import PATTERN
-from cerebelum.executor import Executor
+from cerebelum.kind import StepKind
 from cerebelum.model import GROUPS
 
 Schema = dict[str, Any]
@@ -42,7 +42,7 @@ def _names(item: Schema, text: str) -> Schema:
     return {"anyOf": [single, {"type": "array", "items": item, "uniqueItems": True}], "description": text}
 
 
-def schema(executors: Mapping[str, Executor]) -> Schema:
+def schema(executors: Mapping[str, StepKind]) -> Schema:
     """JSON Schema (2020-12) of workflow files that may use these executors."""
     steps, definitions = _executor_schemas(executors)
     step = _object(
@@ -127,7 +127,7 @@ def _input() -> Schema:
     )
 
 
-def _workflow_keys(executors: Mapping[str, Executor], steps: Schema) -> Schema:
+def _workflow_keys(executors: Mapping[str, StepKind], steps: Schema) -> Schema:
     options = frozenset[str]().union(*map(option_names, executors.values())) - frozenset(DEFAULT_KEYS)
     common = _common_keys()
     defaults = {key: common[key] for key in DEFAULT_KEYS} | {key: steps[key] for key in sorted(options)}
@@ -192,7 +192,7 @@ def _common_keys() -> Schema:
     return keys
 
 
-def _executor_schemas(executors: Mapping[str, Executor]) -> tuple[Schema, Schema]:
+def _executor_schemas(executors: Mapping[str, StepKind]) -> tuple[Schema, Schema]:
     """Properties of a step for every executor's own and further keys, and the definitions they refer to."""
     properties: Schema = {}
     definitions: Schema = {}
@@ -221,7 +221,7 @@ def _of_type(wanted: Any) -> tuple[Schema, Schema]:
     return found, definitions
 
 
-def _dependents(executors: Mapping[str, Executor]) -> Schema:
+def _dependents(executors: Mapping[str, StepKind]) -> Schema:
     owners: dict[str, list[str]] = {}
     for key, executor in sorted(executors.items()):
         for name in sorted(option_names(executor) - frozenset(COMMON)):

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 
 from cerebelum.errors import CerebelumError, UsageError
-from cerebelum.executor import Executor
+from cerebelum.kind import StepKind
 from cerebelum.model import GROUPS, Step, Workflow, step_digest
 
 
-def refreshed(workflow: Workflow, folder: Path, executors: Mapping[str, Executor]) -> Workflow:
+def refreshed(workflow: Workflow, folder: Path, executors: Mapping[str, StepKind]) -> Workflow:
     """The same workflow with the fingerprints and digests that its steps have today.
 
     `folder` is that of the workflow file. Where a step's code is gone, its recorded fingerprint stays.
@@ -28,7 +28,7 @@ def refreshed(workflow: Workflow, folder: Path, executors: Mapping[str, Executor
     return msgspec.structs.replace(workflow, **groups)
 
 
-def _refreshed(step: Step, folder: Path, executors: Mapping[str, Executor]) -> Step:
+def _refreshed(step: Step, folder: Path, executors: Mapping[str, StepKind]) -> Step:
     executor = executors.get(step.executor)
     if executor is None:
         raise UsageError(

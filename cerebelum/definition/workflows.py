@@ -35,7 +35,7 @@ from cerebelum.definition.references import (
 from cerebelum.definition.sources import read_source
 from cerebelum.definition.syntax import references
 from cerebelum.errors import CerebelumError
-from cerebelum.executor import Executor
+from cerebelum.kind import StepKind
 from cerebelum.model import GROUPS, Group, Input, Source, Step, Workflow, step_digest
 
 WORKFLOW_KEYS = (
@@ -77,7 +77,7 @@ class Top(msgspec.Struct):
     defaults: Defaults = msgspec.field(default_factory=Defaults)
 
 
-def load(path: Path, executors: Mapping[str, Executor]) -> Loaded:
+def load(path: Path, executors: Mapping[str, StepKind]) -> Loaded:
     """Read and check a workflow file.
 
     Raises UsageError if the file cannot be read, DefinitionError with every problem found if its content is wrong.
@@ -87,7 +87,7 @@ def load(path: Path, executors: Mapping[str, Executor]) -> Loaded:
     return Loaded(parse(text, str(path), folder, executors), source, folder)
 
 
-def parse(text: str, name: str, folder: Path, executors: Mapping[str, Executor]) -> Workflow:
+def parse(text: str, name: str, folder: Path, executors: Mapping[str, StepKind]) -> Workflow:
     """The workflow that a YAML text defines; `name` is the file's, as positions in messages show it.
 
     Raises DefinitionError with every problem found.

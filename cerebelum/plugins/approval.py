@@ -10,8 +10,9 @@ import msgspec
 
 from cerebelum.durations import FORMS, duration
 from cerebelum.errors import CerebelumError
-from cerebelum.executor import Approval, Completed, Executor, Invocation, Outcome
+from cerebelum.executor import Executor, Invocation
 from cerebelum.model import Step
+from cerebelum.outcome import Approval, Completed, Outcome
 from cerebelum.typed import convert
 
 

@@ -12,8 +12,9 @@ import msgspec
 
 from cerebelum.errors import CerebelumError
 from cerebelum.events import StepError
-from cerebelum.executor import Completed, Executor, Failed, Interrupted, Invocation, Outcome
+from cerebelum.executor import Executor, Invocation
 from cerebelum.model import Step, Value
+from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.outputs import (
     MAX_OUTPUT,
     OutputError,

@@ -11,8 +11,9 @@ import msgspec
 
 from cerebelum.durations import FORMS, LONGEST, duration
 from cerebelum.errors import CerebelumError
-from cerebelum.executor import Completed, Executor, Invocation, Outcome, Sleep
+from cerebelum.executor import Executor, Invocation
 from cerebelum.model import Step
+from cerebelum.outcome import Completed, Outcome, Sleep
 
 
 class Until(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,8 +15,9 @@ import msgspec
 
 from cerebelum import hookimpl
 from cerebelum.errors import CerebelumError
-from cerebelum.executor import Completed, Executor, Invocation, Outcome
+from cerebelum.executor import Executor, Invocation
 from cerebelum.model import Step
+from cerebelum.outcome import Completed, Outcome
 
 
 class FileBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

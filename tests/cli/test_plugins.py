@@ -6,7 +6,7 @@ from tests.cli.conftest import Home
 
 ECHO = """
 from cerebelum import hookimpl
-from cerebelum.executor import Completed
+from cerebelum.outcome import Completed
 
 class Echo:
     key = "{key}"

@@ -17,8 +17,8 @@ from cerebelum.events import (
     StepFailed,
     StepInterrupted,
 )
-from cerebelum.executor import Approval, Completed, Interrupted, Outcome, Sleep
 from cerebelum.model import Step, Workflow
+from cerebelum.outcome import Approval, Completed, Interrupted, Outcome, Sleep
 from cerebelum.phases import CANCELLABLE
 from tests.core.world import FAILED, FATAL, World, retry, step, workflow
 

@@ -17,8 +17,8 @@ from cerebelum.events import (
     StepSkipped,
     StepStarted,
 )
-from cerebelum.executor import Approval, Completed, Sleep
 from cerebelum.model import Retry
+from cerebelum.outcome import Approval, Completed, Sleep
 from cerebelum.state import State
 from tests.core.world import START, World, chain, error, explicit, retry, starts, step, workflow
 

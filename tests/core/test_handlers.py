@@ -8,8 +8,8 @@ import pytest
 
 from cerebelum.decide import Stopping
 from cerebelum.events import ExecutionCancelled, ExecutionFailed, StepInterrupted
-from cerebelum.executor import Approval, Sleep
 from cerebelum.model import Workflow
+from cerebelum.outcome import Approval, Sleep
 from cerebelum.phases import awaited
 from cerebelum.state import evolve, status
 from cerebelum.summary import due_at, summarise

@@ -10,8 +10,8 @@ import pytest
 from cerebelum.decide import Stopping
 from cerebelum.errors import DefinitionChanged, UsageError
 from cerebelum.events import AnyEvent
-from cerebelum.executor import Approval, Sleep
 from cerebelum.model import Step, Workflow, step_digest
+from cerebelum.outcome import Approval, Sleep
 from cerebelum.plan import Plan, make_plan
 from tests.core.world import World, chain, explicit, retry, starts, step, workflow
 

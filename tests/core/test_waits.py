@@ -17,7 +17,7 @@ from cerebelum.events import (
     SleepStarted,
     StepStarted,
 )
-from cerebelum.executor import Approval, Sleep
+from cerebelum.outcome import Approval, Sleep
 from tests.core.world import START, World, chain, error, retry, starts, step, workflow
 
 SIGNAL = Stopping("signal", "SIGTERM")

@@ -24,8 +24,8 @@ from cerebelum.events import (
     StepStarted,
     Why,
 )
-from cerebelum.executor import Completed, Failed, Interrupted, Outcome
 from cerebelum.model import Retry, Source, Step, Workflow, step_digest
+from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.state import State, evolve, reconstruct, status
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -24,8 +24,9 @@ from cerebelum import lookup
 from cerebelum.backends.sqlite import open_store
 from cerebelum.decide import Circumstances, Ended, Happening, Nudge, Opened, decide
 from cerebelum.events import ExecutionResumed, ExecutionStarted, StepCompleted, StepStarted, decode, encode
-from cerebelum.executor import Approval, Completed, Failed, Outcome, Sleep
-from cerebelum.ownership import BEAT_SECONDS, DEAD_SECONDS
+from cerebelum.liveness import DEAD_SECONDS
+from cerebelum.outcome import Approval, Completed, Failed, Outcome, Sleep
+from cerebelum.ownership import BEAT_SECONDS
 from cerebelum.requests import approve, request
 from cerebelum.state import State, evolve
 from cerebelum.store import Conflict, Fenced, Ownership, Query, Runner

@@ -12,6 +12,7 @@ import pytest
 from cerebelum import ownership
 from cerebelum.clock import SystemClock
 from cerebelum.errors import OwnedElsewhere
+from cerebelum.liveness import judge
 from cerebelum.store import Query
 from tests.crash.arena import Arena, stop_hard
 from tests.engine.harness import await_words, left_of, said
@@ -47,7 +48,7 @@ def test_a_runner_stopped_past_its_time_and_taken_over_writes_no_more(arena: Are
         os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
         row = store.find(Query(id=arena.id)).rows[0]
         assert row.runner is not None
-        assert ownership.judge(row.runner) == "alive", "on its own machine a stopped runner is alive: it holds its lock"
+        assert judge(row.runner) == "alive", "on its own machine a stopped runner is alive: it holds its lock"
         # Seen from another machine only its beat can tell.
         store.beat(msgspec.structs.replace(row.runner, host="far", boot_id="another", lock="/nonexistent"))
         row = store.find(Query(id=arena.id)).rows[0]

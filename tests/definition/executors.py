@@ -8,8 +8,9 @@ import msgspec
 
 from cerebelum.definition import parse
 from cerebelum.errors import CerebelumError, DefinitionError
-from cerebelum.executor import Completed, Executor, Invocation, Outcome
+from cerebelum.executor import Executor, Invocation
 from cerebelum.model import Step, Workflow
+from cerebelum.outcome import Completed, Outcome
 
 
 class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,7 +14,6 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from cerebelum.attempt import DEFAULTS, Settings
 from cerebelum.backends.sqlite import open_store
 from cerebelum.client import ExecutionClient
 from cerebelum.clock import Clock
@@ -22,6 +21,7 @@ from cerebelum.events import AnyEvent, StepCompleted, StepFailed
 from cerebelum.executor import Executor
 from cerebelum.plugins import python, shell
 from cerebelum.session import Result
+from cerebelum.settings import DEFAULTS, Settings
 
 PATIENCE = 30.0
 """Seconds after which something that had to happen counts as never happening."""

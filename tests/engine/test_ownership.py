@@ -129,7 +129,7 @@ def test_a_fork_of_the_runner_does_not_hold_its_lock(lab: Lab) -> None:
     script = """
 import json, os, sys
 from pathlib import Path
-from cerebelum import ownership
+from cerebelum import liveness, ownership
 from cerebelum.backends.sqlite import open_store
 from cerebelum.clock import SystemClock
 store = open_store(sys.argv[1])
@@ -144,10 +144,10 @@ if os.fork() == 0:
     os._exit(0)
 os.read(r2, 1)
 import fcntl
-held = ownership._lock_held(lock)
+held = liveness._lock_held(lock)
 os.close(registration._lock_fd)
 registration._lock_fd = -1
-print(json.dumps([held, ownership._lock_held(lock)]), flush=True)
+print(json.dumps([held, liveness._lock_held(lock)]), flush=True)
 os._exit(0)
 """
     done = subprocess.run(

@@ -129,10 +129,10 @@ def test_a_wall_clock_that_is_set_during_the_wait_neither_shortens_nor_lengthens
         if isinstance(event, SleepStarted):
             clock.by = by
 
-    from cerebelum.attempt import Settings
     from cerebelum.backends.sqlite import open_store
     from cerebelum.client import ExecutionClient
     from cerebelum.plugins import shell, sleep
+    from cerebelum.settings import Settings
 
     executors = {e.key: e for e in (*shell.cerebelum_executors(), *sleep.cerebelum_executors())}
     client = ExecutionClient(

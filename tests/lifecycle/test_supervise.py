@@ -111,7 +111,7 @@ def test_what_needs_a_plugin_that_is_not_here_is_left_alone_with_a_message(world
         "greeting.py",
         """
 from cerebelum import hookimpl
-from cerebelum.executor import Completed
+from cerebelum.outcome import Completed
 
 
 class Greeting:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from cerebelum.errors import CerebelumError
-from cerebelum.executor import Completed, Failed, Interrupted, Outcome, Stop
+from cerebelum.executor import Stop
 from cerebelum.model import Step
+from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.outputs import MAX_OUTPUT, OutputError, parse_output
 from cerebelum.plugins.shell import Shell, cerebelum_executors, plain_command
 from cerebelum.process import start_ticks

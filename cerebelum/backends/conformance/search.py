@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cerebelum.backends.conformance.kit import MINE, START, StoreTests, create, ids, log, summary
-from cerebelum.store import STATUSES, EventStore, LogPage, Ownership, Page, Query, Row, Status
+from cerebelum.state import STATUSES, Status
+from cerebelum.store import EventStore, LogPage, Ownership, Page, Query, Row
 
 
 class SearchConformance(StoreTests):

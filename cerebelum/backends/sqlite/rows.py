@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from cerebelum.backends.sqlite.library import damaged
-from cerebelum.store import Runner, Summary
+from cerebelum.store import Runner
+from cerebelum.summary import Summary
 
 T = TypeVar("T")
 

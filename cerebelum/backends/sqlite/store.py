@@ -26,7 +26,8 @@ from cerebelum.backends.sqlite.rows import (
 )
 from cerebelum.errors import UsageError
 from cerebelum.events import Entry
-from cerebelum.store import Chunk, Conflict, Fenced, LogPage, Ownership, Page, Process, Query, Row, Runner, Summary
+from cerebelum.store import Chunk, Conflict, Fenced, LogPage, Ownership, Page, Process, Query, Row, Runner
+from cerebelum.summary import Summary
 
 if TYPE_CHECKING:
     import sqlite3

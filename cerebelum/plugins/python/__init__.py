@@ -17,8 +17,9 @@ import msgspec
 
 from cerebelum.errors import CerebelumError
 from cerebelum.events import StepError
-from cerebelum.executor import Completed, Executor, Failed, Interrupted, Invocation, Outcome, Stop
+from cerebelum.executor import Executor, Invocation, Stop
 from cerebelum.model import Step
+from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.outputs import OutputError, one_line, to_output
 
 if TYPE_CHECKING:
