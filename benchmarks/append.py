@@ -16,9 +16,9 @@ from pathlib import Path
 
 from cerebelum.backends.sqlite import open_store
 from cerebelum.backends.sqlite.library import library_name, library_version, sqlite3
-from cerebelum.events import GENESIS, Entry, StepCompleted, encode
+from cerebelum.core.events import GENESIS, Entry, StepCompleted, encode
+from cerebelum.core.summary import Summary
 from cerebelum.store import Ownership
-from cerebelum.summary import Summary
 
 NOW = datetime.now(UTC)
 ID = "bench-0123456789"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from cerebelum.backends.sqlite import open_store
 from cerebelum.backends.sqlite.library import library_name, library_version, sqlite3
-from cerebelum.client import ExecutionClient
 from cerebelum.plugins import python, shell
+from cerebelum.sdk.client import ExecutionClient
 
 COMMAND = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", "true"]
 EVENT = "x" * 180

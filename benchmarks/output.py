@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from cerebelum.backends.sqlite import open_store
-from cerebelum.client import ExecutionClient
 from cerebelum.plugins import shell
+from cerebelum.sdk.client import ExecutionClient
 
 PRINTER = "yes 'a line of output as a build tool prints them, of about eighty bytes in all, say' | head -c {}"
 

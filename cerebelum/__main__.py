@@ -17,7 +17,7 @@ def main() -> None:
         leave(0)
     import gc
 
-    from cerebelum import lean
+    from cerebelum.start import lean
 
     # Importing makes many objects and hardly any garbage; app.py turns it on again for what may take longer.
     gc.disable()

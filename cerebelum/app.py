@@ -9,18 +9,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cerebelum import lean
-from cerebelum.cli import brief, terminal
-from cerebelum.environment import plugin_places
-from cerebelum.errors import UsageError
+from cerebelum.cli import terminal
+from cerebelum.core.errors import UsageError
+from cerebelum.host.environment import plugin_places
+from cerebelum.start import brief, lean
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cerebelum.client import ExecutionClient
-    from cerebelum.executor import Executor
+    from cerebelum.engine.settings import Listener
     from cerebelum.registry import Registry
-    from cerebelum.settings import Listener
+    from cerebelum.sdk.client import ExecutionClient
+    from cerebelum.steps.executor import Executor
     from cerebelum.store import EventStore
 
 _COMING = ("postgresql", "postgres")
@@ -40,8 +40,8 @@ class App:
 
     def about(self) -> Mapping[str, Any]:
         """What this program is made of: the shape of `--version --json`."""
-        from cerebelum.about import facts
         from cerebelum.backends.sqlite.library import library_version
+        from cerebelum.cli.about import facts
 
         return facts(library_version())
 
@@ -157,7 +157,7 @@ class App:
     def client(self) -> ExecutionClient:
         """The client of this process."""
         if self._client is None:
-            from cerebelum.client import ExecutionClient
+            from cerebelum.sdk.client import ExecutionClient
 
             self._client = ExecutionClient(self.open_store, self.executors, environ=self.environ)
         return self._client

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from cerebelum.events import AnyEvent
-from cerebelum.executor import Executor
+from cerebelum.core.events import AnyEvent
+from cerebelum.steps.executor import Executor
 from cerebelum.store import EventStore
 
 if TYPE_CHECKING:

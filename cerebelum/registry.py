@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from cerebelum.errors import UsageError
-from cerebelum.events import AnyEvent
-from cerebelum.executor import Executor
+from cerebelum.core.errors import UsageError
+from cerebelum.core.events import AnyEvent
+from cerebelum.steps.executor import Executor
 from cerebelum.store import EventStore
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _checked_key(plugin: Plugin, executor: Any) -> str:
     ]
     if missing:
         name = type(executor).__name__
-        raise UsageError(f"the executor {name} lacks {', '.join(missing)}", where=where, hint="see cerebelum.executor")
+        raise UsageError(f"the executor {name} lacks {', '.join(missing)}", where=where, hint="see cerebelum.steps")
     if not isinstance(executor.key, str) or not executor.key.isidentifier():
         raise UsageError(f"the executor's key {executor.key!r} is not a name", where=where)
     return executor.key

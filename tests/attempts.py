@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cerebelum.executor import Invocation, Stop
-from cerebelum.model import OutputKind, Step
-from cerebelum.process import TOKEN
+from cerebelum.core.model import OutputKind, Step
+from cerebelum.steps.executor import Invocation, Stop
+from cerebelum.steps.process import TOKEN
 from cerebelum.store import Stream
 
 _numbers = itertools.count(1)

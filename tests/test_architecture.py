@@ -10,67 +10,26 @@ import pytest
 ROOT = "cerebelum"
 PACKAGE = Path(__file__).resolve().parent.parent / ROOT
 
-# A package's level is that of all its modules. A module in this table need not exist yet.
-LEVELS: dict[str, int] = {
-    name: level
-    for level, names in enumerate(
-        [
-            ["errors", "digests", "typed", "events", "model", "masking", "clock", "durations", "environment", "faults"],
-            [
-                "state",
-                "decide",
-                "store",
-                "executor",
-                "hookspecs",
-                "lean",
-                "scratch",
-                "process",
-                "summary",
-                "graph",
-                "plan",
-                "output",
-                "outputs",
-                "choice",
-                "origin",
-                "confidential",
-                "proctree",
-                "phases",
-                "standing",
-                "outcome",
-                "kind",
-                "liveness",
-                "ids",
-                "perform",
-                "settings",
-            ],
-            ["definition", "registry"],
-            [
-                "engine",
-                "attempt",
-                "runner",
-                "session",
-                "supervisor",
-                "ownership",
-                "lookup",
-                "opening",
-                "requests",
-                "verify",
-                "workers",
-            ],
-            ["client", "driving"],
-            ["render", "cli", "about"],
-            ["app"],
-            ["__main__"],
-        ]
-    )
-    for name in names
-}
-TOP = max(LEVELS.values())  # also the level of cerebelum/__init__.py
+# What each room may import besides itself. Every file is in a room, or is one of the few that lie at the door.
+ROOMS: dict[str, set[str]] = {"core": set()}
+ROOMS["host"] = {"core"}
+ROOMS["store"] = {"core", "host"}
+ROOMS["definition"] = {"core"}
+ROOMS["steps"] = {"core", "host", "store"}
+ROOMS["hookspecs"] = ROOMS["registry"] = {"core", "store", "steps", "hookspecs", "start"}
+ROOMS["engine"] = {"core", "host", "definition", "store", "steps"}
+ROOMS["sdk"] = {*ROOMS["engine"], "engine"}
+ROOMS["render"] = {*ROOMS["sdk"], "sdk"}
+ROOMS["cli"] = {*ROOMS["render"], "render", "registry"}
+ROOMS["start"] = {*ROOMS["cli"], "cli"}
+ROOMS["app"] = {*ROOMS["start"], "start", "plugins", "backends"}
+ROOMS["__main__"] = {"app", "start"}
 
-# Plugins and backends stand outside the levels: they see only the lowest ones, and only app.py sees them.
-RIM = ("plugins", "backends")
-RIM_SEES_LEVEL = 1
-SEES_RIM = f"{ROOT}.app"
+# Plugins and backends see the contracts, and what is below them; only app.py sees plugins and backends.
+RIM = {"plugins": {"core", "host", "steps", "store"}, "backends": {"core", "store"}}
+
+# Of `start`, the modules that import nothing of ours may be asked by anybody: each of them is a trick and its switch.
+LEAVES = {f"{ROOT}.start", f"{ROOT}.start.tricks", f"{ROOT}.start.plain_command"}
 
 MAX_LINES = 450
 
@@ -87,8 +46,8 @@ def violations(sources: Mapping[str, str]) -> list[str]:
         source = sources[path]
         if (lines := len(source.splitlines())) > MAX_LINES:
             found.append(f"{path}: has {lines} lines; past {MAX_LINES} a module is asking to be two")
-        if module != ROOT and (room := part(module)) not in LEVELS and room not in RIM:
-            found.append(f"{path}: has no level; add {room!r} to LEVELS in tests/test_architecture.py")
+        if module != ROOT and (room := part(module)) not in {*ROOMS, *RIM}:
+            found.append(f"{path}: is in no room; ROOMS in tests/test_architecture.py says what {room!r} may import")
             continue
         package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
         graph[module] = set()
@@ -108,15 +67,23 @@ def violations(sources: Mapping[str, str]) -> list[str]:
 def forbidden(module: str, target: str) -> str | None:
     """Why `module` may not import `target`, or None if it may."""
     mine, theirs = part(module), part(target)
-    if theirs in RIM:
-        if mine in RIM:
-            return None if unit(module) == unit(target) else "plugins and backends don't import one another"
-        return None if module == SEES_RIM else "only app.py imports plugins and backends"
-    level = LEVELS.get(theirs, TOP)
+    if module == ROOT or (mine == theirs and mine not in RIM):
+        return None
+    if module in LEAVES:
+        return f"{module} imports nothing of ours"
+    if target in LEAVES:
+        return None
     if mine in RIM:
-        return None if level <= RIM_SEES_LEVEL else f"plugins and backends see levels 0 to {RIM_SEES_LEVEL} only"
-    own_level = LEVELS.get(mine, TOP)
-    return None if level <= own_level else f"that goes up, from level {own_level} to {level}"
+        if theirs in RIM:
+            return None if unit(module) == unit(target) else "plugins and backends don't import one another"
+        return None if theirs in RIM[mine] else f"{mine} may import {named(RIM[mine])}"
+    if theirs in RIM:
+        return None if mine == "app" else "only app.py imports plugins and backends"
+    return None if theirs in ROOMS[mine] else f"{mine} may import {named(ROOMS[mine])}"
+
+
+def named(rooms: set[str]) -> str:
+    return ", ".join(sorted(rooms)) or "nothing but itself"
 
 
 def imports(tree: ast.Module, package: str) -> Iterator[tuple[int, set[str]]]:
@@ -149,7 +116,7 @@ def resolve(name: str, modules: Mapping[str, str]) -> str | None:
     prefix = name
     while prefix not in modules and prefix.count(".") > 1:
         prefix = prefix.rpartition(".")[0]
-    return prefix if prefix in modules or part(prefix) in {*LEVELS, *RIM} else ROOT
+    return prefix if prefix in modules or part(prefix) in {*ROOMS, *RIM} else ROOT
 
 
 def module_name(path: str) -> str:
@@ -176,55 +143,56 @@ def test_the_package_keeps_its_rules() -> None:
 
 ALLOWED: dict[str, dict[str, str]] = {
     "down and sideways": {
-        "errors.py": "import ast\nfrom cerebelum import __version__",
-        "events.py": "from cerebelum.errors import CerebelumError",
+        "core/errors.py": "import ast\nfrom cerebelum import __version__",
+        "core/events.py": "from cerebelum.core.errors import CerebelumError",
+        "store/__init__.py": "from cerebelum.core import events",
         "cli/__init__.py": "",
-        "cli/run.py": "from cerebelum import client, errors\nfrom . import table",
+        "cli/run.py": "from cerebelum.sdk import client\nfrom . import table",
         "cli/table.py": "from cerebelum.render import text",
-        "render.py": "from cerebelum.state import State",
+        "render/text.py": "from cerebelum.core.state import State",
         "__main__.py": "from cerebelum.app import main",
         "__init__.py": "def __getattr__(name): from cerebelum.app import deploy",
     },
     "app sees the rim": {
         "app.py": "from cerebelum.plugins import shell\nimport cerebelum.backends.sqlite",
-        "plugins/shell.py": "from cerebelum.executor import Outcome",
+        "plugins/shell.py": "from cerebelum.steps import Outcome",
         "backends/sqlite/__init__.py": "from cerebelum.backends.sqlite.schema import DDL",
-        "backends/sqlite/schema.py": "from cerebelum.events import Event",
+        "backends/sqlite/schema.py": "from cerebelum.core.events import Event",
     },
-    "a long module, just": {"errors.py": "x = 1\n" * MAX_LINES},
+    "a trick that asks nobody": {
+        "start/tricks.py": "import os",
+        "plugins/shell.py": "from cerebelum.start import tricks",
+    },
+    "a long module, just": {"core/errors.py": "x = 1\n" * MAX_LINES},
 }
 
 # What is wrong, the sources, and what the complaint has to say.
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "up": (
-        {"errors.py": "import os\nfrom cerebelum.state import State"},
-        "errors.py:2: imports cerebelum.state; that goes up, from level 0 to 1",
+        {"core/errors.py": "import os\nfrom cerebelum.store import Row"},
+        "core/errors.py:2: imports cerebelum.store; core may import nothing but itself",
     ),
     "up, inside a function": (
-        {"store.py": "def f():\n    import cerebelum.engine"},
-        "store.py:2: imports cerebelum.engine",
+        {"store/lookup.py": "def f():\n    import cerebelum.engine.loop"},
+        "store/lookup.py:2: imports cerebelum.engine; store may import core, host",
     ),
     "up, for types only": (
-        {"model.py": "if TYPE_CHECKING:\n    from cerebelum import decide"},
-        "model.py:2: imports cerebelum.decide",
+        {"definition/x.py": "if TYPE_CHECKING:\n    from cerebelum import steps"},
+        "definition/x.py:2: imports cerebelum.steps",
     ),
     "up, relatively": (
         {"definition/yaml.py": "from ..engine import run"},
         "definition/yaml.py:1: imports cerebelum.engine",
     ),
-    "up, relatively, from a package": ({"definition/__init__.py": "from .. import client"}, "imports cerebelum.client"),
+    "up, relatively, from a package": (
+        {"definition/__init__.py": "from .. import sdk"},
+        "imports cerebelum.sdk; definition may import core",
+    ),
     "up, by name": (
-        {"client.py": "importlib.import_module('cerebelum.cli.run')"},
-        "client.py:1: imports cerebelum.cli",
+        {"sdk/client.py": "importlib.import_module('cerebelum.cli.run')"},
+        "sdk/client.py:1: imports cerebelum.cli",
     ),
-    "up, to the root": (
-        {"state.py": "import cerebelum"},
-        f"state.py:1: imports cerebelum; that goes up, from level 1 to {TOP}",
-    ),
-    "a circle in one level": (
-        {"events.py": "import cerebelum.model", "model.py": "from cerebelum import events"},
-        "imports go in a circle: ",
-    ),
+    "up, to the root": ({"core/state.py": "import cerebelum"}, "core/state.py:1: imports cerebelum; core may import"),
     "a circle in one package": (
         {
             "cli/__init__.py": "from cerebelum.cli.run import run",
@@ -233,13 +201,13 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         },
         "imports go in a circle: ",
     ),
-    "a plugin above its level": (
+    "a plugin above the contracts": (
         {"plugins/shell.py": "from cerebelum.engine import Engine"},
-        "plugins/shell.py:1: imports cerebelum.engine; plugins and backends see levels 0 to 1 only",
+        "plugins/shell.py:1: imports cerebelum.engine; plugins may import core, host, steps, store",
     ),
-    "a backend above its level": (
-        {"backends/sqlite.py": "import cerebelum"},
-        "backends/sqlite.py:1: imports cerebelum; plugins and backends see",
+    "a backend above the contracts": (
+        {"backends/sqlite.py": "from cerebelum.steps import Outcome"},
+        "backends/sqlite.py:1: imports cerebelum.steps; backends may import core, store",
     ),
     "a plugin that imports a plugin": (
         {"plugins/http.py": "from cerebelum.plugins import shell", "plugins/shell.py": ""},
@@ -250,12 +218,19 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         "plugins and backends don't import one another",
     ),
     "a client that imports a backend": (
-        {"client.py": "from cerebelum.backends.sqlite import Store", "backends/sqlite.py": ""},
-        "client.py:1: imports cerebelum.backends.sqlite; only app.py imports plugins and backends",
+        {"sdk/client.py": "from cerebelum.backends.sqlite import Store", "backends/sqlite.py": ""},
+        "sdk/client.py:1: imports cerebelum.backends.sqlite; only app.py imports plugins and backends",
     ),
     "a main that imports a plugin": ({"__main__.py": "import cerebelum.plugins.shell"}, "only app.py imports"),
-    "a module without a level": ({"helpers.py": ""}, "helpers.py: has no level; add 'helpers' to LEVELS"),
-    "a module that is too long": ({"errors.py": "x = 1\n" * (MAX_LINES + 1)}, f"errors.py: has {MAX_LINES + 1} lines"),
+    "a trick that asks somebody": (
+        {"start/tricks.py": "from cerebelum.core import errors"},
+        "start/tricks.py:1: imports cerebelum.core; cerebelum.start.tricks imports nothing of ours",
+    ),
+    "a module in no room": ({"helpers.py": ""}, "helpers.py: is in no room; ROOMS"),
+    "a module that is too long": (
+        {"core/errors.py": "x = 1\n" * (MAX_LINES + 1)},
+        f"core/errors.py: has {MAX_LINES + 1} lines",
+    ),
 }
 
 

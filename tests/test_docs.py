@@ -14,10 +14,10 @@ from typing import Any
 import click
 import pytest
 
-from cerebelum import errors
 from cerebelum.app import App
 from cerebelum.cli.group import VERBS, build
-from cerebelum.events import AnyEvent, Event
+from cerebelum.core import errors
+from cerebelum.core.events import AnyEvent, Event
 from docs.generate import CLI, PAGES, ROOT, Block, Ran, blocks, cli_page, commands, environment, essence, perform
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]

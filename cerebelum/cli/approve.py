@@ -9,7 +9,7 @@ import click
 from cerebelum.cli.asking import BY, COMMENT, tell, who
 from cerebelum.cli.options import ID, JSON, unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import UsageError
+from cerebelum.core.errors import UsageError
 
 STEP = click.Argument(["step"], required=False)
 

@@ -9,10 +9,10 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.lookup import INTERRUPTED, NOT_DRIVEN
+from cerebelum.store.lookup import INTERRUPTED, NOT_DRIVEN
 
 if TYPE_CHECKING:
-    from cerebelum.client import How
+    from cerebelum.sdk.client import How
     from cerebelum.store import Row
 
 BY = click.Option(["--by"], metavar="NAME", help="In whose name; your user and host if left out.")
@@ -26,14 +26,14 @@ def who(tools: Tools, by: str | None) -> str:
         return unicode_text(by, "the name")
     import platform
 
-    from cerebelum.origin import user
+    from cerebelum.host.surroundings import user
 
     return f"{user()}@{platform.node()}"
 
 
 def manner(tools: Tools) -> How:
     """How this process drives an execution, where it has to finish itself what was asked for."""
-    from cerebelum.settings import Settings
+    from cerebelum.engine.settings import Settings
 
     return {"settings": Settings(listeners=tools.listeners()), "heed_signals": True}
 

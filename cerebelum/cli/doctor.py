@@ -11,11 +11,12 @@ from typing import Literal, NamedTuple
 
 import click
 
-from cerebelum import __version__, errors
+from cerebelum import __version__
 from cerebelum.cli import terminal
 from cerebelum.cli.options import JSON
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import CerebelumError
+from cerebelum.core import errors
+from cerebelum.core.errors import CerebelumError
 from cerebelum.render.display import harmless
 from cerebelum.render.text import table
 from cerebelum.store import Query

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from cerebelum import errors
 from cerebelum.cli import terminal
-from cerebelum.errors import CerebelumError, DefinitionError, UsageError
+from cerebelum.core import errors
+from cerebelum.core.errors import CerebelumError, DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

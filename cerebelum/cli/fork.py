@@ -7,12 +7,12 @@ from typing import Unpack
 
 import click
 
-from cerebelum.cli.driving import MANNER, Manner, see_through
+from cerebelum.cli.drive import MANNER, Manner, see_through
 from cerebelum.cli.options import ID, unicode_text
 from cerebelum.cli.resume import show_plan
 from cerebelum.cli.run import read_inputs
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import DefinitionChanged
+from cerebelum.core.errors import DefinitionChanged
 
 
 def fork(

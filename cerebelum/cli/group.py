@@ -173,7 +173,7 @@ def _facts(tools: Tools, as_json: bool) -> str:
 
 
 def _licenses() -> str:
-    from cerebelum.about import licenses
+    from cerebelum.cli.about import licenses
 
     return licenses().rstrip("\n")
 

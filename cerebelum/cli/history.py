@@ -9,7 +9,7 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.options import ID, unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.events import decode
+from cerebelum.core.events import decode
 
 
 def history(tools: Tools, execution_id: str, as_json: bool) -> int:

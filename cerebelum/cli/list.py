@@ -7,11 +7,11 @@ from typing import cast
 
 import click
 
-from cerebelum.cli import brief
+from cerebelum.cli.answers import COUNT_TO, LIMIT, show_list
 from cerebelum.cli.options import JSON, unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import UsageError
-from cerebelum.state import STATUSES, Status
+from cerebelum.core.errors import UsageError
+from cerebelum.core.state import STATUSES, Status
 from cerebelum.store import Query
 
 _COUNT_ALL = 1 << 53
@@ -32,7 +32,7 @@ def statuses(given: tuple[str, ...]) -> tuple[Status, ...]:
 
 def since(text: str, now: datetime) -> datetime:
     """The moment that a length of time before `now` (2h, 3d) or a date (in local time) means. Raises UsageError."""
-    from cerebelum.durations import duration
+    from cerebelum.core.durations import duration
 
     try:
         return now - timedelta(seconds=duration(text))
@@ -65,9 +65,9 @@ def list_(
         since=None if since_text is None else since(since_text, datetime.now(UTC)),
         limit=limit,
         offset=offset,
-        count_to=_COUNT_ALL if count else brief.COUNT_TO,
+        count_to=_COUNT_ALL if count else COUNT_TO,
     )
-    return brief.show_list(tools, query, as_json=as_json)
+    return show_list(tools, query, as_json=as_json)
 
 
 HELP = """List executions, newest first.
@@ -94,7 +94,11 @@ command = click.Command(
         ),
         click.Option(["--since", "since_text"], metavar="WHEN", help="Started since then: 2h, 3d, or a date."),
         click.Option(
-            ["-n", "--limit"], type=click.IntRange(1, 10_000), default=brief.LIMIT, show_default=True, help="How many."
+            ["-n", "--limit"],
+            type=click.IntRange(1, 10_000),
+            default=LIMIT,
+            show_default=True,
+            help="How many.",
         ),
         click.Option(["--offset"], type=click.IntRange(0, 1 << 53), default=0, help="How many to leave out first."),
         click.Option(["--count"], is_flag=True, help="Count all, however many there are."),

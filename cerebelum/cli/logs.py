@@ -11,7 +11,7 @@ from cerebelum.cli import terminal
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.screen import Lines
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import UsageError
+from cerebelum.core.errors import UsageError
 from cerebelum.render.display import ASCII, UNICODE, size
 from cerebelum.render.shapes import log_line
 from cerebelum.store import Chunk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cerebelum.errors import UsageError
+from cerebelum.core.errors import UsageError
 
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of text.")
 QUIET = click.Option(["-q", "--quiet"], is_flag=True, help="Show failures and the last line only.")

@@ -8,10 +8,10 @@ from typing import Any, Unpack
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.driving import MANNER, Manner, see_through
+from cerebelum.cli.drive import MANNER, Manner, see_through
 from cerebelum.cli.options import ID, unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import DefinitionChanged
+from cerebelum.core.errors import DefinitionChanged
 
 
 def resume(

@@ -9,10 +9,10 @@ from typing import Any, Unpack
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.driving import MANNER, Manner, see_through
+from cerebelum.cli.drive import MANNER, Manner, see_through
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import UsageError
+from cerebelum.core.errors import UsageError
 
 _MOST_INPUTS = 64 << 20
 

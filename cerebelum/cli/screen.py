@@ -6,7 +6,7 @@ import threading
 from typing import Protocol
 
 from cerebelum.cli.outlet import Outlet
-from cerebelum.events import (
+from cerebelum.core.events import (
     AnyEvent,
     ApprovalGranted,
     ApprovalRejected,
@@ -28,7 +28,7 @@ from cerebelum.events import (
     StepSkipped,
     StepStarted,
 )
-from cerebelum.model import Step
+from cerebelum.core.model import Step
 from cerebelum.render.display import Symbols, harmless, harmless_data, length, moment, one_line, recoded
 from cerebelum.render.shapes import event_line
 from cerebelum.render.text import interruption

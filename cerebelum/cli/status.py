@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 import click
 
-from cerebelum.cli import brief
+from cerebelum.cli.answers import show_status
 from cerebelum.cli.options import ID, JSON, unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import UsageError
+from cerebelum.core.errors import UsageError
 
 
 def status(tools: Tools, execution_id: str, at: str | None, as_json: bool) -> int:
     """The verb; returns the exit code."""
     name, then = unicode_text(execution_id, "the id"), None if at is None else moment(at)
-    return brief.show_status(tools, name, then, as_json=as_json)
+    return show_status(tools, name, then, as_json=as_json)
 
 
 def moment(text: str) -> int | datetime:

@@ -11,7 +11,7 @@ from cerebelum.cli.options import JSON, unicode_text
 from cerebelum.cli.tools import Tools
 
 if TYPE_CHECKING:
-    from cerebelum.verify import Flaw
+    from cerebelum.store.verify import Flaw
 
 
 def verify(tools: Tools, execution_id: str | None, as_json: bool) -> int:

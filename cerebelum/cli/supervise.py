@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from cerebelum import errors
 from cerebelum.cli import terminal
 from cerebelum.cli.tools import Tools
+from cerebelum.core import errors
 
 
 def supervise(tools: Tools, once: bool, most: int, quiet: bool) -> int:
     """The verb; returns the exit code."""
-    from cerebelum.settings import Settings
+    from cerebelum.engine.settings import Settings
 
     def tell(text: str) -> None:
         if not quiet:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cerebelum.client import ExecutionClient
-    from cerebelum.executor import Executor
+    from cerebelum.engine.settings import Listener
     from cerebelum.registry import Registry
-    from cerebelum.settings import Listener
+    from cerebelum.sdk.client import ExecutionClient
+    from cerebelum.steps.executor import Executor
 
 
 class Tools(Protocol):

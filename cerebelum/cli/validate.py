@@ -8,11 +8,11 @@ from typing import Any
 import click
 import msgspec
 
-from cerebelum import errors
 from cerebelum.cli import terminal
 from cerebelum.cli.options import JSON
 from cerebelum.cli.tools import Tools
-from cerebelum.errors import DefinitionError, UsageError
+from cerebelum.core import errors
+from cerebelum.core.errors import DefinitionError, UsageError
 from cerebelum.render.display import harmless
 
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from cerebelum.core.errors import UsageError
+from cerebelum.core.step_kind import StepKind
+from cerebelum.core.typed import convert
 from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.definition.nodes import kind_of
 from cerebelum.definition.operations import as_text
-from cerebelum.errors import UsageError
-from cerebelum.kind import StepKind
-from cerebelum.typed import convert
 
 Path = tuple[str | int, ...]
 

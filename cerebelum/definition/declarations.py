@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from cerebelum.core.model import Input
+from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.drafts import (
     ID,
     ID_HINT,
@@ -32,8 +34,6 @@ from cerebelum.definition.fields import (
 from cerebelum.definition.findings import Findings, quoted
 from cerebelum.definition.inputs import input_variable, value_problem
 from cerebelum.definition.nodes import AnyNode, Listing, Scalar, Table, kind, plain
-from cerebelum.kind import StepKind
-from cerebelum.model import Input
 
 INPUT_KEYS = ("type", "required", "default", "description", "pattern", "choices", "minimum", "maximum")
 INPUT_TYPES = ("string", "integer", "number", "boolean", "list", "object")

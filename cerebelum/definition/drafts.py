@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from cerebelum.core.model import Group
+from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.bodies import Fit, fit, option_names, spelled_path, takes
 from cerebelum.definition.bodies import Path as Keys
 from cerebelum.definition.fields import (
@@ -26,8 +28,6 @@ from cerebelum.definition.fields import (
 from cerebelum.definition.findings import Findings, Place, listed, quoted
 from cerebelum.definition.nodes import AnyNode, Listing, Scalar, Table, kind, plain
 from cerebelum.definition.syntax import BadSyntax, Reference, check_syntax, references, split
-from cerebelum.kind import StepKind
-from cerebelum.model import Group
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 ID_HINT = "use letters, digits, _ and -, starting with a letter or _, at most 64 characters"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from cerebelum.core.errors import ExpressionError
 from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.definition.nodes import kind_of
 from cerebelum.definition.operations import FUNCTIONS, MAX_TEXT, as_text, operators
@@ -25,7 +26,6 @@ from cerebelum.definition.syntax import (
     spelled,
     split,
 )
-from cerebelum.errors import ExpressionError
 
 __all__ = ["ROOTS", "BadSyntax", "as_text", "check_syntax", "evaluate", "has_expression", "references", "truthy"]
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from cerebelum.core.durations import FORMS, duration
+from cerebelum.core.model import Retry
+from cerebelum.core.step_kind import STEP_VARIABLES
 from cerebelum.definition.findings import Findings, listed, quoted
 from cerebelum.definition.nodes import AnyNode, Listing, Scalar, Table, kind
-from cerebelum.durations import FORMS, duration
-from cerebelum.kind import STEP_VARIABLES
-from cerebelum.model import Retry
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
 MAX_ATTEMPTS = 10_000

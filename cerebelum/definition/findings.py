@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from cerebelum.errors import DefinitionError, Problem
+from cerebelum.core.errors import DefinitionError, Problem
 
 MAX_PROBLEMS = 200
 """A broken 10,000-step file should not answer with megabytes; what is beyond this is counted."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from cerebelum.core.model import Group
 from cerebelum.definition.drafts import Draft, Reading, read_step
 from cerebelum.definition.fields import check_keys
 from cerebelum.definition.findings import Findings, quoted
 from cerebelum.definition.nodes import AnyNode, Listing, Table, kind
-from cerebelum.model import Group
 
 MAX_EDGES = 1_000_000
 

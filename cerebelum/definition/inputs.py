@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cerebelum.core.errors import UsageError
+from cerebelum.core.model import Input, Workflow
 from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.definition.nodes import kind_of
 from cerebelum.definition.operations import as_text
-from cerebelum.errors import UsageError
-from cerebelum.model import Input, Workflow
 
 MAX_INPUT_BYTES = 128_000
 """What one environment variable can carry (Linux allows 128 KiB with its name)."""

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
+from cerebelum.core.durations import PATTERN
+from cerebelum.core.model import GROUPS
+from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.bodies import option_names
 from cerebelum.definition.declarations import DEFAULT_KEYS, INPUT_TYPES
 from cerebelum.definition.drafts import COMMON, ID, ON_INTERRUPT
 from cerebelum.definition.fields import ENV_NAME, MAX_ATTEMPTS
 from cerebelum.definition.workflows import MAX_PARALLEL
-from cerebelum.durations import PATTERN
-from cerebelum.kind import StepKind
-from cerebelum.model import GROUPS
 
 Schema = dict[str, Any]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NoReturn
 
+from cerebelum.core.errors import ExpressionError
 from cerebelum.definition.nodes import kind_of
-from cerebelum.errors import ExpressionError
 
 MAX_TEXT = 1024 * 1024
 MAX_ITEMS = 100_000

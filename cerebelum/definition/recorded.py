@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from cerebelum.errors import CerebelumError, UsageError
-from cerebelum.kind import StepKind
-from cerebelum.model import GROUPS, Step, Workflow, step_digest
+from cerebelum.core.errors import CerebelumError, UsageError
+from cerebelum.core.model import GROUPS, Step, Workflow, step_digest
+from cerebelum.core.step_kind import StepKind
 
 
 def refreshed(workflow: Workflow, folder: Path, executors: Mapping[str, StepKind]) -> Workflow:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from cerebelum.core.model import Group
 from cerebelum.definition.drafts import Draft, Reading, Use
 from cerebelum.definition.findings import Findings, listed, quoted
 from cerebelum.definition.graph import ancestors
 from cerebelum.definition.syntax import SECRETS_HINT, Reference, spelled
-from cerebelum.model import Group
 
 EXECUTION = ("id", "workflow", "cwd", "workflow_dir", "started_at", "tags")
 EXECUTION_IN_HANDLERS = ("status", "failed_steps", "error")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cerebelum.core.digests import sha256
+from cerebelum.core.errors import UsageError
+from cerebelum.core.model import Source
 from cerebelum.definition.findings import listed, nearest
-from cerebelum.digests import sha256
-from cerebelum.errors import UsageError
-from cerebelum.model import Source
 
 MAX_BYTES = 16 * 1024 * 1024
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
+from cerebelum.core.errors import ExpressionError
 from cerebelum.definition.findings import did_you_mean, listed, quoted
-from cerebelum.errors import ExpressionError
 
 ROOTS = ("inputs", "steps", "execution", "env")
 CONSTANTS = {"true": "True", "false": "False", "null": "None", "True": "True", "False": "False", "None": "None"}

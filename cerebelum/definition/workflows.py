@@ -10,6 +10,9 @@ from typing import Any
 
 import msgspec
 
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.model import GROUPS, Group, Input, Source, Step, Workflow, step_digest
+from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.declarations import Defaults, read_defaults, read_inputs
 from cerebelum.definition.drafts import Draft, Reading, Use, expressions_in, refuse_doubtful, scalars
 from cerebelum.definition.fields import (
@@ -34,9 +37,6 @@ from cerebelum.definition.references import (
 )
 from cerebelum.definition.sources import read_source
 from cerebelum.definition.syntax import references
-from cerebelum.errors import CerebelumError
-from cerebelum.kind import StepKind
-from cerebelum.model import GROUPS, Group, Input, Source, Step, Workflow, step_digest
 
 WORKFLOW_KEYS = (
     "name",

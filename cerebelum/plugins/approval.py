@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from cerebelum.durations import FORMS, duration
-from cerebelum.errors import CerebelumError
-from cerebelum.executor import Executor, Invocation
-from cerebelum.model import Step
-from cerebelum.outcome import Approval, Completed, Outcome
-from cerebelum.typed import convert
+from cerebelum.core.durations import FORMS, duration
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.model import Step
+from cerebelum.core.outcome import Approval, Completed, Outcome
+from cerebelum.core.typed import convert
+from cerebelum.steps.executor import Executor, Invocation
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

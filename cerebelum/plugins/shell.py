@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from cerebelum.errors import CerebelumError
-from cerebelum.events import StepError
-from cerebelum.executor import Executor, Invocation
-from cerebelum.model import Step, Value
-from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
-from cerebelum.outputs import (
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import StepError
+from cerebelum.core.model import Step, Value
+from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
+from cerebelum.steps.executor import Executor, Invocation
+from cerebelum.steps.output_values import (
     MAX_OUTPUT,
     OutputError,
     clean,
@@ -25,7 +25,7 @@ from cerebelum.outputs import (
     to_output,
     too_large,
 )
-from cerebelum.process import Capture, exit_error, run_process
+from cerebelum.steps.process import Capture, exit_error, run_process
 
 MAX_ARGUMENT = 100 << 10
 """Bytes of script that are passed as an argument; Linux takes at most 128 KiB in one."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from cerebelum.durations import FORMS, LONGEST, duration
-from cerebelum.errors import CerebelumError
-from cerebelum.executor import Executor, Invocation
-from cerebelum.model import Step
-from cerebelum.outcome import Completed, Outcome, Sleep
+from cerebelum.core.durations import FORMS, LONGEST, duration
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.model import Step
+from cerebelum.core.outcome import Completed, Outcome, Sleep
+from cerebelum.steps.executor import Executor, Invocation
 
 
 class Until(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

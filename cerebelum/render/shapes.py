@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cerebelum.events import AnyEvent
-from cerebelum.model import GROUPS
-from cerebelum.state import Call, State, StepState
+from cerebelum.core.events import AnyEvent
+from cerebelum.core.model import GROUPS
+from cerebelum.core.state import Call, State, StepState
 
 if TYPE_CHECKING:
-    from cerebelum.lookup import View
-    from cerebelum.opening import Checked
-    from cerebelum.plan import Plan
+    from cerebelum.core.plan import Plan
+    from cerebelum.engine.preflight import Checked
     from cerebelum.store import Chunk, Page, Query, Row
+    from cerebelum.store.lookup import View
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 

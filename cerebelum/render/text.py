@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cerebelum.model import GROUPS, Workflow
+from cerebelum.core.model import GROUPS, Workflow
+from cerebelum.core.state import State, StepState
 from cerebelum.render.display import Symbols, harmless, length, moment, one_line
-from cerebelum.state import State, StepState
 
 if TYPE_CHECKING:
-    from cerebelum.events import StepError
-    from cerebelum.lookup import View
-    from cerebelum.opening import Checked
-    from cerebelum.plan import Plan
+    from cerebelum.core.events import StepError
+    from cerebelum.core.plan import Plan
+    from cerebelum.engine.preflight import Checked
     from cerebelum.store import Page, Query
+    from cerebelum.store.lookup import View
 
 _MOST_VALUE = 500
 _WHY = {"runner_died": "its runner died", "operator": "stopped", "fenced": "another runner took over"}

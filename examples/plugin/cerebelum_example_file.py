@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import msgspec
 
 from cerebelum import hookimpl
-from cerebelum.errors import CerebelumError
-from cerebelum.executor import Executor, Invocation
-from cerebelum.model import Step
-from cerebelum.outcome import Completed, Outcome
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.model import Step
+from cerebelum.core.outcome import Completed, Outcome
+from cerebelum.steps.executor import Executor, Invocation
 
 
 class FileBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, 
 from cerebelum.backends.sqlite import SqliteStore, open_store, warnings
 from cerebelum.backends.sqlite.find import counted, selection
 from cerebelum.backends.sqlite.library import sqlite3 as library
-from cerebelum.errors import StoreError, UsageError
+from cerebelum.core.errors import StoreError, UsageError
 from cerebelum.store import Chunk, Query
 
 SCHEMA_1 = Path(__file__).with_name("sqlite-schema-1.sql")

@@ -23,7 +23,7 @@ import pytest
 from cerebelum.backends.conformance.kit import create, entry, log, summary
 from cerebelum.backends.sqlite import SqliteStore, file
 from cerebelum.backends.sqlite.library import sqlite3 as library
-from cerebelum.errors import CerebelumError, StoreError
+from cerebelum.core.errors import CerebelumError, StoreError
 from cerebelum.store import Chunk, Ownership, Query
 
 EVERY_VERB: dict[str, Callable[[SqliteStore], object]] = {
@@ -204,7 +204,7 @@ FORKED = """
 import os, sys
 from cerebelum.backends.conformance.kit import create
 from cerebelum.backends.sqlite import open_store
-from cerebelum.errors import StoreError
+from cerebelum.core.errors import StoreError
 store = open_store(sys.argv[1])
 create(store, "deploy-1")
 
@@ -287,7 +287,7 @@ import os, sys
 import cerebelum.backends.sqlite.schema
 from cerebelum.backends.conformance.kit import create
 from cerebelum.backends.sqlite import SqliteStore
-from cerebelum.errors import StoreError
+from cerebelum.core.errors import StoreError
 from cerebelum.store import Query
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -387,7 +387,7 @@ WRITER = """
 import resource, sys
 from cerebelum.backends.conformance.kit import GENESIS, create, entry, summary
 from cerebelum.backends.sqlite import SqliteStore
-from cerebelum.errors import StoreError
+from cerebelum.core.errors import StoreError
 path, size, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 if size:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

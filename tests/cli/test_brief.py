@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from cerebelum.app import App
-from cerebelum.cli import brief
+from cerebelum.start import brief
 from tests.cli.conftest import Home
 
 

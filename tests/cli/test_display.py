@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cerebelum.cli.list import since
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import Lines
-from cerebelum.errors import UsageError
+from cerebelum.core.errors import UsageError
 from cerebelum.render.display import harmless, harmless_data, length, one_line, size
 from cerebelum.render.text import resume_command, table, value
 

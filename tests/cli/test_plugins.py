@@ -6,7 +6,7 @@ from tests.cli.conftest import Home
 
 ECHO = """
 from cerebelum import hookimpl
-from cerebelum.outcome import Completed
+from cerebelum.core.outcome import Completed
 
 class Echo:
     key = "{key}"
@@ -115,7 +115,7 @@ def test_a_plugin_may_bring_a_store(cli: Home) -> None:
 @hookimpl
 def cerebelum_backends():
     def open_it(url):
-        from cerebelum.errors import StoreError
+        from cerebelum.core.errors import StoreError
         raise StoreError("out of order", where=url)
     return {"memory": open_it}
 """

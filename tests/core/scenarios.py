@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from cerebelum.decide import Nudge
-from cerebelum.events import (
+from cerebelum.core.decide import Nudge
+from cerebelum.core.events import (
     AnyEvent,
     ApprovalRequested,
     SleepStarted,
@@ -17,9 +17,9 @@ from cerebelum.events import (
     StepFailed,
     StepInterrupted,
 )
-from cerebelum.model import Step, Workflow
-from cerebelum.outcome import Approval, Completed, Interrupted, Outcome, Sleep
-from cerebelum.phases import CANCELLABLE
+from cerebelum.core.model import Step, Workflow
+from cerebelum.core.outcome import Approval, Completed, Interrupted, Outcome, Sleep
+from cerebelum.core.phases import CANCELLABLE
 from tests.core.world import FAILED, FATAL, World, retry, step, workflow
 
 _OutcomeEvent = StepCompleted | StepFailed | SleepStarted | ApprovalRequested | StepInterrupted

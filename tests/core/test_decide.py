@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cerebelum.decide import Nudge, Opened, Stopping, decide, delay
-from cerebelum.errors import CerebelumError
-from cerebelum.events import (
+from cerebelum.core.decide import Nudge, Opened, Stopping, decide, delay
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import (
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionResumed,
@@ -17,9 +17,9 @@ from cerebelum.events import (
     StepSkipped,
     StepStarted,
 )
-from cerebelum.model import Retry
-from cerebelum.outcome import Approval, Completed, Sleep
-from cerebelum.state import State
+from cerebelum.core.model import Retry
+from cerebelum.core.outcome import Approval, Completed, Sleep
+from cerebelum.core.state import State
 from tests.core.world import START, World, chain, error, explicit, retry, starts, step, workflow
 
 SIGNAL = Stopping("signal", "SIGTERM")

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cerebelum import __version__
-from cerebelum.errors import StoreError
-from cerebelum.events import (
+from cerebelum.core.errors import StoreError
+from cerebelum.core.events import (
     GENESIS,
     AnyEvent,
     Entry,
@@ -29,8 +29,8 @@ from cerebelum.events import (
     decode,
     encode,
 )
-from cerebelum.model import Input, Retry, Step, Workflow
-from cerebelum.state import evolve, reconstruct
+from cerebelum.core.model import Input, Retry, Step, Workflow
+from cerebelum.core.state import evolve, reconstruct
 from tests.core.scenarios import Scenario, scenarios
 from tests.core.world import ENVIRONMENT, ID, SOURCE, START, World, step, workflow
 from tests.core.world import chain as timeline
@@ -292,7 +292,7 @@ def test_facts_of_every_type_can_be_folded() -> None:
 
 WHILE_BUILDING = """
 import sys, threading
-from cerebelum import events
+from cerebelum.core import events
 at_work, decoded = threading.Event(), threading.Event()
 
 def notice(frame, kind, argument):

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from cerebelum.decide import Stopping
-from cerebelum.events import ExecutionCancelled, ExecutionFailed, StepInterrupted
-from cerebelum.model import Workflow
-from cerebelum.outcome import Approval, Sleep
-from cerebelum.phases import awaited
-from cerebelum.state import evolve, status
-from cerebelum.summary import due_at, summarise
+from cerebelum.core.decide import Stopping
+from cerebelum.core.events import ExecutionCancelled, ExecutionFailed, StepInterrupted
+from cerebelum.core.model import Workflow
+from cerebelum.core.outcome import Approval, Sleep
+from cerebelum.core.phases import awaited
+from cerebelum.core.state import evolve, status
+from cerebelum.core.summary import due_at, summarise
 from tests.core.world import START, World, chain, error, explicit, retry, starts, step, workflow
 
 

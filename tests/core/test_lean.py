@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from cerebelum.digests import sha256
+from cerebelum.core.digests import sha256
 
-_START = "import sys\nfrom cerebelum import lean\nlean.prepare()\nimport click, msgspec\n"
+_START = "import sys\nfrom cerebelum.start import lean\nlean.prepare()\nimport click, msgspec\n"
 
 
 def said(code: str) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from cerebelum.decide import Stopping
-from cerebelum.errors import DefinitionChanged, UsageError
-from cerebelum.events import AnyEvent
-from cerebelum.model import Step, Workflow, step_digest
-from cerebelum.outcome import Approval, Sleep
-from cerebelum.plan import Plan, make_plan
+from cerebelum.core.decide import Stopping
+from cerebelum.core.errors import DefinitionChanged, UsageError
+from cerebelum.core.events import AnyEvent
+from cerebelum.core.model import Step, Workflow, step_digest
+from cerebelum.core.outcome import Approval, Sleep
+from cerebelum.core.plan import Plan, make_plan
 from tests.core.world import World, chain, explicit, retry, starts, step, workflow
 
 

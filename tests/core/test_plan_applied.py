@@ -8,10 +8,10 @@ import msgspec
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from cerebelum.decide import Stopping
-from cerebelum.events import SleepCompleted, StepFailed, StepSkipped, StepStarted
-from cerebelum.model import Workflow
-from cerebelum.plan import make_plan
+from cerebelum.core.decide import Stopping
+from cerebelum.core.events import SleepCompleted, StepFailed, StepSkipped, StepStarted
+from cerebelum.core.model import Workflow
+from cerebelum.core.plan import make_plan
 from tests.core.scenarios import Scenario, scenarios
 from tests.core.test_plan import applied, with_digest
 from tests.core.world import World, step

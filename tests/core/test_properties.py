@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cerebelum.decide import Nudge, Stopping, decide
-from cerebelum.events import (
+from cerebelum.core.decide import Nudge, Stopping, decide
+from cerebelum.core.events import (
     CancelRequested,
     ExecutionCancelled,
     ExecutionCompleted,
@@ -21,7 +21,7 @@ from cerebelum.events import (
     StepFailed,
     StepStarted,
 )
-from cerebelum.state import State, evolve, reconstruct
+from cerebelum.core.state import State, evolve, reconstruct
 from tests.core.scenarios import Scenario, scenarios
 from tests.core.world import ID, World, interruptions
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cerebelum.decide import Stopping
-from cerebelum.events import (
+from cerebelum.core.decide import Stopping
+from cerebelum.core.events import (
     ApprovalGranted,
     ApprovalTimedOut,
     ExecutionPaused,
@@ -17,7 +17,7 @@ from cerebelum.events import (
     SleepStarted,
     StepStarted,
 )
-from cerebelum.outcome import Approval, Sleep
+from cerebelum.core.outcome import Approval, Sleep
 from tests.core.world import START, World, chain, error, retry, starts, step, workflow
 
 SIGNAL = Stopping("signal", "SIGTERM")

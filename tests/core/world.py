@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from cerebelum.decide import Circumstances, Ended, Happening, Nudge, Opened, Stopping, decide
-from cerebelum.errors import CerebelumError
-from cerebelum.events import (
+from cerebelum.core.decide import Circumstances, Ended, Happening, Nudge, Opened, Stopping, decide
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import (
     AnyEvent,
     ApprovalGranted,
     ApprovalRejected,
@@ -24,9 +24,9 @@ from cerebelum.events import (
     StepStarted,
     Why,
 )
-from cerebelum.model import Retry, Source, Step, Workflow, step_digest
-from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
-from cerebelum.state import State, evolve, reconstruct, status
+from cerebelum.core.model import Retry, Source, Step, Workflow, step_digest
+from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
+from cerebelum.core.state import State, evolve, reconstruct, status
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCE = Source("yaml", "/work/release.yaml", "0" * 64)

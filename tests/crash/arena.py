@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cerebelum.errors import UsageError
-from cerebelum.events import ExecutionFailed, StepCompleted, StepFailed, StepStarted
-from cerebelum.state import reconstruct, status
+from cerebelum.core.errors import UsageError
+from cerebelum.core.events import ExecutionFailed, StepCompleted, StepFailed, StepStarted
+from cerebelum.core.state import reconstruct, status
 from cerebelum.store import Query
 from tests.binary.program import environment, program
 from tests.engine.harness import ROOT, Lab, left_of

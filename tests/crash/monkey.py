@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from cerebelum.errors import CerebelumError, UsageError
+from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.store import Query
 from tests.crash.arena import PATIENCE, STORM, Arena, check_effects, stop_hard
 from tests.engine.harness import left_of

@@ -14,7 +14,7 @@ import pytest
 
 from cerebelum.backends.conformance.kit import create
 from cerebelum.backends.sqlite import open_store
-from cerebelum.events import GENESIS, chain
+from cerebelum.core.events import GENESIS, chain
 from tests.crash.arena import PATIENCE, ROUNDS, Arena, stop_hard
 from tests.engine.harness import ROOT, await_words, left_of, said
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cerebelum.faults import POINTS
+from cerebelum.host.faults import POINTS
 from cerebelum.store import Page, Query
 from tests.crash.arena import ROUNDS, Arena, Ran, check, chosen, stop_hard
 from tests.engine.harness import await_words, left_of

@@ -20,18 +20,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from cerebelum import lookup
 from cerebelum.backends.sqlite import open_store
-from cerebelum.decide import Circumstances, Ended, Happening, Nudge, Opened, decide
-from cerebelum.events import ExecutionResumed, ExecutionStarted, StepCompleted, StepStarted, decode, encode
-from cerebelum.liveness import DEAD_SECONDS
-from cerebelum.outcome import Approval, Completed, Failed, Outcome, Sleep
-from cerebelum.ownership import BEAT_SECONDS
-from cerebelum.requests import approve, request
-from cerebelum.state import State, evolve
-from cerebelum.store import Conflict, Fenced, Ownership, Query, Runner
-from cerebelum.summary import summarise
-from cerebelum.verify import verify
+from cerebelum.core.decide import Circumstances, Ended, Happening, Nudge, Opened, decide
+from cerebelum.core.events import ExecutionResumed, ExecutionStarted, StepCompleted, StepStarted, decode, encode
+from cerebelum.core.outcome import Approval, Completed, Failed, Outcome, Sleep
+from cerebelum.core.state import State, evolve
+from cerebelum.core.summary import summarise
+from cerebelum.engine.ownership import BEAT_SECONDS
+from cerebelum.engine.requests import approve, request
+from cerebelum.store import Conflict, Fenced, Ownership, Query, Runner, lookup
+from cerebelum.store.liveness import DEAD_SECONDS
+from cerebelum.store.verify import verify
 from tests.core.world import ENVIRONMENT, ID, SOURCE, START, error, explicit, retry, workflow
 from tests.crash.arena import ROUNDS
 

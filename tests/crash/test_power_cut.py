@@ -12,12 +12,12 @@ import pytest
 
 from cerebelum.backends.sqlite import SqliteStore, open_store
 from cerebelum.backends.sqlite.file import Lane
-from cerebelum.errors import StoreError
-from cerebelum.events import AnyEvent, Entry, encode
-from cerebelum.state import State, evolve
+from cerebelum.core.errors import StoreError
+from cerebelum.core.events import AnyEvent, Entry, encode
+from cerebelum.core.state import State, evolve
+from cerebelum.core.summary import summarise
 from cerebelum.store import Chunk, EventStore, Ownership, Runner
-from cerebelum.summary import summarise
-from cerebelum.verify import verify
+from cerebelum.store.verify import verify
 from tests.core.world import World, chain
 from tests.crash.arena import ROUNDS
 from tests.crash.power import Disk, recorded, restore

@@ -9,11 +9,11 @@ import threading
 import msgspec
 import pytest
 
-from cerebelum import ownership
-from cerebelum.clock import SystemClock
-from cerebelum.errors import OwnedElsewhere
-from cerebelum.liveness import judge
+from cerebelum.core.errors import OwnedElsewhere
+from cerebelum.engine import ownership
+from cerebelum.host.clock import SystemClock
 from cerebelum.store import Query
+from cerebelum.store.liveness import judge
 from tests.crash.arena import Arena, stop_hard
 from tests.engine.harness import await_words, left_of, said
 

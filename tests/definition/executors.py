@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from cerebelum.core.errors import CerebelumError, DefinitionError
+from cerebelum.core.model import Step, Workflow
+from cerebelum.core.outcome import Completed, Outcome
 from cerebelum.definition import parse
-from cerebelum.errors import CerebelumError, DefinitionError
-from cerebelum.executor import Executor, Invocation
-from cerebelum.model import Step, Workflow
-from cerebelum.outcome import Completed, Outcome
+from cerebelum.steps.executor import Executor, Invocation
 
 
 class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cerebelum.core.errors import ExpressionError
 from cerebelum.definition.expressions import BadSyntax, check_syntax, evaluate, references
-from cerebelum.errors import ExpressionError
 
 SCOPE: dict[str, Any] = {
     "inputs": {"n": 3, "x": 1.5, "version": "1.2.3", "list": [1, 2, {"a": 5}], "class": "k", "none": None, "yes": True},

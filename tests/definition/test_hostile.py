@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cerebelum.errors import CerebelumError, DefinitionError
-from cerebelum.model import Workflow
+from cerebelum.core.errors import CerebelumError, DefinitionError
+from cerebelum.core.model import Workflow
 from tests.definition.executors import problems, workflow
 
 SAMPLE = """\

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cerebelum.core.errors import CerebelumError, UsageError
+from cerebelum.core.model import Workflow
 from cerebelum.definition import Text, check_body, check_options, input_env, parse_inputs_file, resolve_inputs
-from cerebelum.errors import CerebelumError, UsageError
-from cerebelum.model import Workflow
 from tests.definition.executors import EXECUTORS, workflow
 
 DECLARED = """

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from cerebelum.definition import load, schema
-from cerebelum.executor import Executor
 from cerebelum.plugins import python, shell
+from cerebelum.steps.executor import Executor
 from tests.definition.executors import EXECUTORS, problems
 from tests.definition.test_hostile import SAMPLE
 

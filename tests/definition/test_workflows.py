@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cerebelum.core.errors import DefinitionError, UsageError
+from cerebelum.core.model import Retry, Step, Workflow
 from cerebelum.definition import load
-from cerebelum.errors import DefinitionError, UsageError
-from cerebelum.model import Retry, Step, Workflow
 from tests.definition.executors import EXECUTORS, problems, workflow
 
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from cerebelum.backends.sqlite import open_store
-from cerebelum.client import ExecutionClient
-from cerebelum.errors import CerebelumError
+from cerebelum.core.errors import CerebelumError
+from cerebelum.sdk.client import ExecutionClient
 from tests.engine.harness import executors
 
 

@@ -15,13 +15,13 @@ from textwrap import dedent
 from typing import Any
 
 from cerebelum.backends.sqlite import open_store
-from cerebelum.client import ExecutionClient
-from cerebelum.clock import Clock
-from cerebelum.events import AnyEvent, StepCompleted, StepFailed
-from cerebelum.executor import Executor
+from cerebelum.core.events import AnyEvent, StepCompleted, StepFailed
+from cerebelum.engine.session import Result
+from cerebelum.engine.settings import DEFAULTS, Settings
+from cerebelum.host.clock import Clock
 from cerebelum.plugins import python, shell
-from cerebelum.session import Result
-from cerebelum.settings import DEFAULTS, Settings
+from cerebelum.sdk.client import ExecutionClient
+from cerebelum.steps.executor import Executor
 
 PATIENCE = 30.0
 """Seconds after which something that had to happen counts as never happening."""

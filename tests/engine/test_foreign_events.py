@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from cerebelum.backends.sqlite import SqliteStore
-from cerebelum.client import ExecutionClient
-from cerebelum.errors import UsageError
-from cerebelum.events import AnyEvent, CancelRequested, ExecutionCancelled, StepCompleted, StepInterrupted, encode
-from cerebelum.lookup import read
-from cerebelum.state import evolve
+from cerebelum.core.errors import UsageError
+from cerebelum.core.events import AnyEvent, CancelRequested, ExecutionCancelled, StepCompleted, StepInterrupted, encode
+from cerebelum.core.state import evolve
+from cerebelum.core.summary import summarise
+from cerebelum.sdk.client import ExecutionClient
 from cerebelum.store import Conflict
-from cerebelum.summary import summarise
+from cerebelum.store.lookup import read
 from tests.engine.harness import Lab, await_words, executors, in_thread, left_of, said, with_listener
 
 

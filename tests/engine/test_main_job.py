@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cerebelum.core.errors import UsageError
+from cerebelum.core.events import ExecutionFailed, ExecutionStarted, StepSkipped
 from cerebelum.definition.inputs import Text
-from cerebelum.errors import UsageError
-from cerebelum.events import ExecutionFailed, ExecutionStarted, StepSkipped
 from tests.engine.harness import Lab, failure, output, said
 
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from cerebelum.clock import SystemClock
-from cerebelum.masking import Masker
-from cerebelum.output import AttemptOutput, LogWriter
-from cerebelum.settings import Settings
+from cerebelum.engine.settings import Settings
+from cerebelum.host.clock import SystemClock
+from cerebelum.steps.log import AttemptOutput, LogWriter
+from cerebelum.steps.masking import Masker
 from cerebelum.store import Chunk, Query
 from tests.engine.harness import ROOT, Lab, failure, in_thread, output
 

@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from cerebelum.backends.sqlite import SqliteStore
-from cerebelum.client import ExecutionClient
-from cerebelum.errors import OwnedElsewhere
+from cerebelum.core.errors import OwnedElsewhere
+from cerebelum.sdk.client import ExecutionClient
 from cerebelum.store import Ownership, Query
 from tests.engine.harness import ROOT, Lab, await_words, executors, finished, kill, left_of, said
 
@@ -129,9 +129,10 @@ def test_a_fork_of_the_runner_does_not_hold_its_lock(lab: Lab) -> None:
     script = """
 import json, os, sys
 from pathlib import Path
-from cerebelum import liveness, ownership
+from cerebelum.store import liveness
+from cerebelum.engine import ownership
 from cerebelum.backends.sqlite import open_store
-from cerebelum.clock import SystemClock
+from cerebelum.host.clock import SystemClock
 store = open_store(sys.argv[1])
 registration = ownership.Registration(store, SystemClock(), os.environ)
 lock = registration.runner.lock

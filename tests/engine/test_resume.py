@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from cerebelum.core.errors import DefinitionChanged, UsageError
+from cerebelum.core.events import ExecutionResumed
 from cerebelum.definition.inputs import Text
-from cerebelum.errors import DefinitionChanged, UsageError
-from cerebelum.events import ExecutionResumed
 from tests.engine.harness import Lab, output, said
 
 DEPLOY = """

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from cerebelum.events import ExecutionFailed, StepFailed
-from cerebelum.settings import Settings
+from cerebelum.core.events import ExecutionFailed, StepFailed
+from cerebelum.engine.settings import Settings
 from tests.engine.harness import Lab, failure, left_of, said
 
 FLAKY = "echo x >> tries; test $(wc -l < tries) -ge {0}"

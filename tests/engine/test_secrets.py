@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import pytest
 
+from cerebelum.core.errors import UsageError
+from cerebelum.core.events import StepFailed
 from cerebelum.definition.inputs import Text
-from cerebelum.errors import UsageError
-from cerebelum.events import StepFailed
-from cerebelum.settings import Settings
+from cerebelum.engine.settings import Settings
 from cerebelum.store import Query
 from tests.engine.harness import Lab, await_words, failure, in_thread
 

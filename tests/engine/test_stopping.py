@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from cerebelum.events import ExecutionPaused, StepInterrupted
+from cerebelum.core.events import ExecutionPaused, StepInterrupted
 from tests.engine.harness import Lab, await_words, finished, left_of, said
 
 FLOW = """

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from cerebelum.errors import StoreError
+from cerebelum.core.errors import StoreError
 from tests.engine.harness import Lab, await_words, finished, in_thread, left_of, said
 
 FLOW = """

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cerebelum.events import ApprovalGranted, ApprovalRejected, ApprovalTimedOut, StepFailed
+from cerebelum.core.events import ApprovalGranted, ApprovalRejected, ApprovalTimedOut, StepFailed
 from tests.lifecycle.world import World, crash, finish, wait_until
 
 ASK = """

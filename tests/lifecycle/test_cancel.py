@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cerebelum.events import CancelRequested, ExecutionCancelled
+from cerebelum.core.events import CancelRequested, ExecutionCancelled
 from tests.lifecycle.world import World, crash, finish, wait_until
 
 HANDLERS = """

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cerebelum.events import StepCompleted, StepFailed, StepInterrupted
+from cerebelum.core.events import StepCompleted, StepFailed, StepInterrupted
 from tests.lifecycle.world import World, crash, finish
 
 CUT = """
@@ -142,7 +142,7 @@ def test_what_is_left_of_a_step_is_gone_before_it_runs_again_but_a_service_stays
 def test_a_runner_from_before_a_reboot_is_dead_and_one_on_another_machine_unknown(
     world: World, change: dict[str, Any], verdict: str
 ) -> None:
-    from cerebelum.liveness import judge
+    from cerebelum.store.liveness import judge
 
     cut(world, "rerun")
     runner = world.row().runner

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cerebelum.events import ExecutionPaused, StepInterrupted
+from cerebelum.core.events import ExecutionPaused, StepInterrupted
 from tests.lifecycle.world import World, crash, finish
 
 WORK = """

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cerebelum.events import ExecutionPaused
+from cerebelum.core.events import ExecutionPaused
 from tests.binary.program import program
 from tests.lifecycle.world import World, finish, wait_until
 

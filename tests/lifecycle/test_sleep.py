@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cerebelum.clock import SystemClock
-from cerebelum.events import SleepCompleted, SleepStarted
+from cerebelum.core.events import SleepCompleted, SleepStarted
+from cerebelum.host.clock import SystemClock
 from tests.lifecycle.world import PATIENCE, World, crash, wait_until
 
 NAP = """
@@ -130,9 +130,9 @@ def test_a_wall_clock_that_is_set_during_the_wait_neither_shortens_nor_lengthens
             clock.by = by
 
     from cerebelum.backends.sqlite import open_store
-    from cerebelum.client import ExecutionClient
+    from cerebelum.engine.settings import Settings
     from cerebelum.plugins import shell, sleep
-    from cerebelum.settings import Settings
+    from cerebelum.sdk.client import ExecutionClient
 
     executors = {e.key: e for e in (*shell.cerebelum_executors(), *sleep.cerebelum_executors())}
     client = ExecutionClient(
@@ -152,7 +152,7 @@ def test_a_wall_clock_that_is_set_during_the_wait_neither_shortens_nor_lengthens
 
 def test_a_clock_that_was_set_back_between_two_processes_costs_at_most_the_original_length(world: World) -> None:
     """What is left by the wall clock is capped at the length of the sleep."""
-    from cerebelum.clock import remaining
+    from cerebelum.host.clock import remaining
 
     now = datetime.now(UTC)
     assert remaining(now + timedelta(days=3), 60.0, now) == 60.0

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cerebelum.events import GENESIS, ExecutionResumed, encode
-from cerebelum.state import evolve
+from cerebelum.core.events import GENESIS, ExecutionResumed, encode
+from cerebelum.core.state import evolve
+from cerebelum.core.summary import summarise
 from cerebelum.store import Query
-from cerebelum.summary import summarise
 from tests.lifecycle.world import World, crash, finish, wait_until
 
 CUT = """
@@ -111,7 +111,7 @@ def test_what_needs_a_plugin_that_is_not_here_is_left_alone_with_a_message(world
         "greeting.py",
         """
 from cerebelum import hookimpl
-from cerebelum.outcome import Completed
+from cerebelum.core.outcome import Completed
 
 
 class Greeting:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cerebelum.events import ExecutionStarted, StepCompleted
+from cerebelum.core.events import ExecutionStarted, StepCompleted
 from tests.lifecycle.world import World
 
 FLOW = """

@@ -14,9 +14,9 @@ from textwrap import dedent
 from typing import Any
 
 from cerebelum.backends.sqlite import open_store
-from cerebelum.client import ExecutionClient
-from cerebelum.events import AnyEvent
-from cerebelum.state import State
+from cerebelum.core.events import AnyEvent
+from cerebelum.core.state import State
+from cerebelum.sdk.client import ExecutionClient
 from cerebelum.store import Query, Row
 from tests.cli.conftest import Done, Home
 

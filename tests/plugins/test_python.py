@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from cerebelum.errors import CerebelumError
-from cerebelum.executor import Stop
-from cerebelum.model import Step
-from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.model import Step
+from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.plugins.python import Python, cerebelum_executors
-from cerebelum.process import start_ticks
+from cerebelum.steps.executor import Stop
+from cerebelum.steps.process import start_ticks
 from tests.attempts import MemorySink, attempt, wait_until
 
 TASKS = """

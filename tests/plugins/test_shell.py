@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from cerebelum.errors import CerebelumError
-from cerebelum.executor import Stop
-from cerebelum.model import Step
-from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
-from cerebelum.outputs import MAX_OUTPUT, OutputError, parse_output
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.model import Step
+from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.plugins.shell import Shell, cerebelum_executors, plain_command
-from cerebelum.process import start_ticks
+from cerebelum.steps.executor import Stop
+from cerebelum.steps.output_values import MAX_OUTPUT, OutputError, parse_output
+from cerebelum.steps.process import start_ticks
 from tests.attempts import MemorySink, attempt
 
 BASH = shutil.which("bash")

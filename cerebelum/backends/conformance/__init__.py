@@ -34,7 +34,7 @@ from cerebelum.backends.conformance.kit import (
     together,
 )
 from cerebelum.backends.conformance.search import SearchConformance
-from cerebelum.events import GENESIS, Entry, chain
+from cerebelum.core.events import GENESIS, Entry, chain
 from cerebelum.store import Chunk, Conflict, EventStore, Fenced, LogPage, Ownership, Page, Process, Query, Runner
 
 

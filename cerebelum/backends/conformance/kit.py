@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from cerebelum.events import GENESIS, Entry, chain
+from cerebelum.core.events import GENESIS, Entry, chain
+from cerebelum.core.summary import Summary
 from cerebelum.store import Conflict, EventStore, Ownership, Query
-from cerebelum.summary import Summary
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MINE = Ownership("runner-1", 1)

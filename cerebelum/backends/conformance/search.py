@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cerebelum.backends.conformance.kit import MINE, START, StoreTests, create, ids, log, summary
-from cerebelum.state import STATUSES, Status
+from cerebelum.core.state import STATUSES, Status
 from cerebelum.store import EventStore, LogPage, Ownership, Page, Query, Row
 
 

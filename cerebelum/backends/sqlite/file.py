@@ -20,7 +20,7 @@ from cerebelum.backends.sqlite.library import (
     sqlite3,
 )
 from cerebelum.backends.sqlite.rows import APPLICATION_ID, SCHEMA_VERSION
-from cerebelum.errors import StoreError
+from cerebelum.core.errors import StoreError
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cerebelum.errors import StoreError
+from cerebelum.core.errors import StoreError
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from cerebelum.backends.sqlite.library import damaged
+from cerebelum.core.summary import Summary
 from cerebelum.store import Runner
-from cerebelum.summary import Summary
 
 T = TypeVar("T")
 

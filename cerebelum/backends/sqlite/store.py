@@ -24,10 +24,10 @@ from cerebelum.backends.sqlite.rows import (
     summary_row,
     understood,
 )
-from cerebelum.errors import UsageError
-from cerebelum.events import Entry
+from cerebelum.core.errors import UsageError
+from cerebelum.core.events import Entry
+from cerebelum.core.summary import Summary
 from cerebelum.store import Chunk, Conflict, Fenced, LogPage, Ownership, Page, Process, Query, Row, Runner
-from cerebelum.summary import Summary
 
 if TYPE_CHECKING:
     import sqlite3

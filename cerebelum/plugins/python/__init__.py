@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cerebelum.errors import CerebelumError
-from cerebelum.events import StepError
-from cerebelum.executor import Executor, Invocation, Stop
-from cerebelum.model import Step
-from cerebelum.outcome import Completed, Failed, Interrupted, Outcome
-from cerebelum.outputs import OutputError, one_line, to_output
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import StepError
+from cerebelum.core.model import Step
+from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
+from cerebelum.steps.executor import Executor, Invocation, Stop
+from cerebelum.steps.output_values import OutputError, one_line, to_output
 
 if TYPE_CHECKING:
     import asyncio
@@ -110,7 +110,7 @@ def _in_process(call: Invocation) -> Outcome:
 def _in_child(call: Invocation) -> Outcome:
     import json
 
-    from cerebelum.process import exit_error, run_process
+    from cerebelum.steps.process import exit_error, run_process
 
     result = call.scratch / "result.json"
     request = {

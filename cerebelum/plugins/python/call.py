@@ -20,10 +20,10 @@ from typing import Any
 
 import msgspec
 
-from cerebelum.digests import sha256
-from cerebelum.errors import CerebelumError
-from cerebelum.events import StepError
-from cerebelum.outputs import clean
+from cerebelum.core.digests import sha256
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import StepError
+from cerebelum.steps.output_values import clean
 
 _loading = threading.RLock()
 _loaded: dict[str, tuple[tuple[int, int, int], str, ModuleType]] = {}

@@ -13,9 +13,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from cerebelum.environment import plugin_places
-from cerebelum.errors import CerebelumError
-from cerebelum.outputs import OutputError, one_line, to_output
+from cerebelum.core.errors import CerebelumError
+from cerebelum.host.environment import plugin_places
 from cerebelum.plugins.python.call import (
     ArgumentError,
     Context,
@@ -25,6 +24,7 @@ from cerebelum.plugins.python.call import (
     load_function,
     signature_of,
 )
+from cerebelum.steps.output_values import OutputError, one_line, to_output
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cerebelum.executor import Sink
+from cerebelum.steps.executor import Sink
 from cerebelum.store import Stream
 
 _FLUSH_AT = 8192

@@ -6,8 +6,8 @@ import ast
 import functools
 from pathlib import Path
 
-from cerebelum.digests import sha256
-from cerebelum.errors import CerebelumError
+from cerebelum.core.digests import sha256
+from cerebelum.core.errors import CerebelumError
 from cerebelum.plugins.python.call import Target, syntax_error
 
 

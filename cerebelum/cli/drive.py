@@ -1,0 +1,183 @@
+"""What `run` and `resume` have in common: a display while it runs, and a last word with what to do next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypedDict
+
+import click
+
+from cerebelum.cli import terminal
+from cerebelum.cli.detach import detached
+from cerebelum.cli.interrupts import ignore_late_signals
+from cerebelum.cli.options import QUIET
+from cerebelum.cli.outlet import Outlet
+from cerebelum.cli.screen import JsonLines, Screen
+from cerebelum.cli.tools import Tools
+from cerebelum.core import errors
+from cerebelum.render.display import ASCII, UNICODE, length
+from cerebelum.render.text import failures_text, resume_command, value
+
+if TYPE_CHECKING:
+    from cerebelum.engine.session import Result
+    from cerebelum.sdk.client import How
+
+
+class Manner(TypedDict):
+    """What the options of `MANNER` say."""
+
+    as_json: bool
+    quiet: bool
+    log_limit: int | None
+    park: bool
+    park_after: float | None
+    detach: bool
+
+
+def see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner) -> int:
+    """Drive an execution with a display, say how it ended, and return the exit code."""
+    if manner["detach"]:
+        return detached(lambda on_start: _see_through(tools, drive, manner, on_start), partial(_tell, manner))
+    return _see_through(tools, drive, manner, lambda execution_id: None)
+
+
+def _tell(manner: Manner, execution_id: str) -> None:
+    if manner["as_json"]:
+        terminal.show_json({"execution_id": execution_id})
+    else:
+        terminal.show(execution_id)
+
+
+def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, on_start: Callable[[str], None]) -> int:
+    from cerebelum.engine.settings import Settings
+    from cerebelum.steps.log import DEFAULT_LIMIT
+
+    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
+    sys.stdout.flush()
+    outlet = Outlet(sys.stdout.fileno())
+    display = (
+        JsonLines(outlet)
+        if manner["as_json"]
+        else Screen(
+            outlet,
+            symbols,
+            colour=terminal.colours(sys.stdout, tools.environ),
+            quiet=manner["quiet"],
+            encoding=sys.stdout.encoding,
+        )
+    )
+    settings = Settings(
+        listeners=(display.event, *tools.listeners()),
+        live=display,
+        log_limit=manner["log_limit"] or DEFAULT_LIMIT,
+        park=manner["park"],
+        park_after=manner["park_after"],
+    )
+    started: list[str] = []
+
+    def begin(execution_id: str) -> None:
+        started.append(execution_id)
+        on_start(execution_id)
+
+    ignore_late_signals(started)
+    result: Result | None = None
+    try:
+        result = drive({"settings": settings, "heed_signals": True, "on_start": begin})
+    finally:
+        stopped = result is None or result.state.paused is not None
+        outlet.close(1.0 if stopped else None)
+        if outlet.broken:
+            terminal.silence_stdout()
+    last_word(tools, result, outlet, as_json=manner["as_json"])
+    return result.exit_code
+
+
+def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool) -> None:
+    """How it ended: good news on standard output, everything else on standard error."""
+    if outlet.dropped:
+        terminal.warn(f"output was left out here since nobody read it; see: cerebelum logs {result.execution_id}")
+    if result.exit_code == errors.OK:
+        if not as_json:
+            _good_news(result)
+        return
+    symbols = UNICODE if terminal.takes_symbols(sys.stderr) else ASCII
+    state = result.state
+    again = resume_command(result.execution_id, tools.store, tools.plugin_files)
+    took = length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
+    if result.end == "fenced":
+        text = f"{result.execution_id}: another runner has taken over; this one has stopped"
+    elif result.end == "parked":
+        text = f"{symbols.waiting} {result.execution_id}: parked\n\ngo on with: {again}"
+    elif state.paused is not None:
+        text = f"{symbols.interrupted} {result.execution_id}: paused ({state.paused.signal or state.paused.why})"
+        text += f" after {took}; nothing is lost\n\nresume with: {again}"
+    elif state.ended == "cancelled":
+        text = f"{symbols.interrupted} {result.execution_id}: cancelled after {took}"
+    else:
+        problems = failures_text(state, symbols)
+        text = "\n".join(["", *problems, "", f"{symbols.failed} {result.execution_id}: failed after {took}"])
+        text += f"\n\nresume with: {again}"
+    terminal.complain(text)
+
+
+def _good_news(result: Result) -> None:
+    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
+    state = result.state
+    took = length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
+    how = "has completed already; nothing was done" if result.already else f"completed in {took}"
+    text = f"{symbols.completed} {result.execution_id}: {how}"
+    if state.output is not None:
+        text += f"\noutput: {value(state.output)}"
+    try:
+        terminal.show(text)
+        sys.stdout.flush()
+    except OSError:
+        terminal.silence_stdout()
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes such as 500K, 16M or 1G."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        text = str(value).strip().upper().removesuffix("B").removesuffix("I")
+        factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:], 1)
+        digits = text[:-1] if factor > 1 else text
+        if not (digits.isascii() and digits.isdigit()) or len(digits) > 12 or int(digits) * factor < 2:
+            self.fail(f"{value!r} is no size; write it like 500K, 16M or 1G", param, ctx)
+        return int(digits) * factor
+
+
+class Duration(click.ParamType[float]):
+    """A length of time such as 30s, 10m or 1h30m; seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        from cerebelum.core.durations import FORMS, duration
+
+        try:
+            return duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}; {FORMS}", param, ctx)
+
+
+MANNER: list[click.Parameter] = [
+    click.Option(["--json", "as_json"], is_flag=True, help="Print each event as a line of JSON, and nothing else."),
+    QUIET,
+    click.Option(["--log-limit"], type=Size(), help="Bytes of output kept per attempt, such as 16M."),
+    click.Option(["--park"], is_flag=True, help="Exit with 75 instead of waiting for a sleep, a retry or an approval."),
+    click.Option(
+        ["--park-after"],
+        type=Duration(),
+        metavar="TIME",
+        help="The same, if the wait is longer than this.",
+    ),
+    click.Option(["--detach"], is_flag=True, help="Go on in the background; print the id and return once it started."),
+]
+"""Options of every verb that drives an execution."""

@@ -1,0 +1,422 @@
+"""What follows from what happened: ordering, retries, waits, cancellation and handlers, as one pure function.
+
+`decide` never looks at a clock, a store or a process. Time, chance, conditions and the runner's wish to stop come in
+through `Circumstances`, so the same state and happening always give the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Literal, assert_never
+
+import msgspec
+
+from cerebelum.core import phases
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import (
+    AnyEvent,
+    ApprovalRequested,
+    ApprovalTimedOut,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionPaused,
+    ExecutionResumed,
+    ExecutionStarted,
+    SleepCompleted,
+    SleepStarted,
+    StepCompleted,
+    StepError,
+    StepFailed,
+    StepInterrupted,
+    StepSkipped,
+    StepStarted,
+    Why,
+)
+from cerebelum.core.model import Group, Retry, Step
+from cerebelum.core.outcome import Approval, Completed, Failed, Interrupted, Outcome, Sleep
+from cerebelum.core.state import Call, State, StepState, evolve, refused
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The execution was started or is taken up again; `event` is the first fact of that."""
+
+    event: ExecutionStarted | ExecutionResumed
+    died: bool = True
+    """For a resume: attempts that the log calls running were cut off by their runner's death."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """An attempt came to an end."""
+
+    step: str
+    outcome: Outcome
+    duration: float = 0.0
+    why: Why = "stopped"
+    """For Interrupted: what cut the attempt off."""
+    verified: bool = False
+
+
+class Nudge(msgspec.Struct, frozen=True):
+    """Time passed, somebody else appended, or the runner wants to stop: look again at what may go on."""
+
+
+Happening = Opened | Ended | Nudge
+
+
+class Stopping(msgspec.Struct, frozen=True):
+    """The runner has been told to stop: by a signal, or by `pause`."""
+
+    why: Literal["signal", "operator"]
+    signal: str | None = None
+    by: str | None = None
+    hand_over: bool = False
+    """Nobody wants the execution paused: only this runner stops, and another one may go on at once."""
+
+
+def _always(state: State, step: Step) -> bool:
+    return step.when is not False
+
+
+def _nothing(state: State) -> Any:
+    return None
+
+
+class Circumstances(msgspec.Struct, frozen=True):
+    """Everything a decision depends on besides the state and the happening."""
+
+    now: datetime
+    chance: float = 0.5
+    """A random number in [0, 1), for jitter."""
+    due: frozenset[str] = frozenset()
+    """Steps whose wait (retry, sleep, time to decide) is over, by the runner's clock."""
+    stopping: Stopping | None = None
+    overtime: bool = False
+    """The workflow's own time limit has passed."""
+    condition: Callable[[State, Step], bool] = _always
+    """Whether the step's `when` holds; raises CerebelumError if it cannot be told."""
+    result: Callable[[State], Any] = _nothing
+    """The execution's output; raises CerebelumError if it cannot be told."""
+
+
+class Turn:
+    """Events decided so far in one turn, and the state that they lead to."""
+
+    def __init__(self, state: State | None, circumstances: Circumstances, execution_id: str = "") -> None:
+        self._state = state
+        self._execution_id = execution_id
+        self.circumstances = circumstances
+        self.events: list[AnyEvent] = []
+
+    @property
+    def state(self) -> State:
+        assert self._state is not None
+        return self._state
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """Version and time of the next event."""
+        version = self._state.version if self._state else 0
+        return {"version": version + 1, "at": self.circumstances.now}
+
+    def add(self, event: AnyEvent) -> None:
+        self.events.append(event)
+        self._state = evolve(self._state, event, self._execution_id)
+
+
+def decide(state: State | None, happening: Happening, circumstances: Circumstances, execution_id: str = "") -> Turn:
+    """The events that follow from `happening`, and the state after them.
+
+    `state` is None (and `execution_id` needed) only for the very first happening of an execution.
+    """
+    turn = Turn(state, circumstances, execution_id)
+    recover = isinstance(happening, Opened)
+    match happening:
+        case Opened():
+            # Somebody may have appended since the event was made.
+            turn.add(msgspec.structs.replace(happening.event, version=turn.stamp["version"]))
+            for step_id in [s for s, kind in turn.state.active.items() if kind == "running" and happening.died]:
+                attempt = turn.state.steps[step_id].attempt
+                turn.add(StepInterrupted(step=step_id, attempt=attempt, why="runner_died", **turn.stamp))
+        case Ended():
+            recover = isinstance(happening.outcome, Interrupted)
+            _attempt_ended(turn, happening)
+        case Nudge():
+            pass
+        case _:
+            assert_never(happening)
+    _advance(turn, recover)
+    return turn
+
+
+# -- the end of an attempt --------------------------------------------------------------------------------------------
+
+
+def _attempt_ended(turn: Turn, ended: Ended) -> None:
+    at = turn.state.steps.get(ended.step)
+    if at is None or at.status != "running":
+        return
+    common = {"step": ended.step, "attempt": at.attempt, **turn.stamp}
+    match ended.outcome:
+        case Completed(output):
+            turn.add(StepCompleted(output=output, duration=ended.duration, verified=ended.verified, **common))
+        case Failed(error, retryable):
+            retry_at = _retry_at(turn, turn.state.graph.step(ended.step), at, error) if retryable else None
+            turn.add(StepFailed(error=error, retry_at=retry_at, duration=ended.duration, **common))
+        case Sleep() | Approval():
+            try:
+                _wait(turn, ended.step, at, ended.outcome)
+            except (TypeError, ValueError, OverflowError) as problem:
+                error = StepError("invalid", f"asked to wait for a time that cannot be: {problem}")
+                turn.add(StepFailed(error=error, duration=ended.duration, **common))
+        case Interrupted():
+            turn.add(StepInterrupted(why=ended.why, **common))
+        case _:
+            assert_never(ended.outcome)
+
+
+def _wait(turn: Turn, step_id: str, at: StepState, asked: Sleep | Approval) -> None:
+    """Note the beginning of a sleep or of an approval. Raises what `datetime` does for a time that cannot be."""
+    now = turn.circumstances.now
+    common = {"step": step_id, "call": len(at.calls), **turn.stamp}
+    if isinstance(asked, Sleep):
+        seconds = (asked.seconds or 0.0) if asked.until is None else (asked.until - now).total_seconds()
+        seconds = max(0.0, seconds)
+        turn.add(SleepStarted(until=now + timedelta(seconds=seconds), seconds=seconds, **common))
+        return
+    turn.add(
+        ApprovalRequested(
+            approval=asked.approval,
+            message=asked.message,
+            data=asked.data,
+            expires_at=now + timedelta(seconds=asked.timeout) if asked.timeout is not None else None,
+            seconds=asked.timeout,
+            on_timeout=asked.on_timeout,
+            **common,
+        )
+    )
+
+
+def _retry_at(turn: Turn, step: Step, at: StepState, error: StepError) -> datetime | None:
+    retry = step.retry
+    group = turn.state.graph.group_of(step.id)
+    if at.used + 1 >= retry.attempts or phases.abandoned(turn.state, group, turn.circumstances.overtime):
+        return None
+    if retry.on and error.exit_code not in retry.on:
+        return None
+    return turn.circumstances.now + timedelta(seconds=delay(retry, at.used, turn.circumstances.chance))
+
+
+_YEAR = 365 * 86400.0
+
+
+def delay(retry: Retry, failures_before: int, chance: float) -> float:
+    """Seconds to wait before the next attempt; `chance` in [0, 1) spreads it by up to ± `retry.jitter`."""
+    longest = _YEAR if retry.max_delay is None else min(retry.max_delay, _YEAR)
+    try:
+        base = min(retry.delay * retry.backoff**failures_before, longest)
+    except OverflowError:
+        base = longest
+    return base * (1 + retry.jitter * (2 * chance - 1))
+
+
+# -- what may go on ---------------------------------------------------------------------------------------------------
+
+
+def _advance(turn: Turn, recover: bool) -> None:
+    """Start, skip, wake and finish until nothing more follows; `recover`: attempts have just been interrupted."""
+    if turn.state.ended or turn.state.paused:
+        return
+    _give_up_on_refused(turn)
+    stopping = _stopping(turn)
+    if stopping is not None:
+        if not stopping.hand_over:
+            _pause(turn, stopping)
+        return
+    while not turn.state.ended:
+        group = phases.turn_of(turn.state, turn.circumstances.overtime)
+        if group is None:
+            _finish(turn)
+            return
+        before = len(turn.events)
+        _go_on(turn, group, recover)
+        if len(turn.events) == before:
+            return
+
+
+def _stopping(turn: Turn) -> Stopping | None:
+    asked, told = turn.state.pausing, turn.circumstances.stopping
+    if asked and (told is None or told.hand_over):
+        return Stopping("operator", by=asked.by)
+    return told
+
+
+def _pause(turn: Turn, stopping: Stopping) -> None:
+    if turn.state.running() == 0:
+        turn.add(ExecutionPaused(why=stopping.why, signal=stopping.signal, by=stopping.by, **turn.stamp))
+
+
+def _give_up_on_refused(turn: Turn) -> None:
+    """Turn rejections and approvals that ran out of time into failures of their steps."""
+    for step_id in [s for s, kind in turn.state.active.items() if kind == "answered"]:
+        at = turn.state.steps[step_id]
+        if refused(at.calls[-1]):
+            turn.add(StepFailed(step=step_id, attempt=at.attempt, error=_refusal(at.calls[-1]), **turn.stamp))
+
+
+def _refusal(call: Call) -> StepError:
+    if call.result == "rejected":
+        comment = f": {call.comment}" if call.comment else ""
+        return StepError("rejected", f"rejected by {call.by}{comment}")
+    strict = call.request is not None and call.request.on_timeout == "reject"
+    return StepError("rejected" if strict else "timeout", "nobody decided in time")
+
+
+def _go_on(turn: Turn, group: Group, recover: bool) -> None:
+    """Take up what was cut off, then what has waited long enough, then what is new, as far as may be."""
+    late = turn.circumstances.overtime
+    if phases.abandoned(turn.state, group, late):
+        return
+    ending = phases.doomed(turn.state, group, late)
+    if (recover or ending) and not _start_all(turn, group, phases.cut_off(turn.state, group)):
+        return
+    _wake(turn, group)
+    _start_all(turn, group, phases.ready(turn.state, group))
+
+
+def _free(turn: Turn) -> int:
+    return turn.state.workflow.max_parallel - turn.state.running()
+
+
+def _wake(turn: Turn, group: Group) -> None:
+    """Let steps go on whose wait is over, the longest overdue first, as far as `max_parallel` allows."""
+    graph = turn.state.graph
+    due = [
+        (_moment(turn.state.steps[step_id]), graph.position[step_id], step_id)
+        for step_id, kind in turn.state.active.items()
+        if kind != "running" and graph.group_of(step_id) == group and _is_due(turn, step_id)
+    ]
+    free = _free(turn)
+    for _, _, step_id in sorted(due):
+        at = turn.state.steps[step_id]
+        if free <= 0 and at.status != "waiting_for_approval":
+            continue
+        if at.status != "retrying" and phases.doomed(turn.state, group, turn.circumstances.overtime):
+            continue
+        if at.status == "waiting_for_approval":
+            turn.add(ApprovalTimedOut(step=step_id, call=len(at.calls) - 1, **turn.stamp))
+            _give_up_on_refused(turn)
+            at = turn.state.steps[step_id]
+        if free > 0 and at.status in ("answered", "retrying", "sleeping"):
+            _continue(turn, graph.step(step_id), at)
+            free -= 1
+
+
+def _is_due(turn: Turn, step_id: str) -> bool:
+    """Whether a step's wait is over; one of no length is over as soon as it begins."""
+    at = turn.state.steps[step_id]
+    length = at.retry_in if at.status == "retrying" else at.calls[-1].seconds
+    return at.status == "answered" or step_id in turn.circumstances.due or length == 0
+
+
+def _moment(at: StepState) -> datetime:
+    """When this step's wait was over."""
+    if at.status == "retrying" and at.retry_at is not None:
+        return at.retry_at
+    call = at.calls[-1]
+    return (call.due_at if call.result == "timed_out" else call.decided_at) or call.due_at or call.at
+
+
+def _continue(turn: Turn, step: Step, at: StepState) -> None:
+    match at.status:
+        case "answered":
+            # The same attempt goes on: the step is called again and finds the answer.
+            _start(turn, step, at.attempt)
+        case "retrying":
+            _start(turn, step, at.attempt + 1)
+        case "sleeping":
+            turn.add(SleepCompleted(step=step.id, call=len(at.calls) - 1, **turn.stamp))
+        case _:
+            pass
+
+
+def _start(turn: Turn, step: Step, attempt: int) -> None:
+    turn.add(StepStarted(step=step.id, attempt=attempt, executor=step.executor, **turn.stamp))
+
+
+def _start_all(turn: Turn, group: Group, positions: Iterable[int]) -> bool:
+    """Start these steps in order until no attempt is free; once a failure is final, only those that were cut off.
+
+    Breaks off and returns False where a step was settled instead, since what that freed may come before the rest.
+    """
+    free = _free(turn)
+    for position in positions:
+        step = turn.state.graph.steps[position]
+        at = turn.state.steps[step.id]
+        if at.status != "interrupted" and phases.doomed(turn.state, group, turn.circumstances.overtime):
+            break
+        if _skip_or_fail(turn, step, at):
+            return False
+        if free <= 0:
+            break
+        _start(turn, step, at.attempt + 1)
+        free -= 1
+    return True
+
+
+def _skip_or_fail(turn: Turn, step: Step, at: StepState) -> bool:
+    """Settle a ready step that need not or cannot run; True if it was."""
+    if step.explicit_needs:
+        missing = [n for n in step.needs if turn.state.steps[n].status == "skipped"]
+        if missing:
+            turn.add(StepSkipped(step=step.id, why="dependency", detail=", ".join(missing), **turn.stamp))
+            return True
+    if step.when is not None:
+        try:
+            wanted = turn.circumstances.condition(turn.state, step)
+        except CerebelumError as problem:
+            error = StepError("expression", f"when: {problem.text()}")
+            turn.add(StepFailed(step=step.id, attempt=at.attempt + 1, error=error, **turn.stamp))
+            return True
+        if not wanted:
+            turn.add(StepSkipped(step=step.id, why="condition", **turn.stamp))
+            return True
+    if at.interrupted not in (None, "operator") and step.on_interrupt == "fail":
+        text = f"attempt {at.attempt} was cut off ({at.interrupted}), and on_interrupt says fail"
+        turn.add(StepFailed(step=step.id, attempt=at.attempt, error=StepError("interrupted", text), **turn.stamp))
+        return True
+    return False
+
+
+# -- the end of the execution -----------------------------------------------------------------------------------------
+
+
+def _finish(turn: Turn) -> None:
+    state = turn.state
+    if state.cancel:
+        turn.add(ExecutionCancelled(by=state.cancel.by, why=state.cancel.why, **turn.stamp))
+        return
+    failed = state.main_failed() or state.failed
+    if failed:
+        turn.add(ExecutionFailed(error=_execution_error(state, failed), failed_steps=failed, **turn.stamp))
+    elif phases.outcome(state, turn.circumstances.overtime) == "failed":
+        limit = state.workflow.timeout
+        text = "the workflow's time limit cut it off" if limit is None else f"the workflow took longer than {limit:g} s"
+        turn.add(ExecutionFailed(error=StepError("timeout", text), **turn.stamp))
+    else:
+        try:
+            turn.add(ExecutionCompleted(output=turn.circumstances.result(state), **turn.stamp))
+        except CerebelumError as problem:
+            error = StepError("expression", f"output: {problem.text()}")
+            turn.add(ExecutionFailed(error=error, **turn.stamp))
+
+
+def _execution_error(state: State, failed: tuple[str, ...]) -> StepError:
+    errors = {s: state.steps[s].error if s in state.steps else None for s in failed}
+    rejected = [s for s, error in errors.items() if error and error.kind == "rejected"]
+    step_id = (rejected or failed)[0]
+    error = errors[step_id]
+    kind = "rejected" if rejected else "step_failed"
+    where = "step" if step_id in state.main_failed() else "handler"
+    return StepError(kind, f"{where} {step_id} failed: {error.message if error else 'it was removed since'}")

@@ -1,0 +1,143 @@
+"""What YAML and Python definitions both become: plain frozen data, ready to be recorded, hashed and run."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from cerebelum.core.digests import sha256
+
+Value = Any
+"""Anything JSON can say: None, bool, int, float, str, list, or dict with str keys."""
+
+InputType = Literal["string", "integer", "number", "boolean", "list", "object"]
+OnInterrupt = Literal["rerun", "verify", "fail"]
+OutputKind = Literal["none", "text", "json"]
+Group = Literal["steps", "on_failure", "on_success", "on_cancel", "finally"]
+GROUPS: tuple[Group, ...] = ("steps", "on_failure", "on_success", "on_cancel", "finally")
+
+
+class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How often and when a failed attempt is tried again. Times are seconds."""
+
+    attempts: int = 1
+    """Attempts in all, the first one included."""
+    delay: float = 1.0
+    """Seconds before the second attempt."""
+    backoff: float = 1.0
+    """Each further delay is the one before it times this."""
+    max_delay: float | None = None
+    jitter: float = 0.0
+    """Fraction of the delay (0 to 1) by which it is spread at random, up or down."""
+    on: tuple[int, ...] = ()
+    """Exit codes worth a retry; empty: every failure is."""
+
+
+class Input(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A declared input of a workflow."""
+
+    type: InputType = "string"
+    required: bool = False
+    default: Any = None
+    has_default: bool = False
+    description: str | None = None
+    pattern: str | None = None
+    choices: tuple[Any, ...] = ()
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A node of the graph, with everything inherited from `defaults` and the workflow already filled in."""
+
+    id: str
+    executor: str
+    """The executor's key: `run`, `python`, …"""
+    body: Any
+    """What stands under the executor's key, validated by the executor's schema; may hold `${{ … }}`."""
+    options: dict[str, Any] = {}
+    """The executor's own keys beside it (`shell`, `with`, `isolated` …), validated; may hold `${{ … }}`."""
+    needs: tuple[str, ...] = ()
+    """Ids of the steps this one follows, by the timeline or by `needs:`."""
+    explicit_needs: bool = False
+    """True if `needs:` was written: such a step is skipped when one of its needs was skipped."""
+    when: str | bool | None = None
+    """A condition: a bool, or an expression text `${{ … }}`."""
+    env: dict[str, Any] = {}
+    """Own and inherited variables (inherited first); may hold `${{ … }}`."""
+    secrets: tuple[str, ...] = ()
+    """Names of the secrets this step gets in its environment: its own and the workflow's."""
+    working_dir: str | None = None
+    """Relative to the folder the execution was started in; may hold `${{ … }}`."""
+    timeout: float | None = None
+    """Seconds one attempt may take."""
+    retry: Retry = Retry()
+    continue_on_error: bool = False
+    on_interrupt: OnInterrupt = "rerun"
+    verify: str | None = None
+    output: OutputKind = "none"
+    description: str | None = None
+    undoes: tuple[str, ...] = ()
+    """For handlers: steps whose effect is gone once this handler completed."""
+    line: int = 0
+    """Line in the source file (1-based); 0 if there is none. Not part of the digest."""
+    fingerprint: str | None = None
+    """What the executor says identifies code outside the definition (such as a function's source)."""
+    digest: str = ""
+    """SHA-256 (hex) of what makes a completed run of this step still valid; see `step_digest`."""
+
+
+class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename={"finally_": "finally"}):
+    """A named graph of steps, normalised."""
+
+    name: str
+    description: str | None = None
+    inputs: dict[str, Input] = {}
+    secrets: tuple[str, ...] = ()
+    env: dict[str, Any] = {}
+    max_parallel: int = 16
+    """How many attempts may run at once."""
+    timeout: float | None = None
+    """Seconds one segment (a run or a resume) may take in all."""
+    output: Any = None
+    """The execution's output; may hold `${{ … }}`."""
+    steps: tuple[Step, ...] = ()
+    on_failure: tuple[Step, ...] = ()
+    on_success: tuple[Step, ...] = ()
+    on_cancel: tuple[Step, ...] = ()
+    finally_: tuple[Step, ...] = ()
+
+    def group(self, name: Group) -> tuple[Step, ...]:
+        """The steps of one group, in file order."""
+        return self.finally_ if name == "finally" else getattr(self, name)
+
+    def every_step(self) -> tuple[Step, ...]:
+        """All steps: the main graph, then the handlers in the order of `GROUPS`."""
+        return tuple(step for name in GROUPS for step in self.group(name))
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a definition came from."""
+
+    kind: Literal["yaml", "python"]
+    path: str
+    """Absolute path of the file."""
+    digest: str
+    """SHA-256 (hex) of the file's bytes."""
+
+
+def step_digest(step: Step) -> str:
+    """SHA-256 (hex) over the executor, its body and options, env, working_dir, output and fingerprint.
+
+    Not over description, retry, timeout, when, continue_on_error, needs, or the position in the file: changing those
+    does not make a completed step's result another one.
+    """
+    matter = {
+        "executor": step.executor,
+        "body": step.body,
+        "options": step.options,
+        "env": step.env,
+        "working_dir": step.working_dir,
+        "output": step.output,
+        "fingerprint": step.fingerprint,
+    }
+    return sha256(msgspec.json.encode(matter, order="deterministic"))

@@ -1,0 +1,95 @@
+"""Which group of steps has its turn, and what may still happen in it, after failures, a cancellation, a time limit.
+
+`late` says, throughout, that the workflow's own time limit has passed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Literal
+
+from cerebelum.core.model import Group
+from cerebelum.core.state import State
+
+_HANDLERS: dict[str, Group] = {"completed": "on_success", "failed": "on_failure", "cancelled": "on_cancel"}
+CANCELLABLE: tuple[Group, ...] = ("steps", "on_failure", "on_success")
+"""Groups that a cancellation cuts off; the others are what it leads to."""
+
+
+def outcome(state: State, late: bool) -> Literal["completed", "failed", "cancelled"]:
+    """How the segment ends, as far as is known now."""
+    if state.cancel:
+        return "cancelled"
+    # If handlers have their turn before the main graph is finished, it was cut off, whatever the clock says now.
+    short = unfinished(state) and (late or state.phase != "steps")
+    return "failed" if short or state.main_failed() else "completed"
+
+
+def unfinished(state: State) -> bool:
+    """Whether the main graph has steps that are not settled."""
+    low, high = state.graph.bounds["steps"]
+    return state.done < high - low
+
+
+def turn_of(state: State, late: bool) -> Group | None:
+    """The group whose turn it is; None when all that had to run is over."""
+    handlers = _HANDLERS[outcome(state, late)]
+    order: tuple[Group, ...] = ("steps", handlers, "finally")
+    current = state.phase
+    if current not in order:
+        # A cancellation came while other handlers ran: they are wound down, then the ones for cancelling follow.
+        if not over(state, current, late):
+            return current
+        current = handlers
+    for group in order[order.index(current) :]:
+        if not over(state, group, late):
+            return group
+    return None
+
+
+def over(state: State, group: Group, late: bool) -> bool:
+    """Whether nothing is left of this group that has to be waited for."""
+    kinds = {kind for step_id, kind in state.active.items() if state.graph.group_of(step_id) == group}
+    if abandoned(state, group, late):
+        return "running" not in kinds
+    if doomed(state, group, late):
+        return not kinds & {"running", "retrying"} and not cut_off(state, group)
+    return not kinds and not ready(state, group)
+
+
+def doomed(state: State, group: Group, late: bool) -> bool:
+    """Whether nothing new may start in this group; what has begun may finish, unless it is `abandoned`."""
+    graph = state.graph
+    return abandoned(state, group, late) or any(
+        (graph.group_of(s) if s in graph.position else "steps") == group for s in state.failed
+    )
+
+
+def abandoned(state: State, group: Group, late: bool) -> bool:
+    """Whether this group is cut off, so that retries and interrupted attempts are not taken up either."""
+    if group in CANCELLABLE and state.cancel:
+        return True
+    return late and group == "steps" and unfinished(state)
+
+
+def ready(state: State, group: Group) -> tuple[int, ...]:
+    """Positions of the group's steps that may start as far as their needs go."""
+    low, high = state.graph.bounds[group]
+    return state.ready[bisect_left(state.ready, low) : bisect_left(state.ready, high)]
+
+
+def cut_off(state: State, group: Group) -> list[int]:
+    """Those of the group's ready steps whose attempt was interrupted: they had begun, so they come first."""
+    steps = state.graph.steps
+    return [p for p in ready(state, group) if state.steps[steps[p].id].status == "interrupted"]
+
+
+def awaited(state: State) -> list[str]:
+    """Active steps that the segment really waits for; the others stay as they are until a resume."""
+    graph, group = state.graph, state.phase
+    kinds: set[str] = {"running", "answered", "retrying", "sleeping", "waiting_for_approval"}
+    if abandoned(state, group, late=False):
+        kinds = {"running"}
+    elif doomed(state, group, late=False):
+        kinds = {"running", "retrying"}
+    return [s for s, kind in state.active.items() if kind in kinds and graph.group_of(s) == group]

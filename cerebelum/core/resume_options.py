@@ -1,0 +1,22 @@
+"""What a resume or a fork goes on with: a value of its own, since the client, the driver and the plan hand it on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ResumeOptions(msgspec.Struct, frozen=True):
+    """What a resume or fork goes on with, and where."""
+
+    from_step: str | None = None
+    accept_changes: bool = False
+    """Keep the outputs of completed steps whose definition has changed."""
+    file: Path | None = None
+    """Read the definition from here instead of from where it came from."""
+    recorded: bool = False
+    """Use the recorded definition."""

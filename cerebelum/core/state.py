@@ -1,0 +1,408 @@
+"""What the events of an execution add up to. `evolve` is the only place where an event gets its meaning."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal, assert_never
+
+import msgspec
+
+from cerebelum.core.errors import StoreError
+from cerebelum.core.events import (
+    AnyEvent,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    ApprovalTimedOut,
+    CancelRequested,
+    Environment,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionPaused,
+    ExecutionResumed,
+    ExecutionStarted,
+    PauseRequested,
+    SleepCompleted,
+    SleepStarted,
+    StepCompleted,
+    StepError,
+    StepFailed,
+    StepInterrupted,
+    StepSkipped,
+    StepStarted,
+)
+from cerebelum.core.graph import Graph
+from cerebelum.core.model import Group, Source, Step, Workflow
+from cerebelum.core.step_state import Call, Steps, StepState, StepStatus, refused
+
+__all__ = ["Call", "State", "StepState", "StepStatus", "evolve", "reconstruct", "refused", "settled", "status"]
+
+_ACTIVE = ("running", "answered", "retrying", "sleeping", "waiting_for_approval")
+
+replace = msgspec.structs.replace
+
+
+Status = Literal["running", "sleeping", "waiting_for_approval", "paused", "completed", "failed", "cancelled"]
+
+
+STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
+
+
+class State(msgspec.Struct, frozen=True):
+    """An execution at one version of its log."""
+
+    execution_id: str
+    version: int
+    workflow: Workflow
+    graph: Graph
+    source: Source
+    inputs: dict[str, Any]
+    environment: Environment
+    steps: Steps
+    started_at: datetime
+    updated_at: datetime
+    waits: tuple[int, ...]
+    """By position: how many of a step's needs are not settled."""
+    ready: tuple[int, ...]
+    """Positions, in order, of steps that may start as far as their needs go."""
+    done: int
+    """How many steps of the main graph are settled."""
+    active: dict[str, StepStatus]
+    """Steps that are running, answered, retrying, sleeping, or waiting for approval."""
+    failed: tuple[str, ...] = ()
+    """Steps whose failure is final in this segment, handlers included."""
+    phase: Group = "steps"
+    segment_at: datetime | None = None
+    """When the present segment (a run or a resume) began."""
+    ended: Literal["completed", "failed", "cancelled"] | None = None
+    paused: ExecutionPaused | None = None
+    pausing: PauseRequested | None = None
+    """A request to pause that has not been met yet."""
+    cancel: CancelRequested | None = None
+    output: Any = None
+    error: StepError | None = None
+    tags: tuple[str, ...] = ()
+    correlation_id: str | None = None
+    parent: str | None = None
+    ended_at: datetime | None = None
+    resumes: int = 0
+    resurrections: int = 0
+    """Resumes after a runner's death in a row, without a completed step in between."""
+
+    def running(self) -> int:
+        """How many attempts are going on."""
+        return sum(1 for kind in self.active.values() if kind == "running")
+
+    def main_failed(self) -> tuple[str, ...]:
+        """Steps of the main graph whose failure is final."""
+        graph = self.graph
+        return tuple(s for s in self.failed if s not in graph.position or graph.group_of(s) == "steps")
+
+
+def status(state: State) -> Status:
+    """The one word that `status`, `list` and JSON show."""
+    if state.ended is not None:
+        return state.ended
+    if state.paused is not None:
+        return "paused"
+    kinds = {kind for step_id, kind in state.active.items() if state.graph.group_of(step_id) == state.phase}
+    if kinds & {"running", "answered"} or not kinds:
+        return "running"
+    return "waiting_for_approval" if "waiting_for_approval" in kinds else "sleeping"
+
+
+def reconstruct(execution_id: str, events: Iterable[AnyEvent]) -> State | None:
+    """The state that `events` add up to; None if there are none."""
+    state: State | None = None
+    for event in events:
+        state = evolve(state, event, execution_id)
+    return state
+
+
+def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> State:
+    """The state after `event`. Pure; never refuses an event, since what happened has happened."""
+    if state is None:
+        if not isinstance(event, ExecutionStarted):
+            raise _damaged(f"the log begins with {type(event).__name__}, not with ExecutionStarted", execution_id)
+        return _started(event, execution_id)
+    match event:
+        case StepStarted() | StepCompleted() | StepFailed() | StepInterrupted() | StepSkipped():
+            return _step(state, event)
+        case SleepStarted() | SleepCompleted() | ApprovalRequested():
+            return _call(state, event)
+        case ApprovalGranted() | ApprovalRejected() | ApprovalTimedOut():
+            return _answer(state, event)
+        case ExecutionStarted():
+            raise _damaged("the log holds ExecutionStarted twice", state.execution_id)
+        case ExecutionResumed():
+            return _resumed(state, event)
+        case ExecutionPaused():
+            return replace(state, version=event.version, updated_at=event.at, paused=event, pausing=None)
+        case PauseRequested():
+            return replace(state, version=event.version, updated_at=event.at, pausing=event)
+        case CancelRequested():
+            return replace(state, version=event.version, updated_at=event.at, cancel=state.cancel or event)
+        case ExecutionCancelled():
+            return _ended(state, event, "cancelled")
+        case ExecutionFailed():
+            return _ended(state, event, "failed", error=event.error)
+        case ExecutionCompleted():
+            return _ended(state, event, "completed", output=event.output)
+        case _:
+            assert_never(event)
+
+
+def _damaged(what: str, execution_id: str) -> StoreError:
+    return StoreError(what, where=execution_id or None, hint="run 'cerebelum store verify'")
+
+
+def _ended(state: State, event: AnyEvent, how: Literal["completed", "failed", "cancelled"], **fields: Any) -> State:
+    return replace(state, version=event.version, updated_at=event.at, ended_at=event.at, ended=how, **fields)
+
+
+def _started(event: ExecutionStarted, execution_id: str) -> State:
+    graph = Graph.of(event.definition)
+    reused = event.reused
+    steps = Steps.of(
+        graph.position,
+        (
+            StepState(status="completed", output=reused[s.id], ended_at=event.at) if s.id in reused else StepState()
+            for s in graph.steps
+        ),
+    )
+    waits, ready, done = _order(graph, steps)
+    return State(
+        execution_id=execution_id,
+        version=event.version,
+        workflow=event.definition,
+        graph=graph,
+        source=event.source,
+        inputs=event.inputs,
+        environment=event.environment,
+        steps=steps,
+        waits=waits,
+        ready=ready,
+        done=done,
+        active={},
+        segment_at=event.at,
+        tags=event.tags,
+        correlation_id=event.correlation_id,
+        parent=event.parent,
+        started_at=event.at,
+        updated_at=event.at,
+    )
+
+
+def settled(graph: Graph, step_id: str, step: StepState) -> bool:
+    """Whether what needs this step may go on."""
+    return step.status in ("completed", "skipped") or (
+        step.status == "failed" and graph.step(step_id).continue_on_error
+    )
+
+
+def _order(graph: Graph, steps: Steps) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """`waits`, `ready` and `done` worked out from nothing."""
+    settled_ids = {s for s, st in steps.items() if settled(graph, s, st)}
+    waits = tuple(sum(1 for need in step.needs if need not in settled_ids) for step in graph.steps)
+    ready = tuple(
+        p for p, step in enumerate(graph.steps) if waits[p] == 0 and steps[step.id].status in ("pending", "interrupted")
+    )
+    low, high = graph.bounds["steps"]
+    return waits, ready, sum(1 for step in graph.steps[low:high] if step.id in settled_ids)
+
+
+def _resumed(state: State, event: ExecutionResumed) -> State:
+    workflow = event.definition or state.workflow
+    graph = Graph.of(workflow) if event.definition else state.graph
+    steps = Steps.of(graph.position, (_taken_up(state, graph, step, event) for step in graph.steps))
+    waits, ready, done = _order(graph, steps)
+    return replace(
+        state,
+        version=event.version,
+        updated_at=event.at,
+        workflow=workflow,
+        graph=graph,
+        steps=steps,
+        waits=waits,
+        ready=ready,
+        done=done,
+        active={s: st.status for s, st in steps.items() if st.status in _ACTIVE},
+        failed=state.failed if event.continues else (),
+        phase=state.phase if event.continues else "steps",
+        segment_at=state.segment_at if event.continues else event.at,
+        source=event.source or state.source,
+        inputs=state.inputs if event.inputs is None else event.inputs,
+        ended=None,
+        ended_at=None,
+        paused=None,
+        pausing=None if event.reason == "manual" else state.pausing,
+        cancel=state.cancel if event.continues else None,
+        output=None,
+        error=None,
+        resumes=state.resumes + 1,
+        resurrections=0 if event.reason == "manual" else state.resurrections + (event.reason == "resurrected"),
+    )
+
+
+def _taken_up(state: State, graph: Graph, step: Step, event: ExecutionResumed) -> StepState:
+    """Where a step of the definition from here on stands right after a resume."""
+    at = state.steps.get(step.id)
+    if at is None:
+        return StepState()
+    new_segment = not event.continues
+    if step.id in event.rerun or (new_segment and graph.group_of(step.id) != "steps"):
+        return _fresh(at)
+    if new_segment and at.status == "failed" and not (step.continue_on_error and settled(state.graph, step.id, at)):
+        calls = at.calls[:-1] if at.calls and refused(at.calls[-1]) else at.calls
+        return replace(at, status="pending", used=0, calls=calls)
+    if at.status in ("sleeping", "waiting_for_approval") and state.graph.step(step.id).digest != step.digest:
+        return replace(at, status="pending", calls=at.calls[:-1])
+    return at
+
+
+def _fresh(step: StepState) -> StepState:
+    return StepState(attempt=step.attempt, generation=step.generation + (step.status != "pending"))
+
+
+def _set(state: State, event: AnyEvent, step_id: str, step: StepState, **fields: Any) -> State:
+    """The state with one step replaced, and everything derived from that step's status brought along."""
+    active = state.active
+    kind = step.status
+    if kind in _ACTIVE:
+        active = {**active, step_id: kind}
+    elif step_id in active:
+        active = {s: k for s, k in active.items() if s != step_id}
+    position = state.graph.position[step_id]
+    ready = state.ready
+    at = bisect_left(ready, position)
+    if at < len(ready) and ready[at] == position:
+        ready = ready[:at] + ready[at + 1 :]
+    if kind == "interrupted" and state.waits[position] == 0:
+        ready = tuple(sorted((*ready, position)))
+    return replace(
+        state,
+        version=event.version,
+        updated_at=event.at,
+        steps=state.steps.replaced(step_id, step),
+        active=active,
+        ready=ready,
+        **fields,
+    )
+
+
+def _settle(state: State, step_id: str) -> State:
+    """The state after what follows `step_id` has one need less to wait for."""
+    position = state.graph.position[step_id]
+    done = state.done + (state.graph.group[position] == "steps")
+    dependents = state.graph.dependents[position]
+    if not dependents:
+        return replace(state, done=done)
+    waits = list(state.waits)
+    freed = []
+    for dependent in dependents:
+        waits[dependent] -= 1
+        follower = state.steps[state.graph.steps[dependent].id]
+        if waits[dependent] == 0 and follower.status in ("pending", "interrupted"):
+            freed.append(dependent)
+    ready = tuple(sorted((*state.ready, *freed))) if freed else state.ready
+    return replace(state, done=done, waits=tuple(waits), ready=ready)
+
+
+def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepInterrupted | StepSkipped) -> State:
+    step_id = event.step
+    old = state.steps.get(step_id)
+    if old is None:
+        # A step that a later definition removed: the fact stays in the log and has no bearing any more.
+        return replace(state, version=event.version, updated_at=event.at)
+    phase = state.graph.group_of(step_id)
+    match event:
+        case StepStarted():
+            new = replace(
+                old, status="running", attempt=event.attempt, started_at=event.at, ended_at=None, retry_at=None
+            )
+            return _set(state, event, step_id, new, phase=phase)
+        case StepCompleted():
+            new = replace(
+                old,
+                status="completed",
+                output=event.output,
+                error=None,
+                ended_at=event.at,
+                duration=event.duration,
+                interrupted=None,
+                verified=event.verified,
+            )
+            return _settle(_set(state, event, step_id, new, resurrections=0), step_id)
+        case StepFailed():
+            return _failed(state, event, old)
+        case StepInterrupted():
+            new = replace(old, status="interrupted", interrupted=event.why, ended_at=event.at)
+            return _set(state, event, step_id, new)
+        case StepSkipped():
+            new = replace(old, status="skipped", skipped=event.why, ended_at=event.at)
+            return _settle(_set(state, event, step_id, new, phase=phase), step_id)
+        case _:
+            assert_never(event)
+
+
+def _failed(state: State, event: StepFailed, old: StepState) -> State:
+    retrying = event.retry_at is not None
+    new = replace(
+        old,
+        status="retrying" if retrying else "failed",
+        attempt=event.attempt,
+        used=old.used + 1,
+        error=event.error,
+        retry_at=event.retry_at,
+        retry_in=(event.retry_at - event.at).total_seconds() if event.retry_at else None,
+        ended_at=event.at,
+        duration=event.duration,
+        interrupted=None,
+    )
+    if retrying:
+        return _set(state, event, event.step, new)
+    if state.graph.step(event.step).continue_on_error:
+        return _settle(_set(state, event, event.step, new), event.step)
+    # A step that could not even start brings its group's turn, as its start would have.
+    phase = state.phase if event.attempt == old.attempt else state.graph.group_of(event.step)
+    return _set(state, event, event.step, new, failed=(*state.failed, event.step), phase=phase)
+
+
+def _call(state: State, event: SleepStarted | SleepCompleted | ApprovalRequested) -> State:
+    old = state.steps.get(event.step)
+    if old is None or (isinstance(event, SleepCompleted) and not old.calls):
+        return replace(state, version=event.version, updated_at=event.at)
+    match event:
+        case SleepStarted():
+            call = Call("sleep", event.at, event.until, event.seconds)
+            new = replace(old, status="sleeping", interrupted=None, calls=(*old.calls, call))
+        case SleepCompleted():
+            new = replace(old, status="running", calls=(*old.calls[:-1], replace(old.calls[-1], result="slept")))
+        case ApprovalRequested():
+            call = Call("approval", event.at, event.expires_at, event.seconds, event)
+            new = replace(old, status="waiting_for_approval", interrupted=None, calls=(*old.calls, call))
+        case _:
+            assert_never(event)
+    return _set(state, event, event.step, new)
+
+
+def _answer(state: State, event: ApprovalGranted | ApprovalRejected | ApprovalTimedOut) -> State:
+    old = state.steps.get(event.step)
+    if old is None or old.status != "waiting_for_approval":
+        return replace(state, version=event.version, updated_at=event.at)
+    last = old.calls[-1]
+    match event:
+        case ApprovalGranted():
+            call = replace(
+                last, result="granted", decided_at=event.at, by=event.by, comment=event.comment, response=event.response
+            )
+        case ApprovalRejected():
+            call = replace(last, result="rejected", decided_at=event.at, by=event.by, comment=event.comment)
+        case ApprovalTimedOut():
+            call = replace(last, result="timed_out", decided_at=event.at)
+        case _:
+            assert_never(event)
+    return _set(state, event, event.step, replace(old, status="answered", calls=(*old.calls[:-1], call)))

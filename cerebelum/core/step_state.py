@@ -1,0 +1,112 @@
+"""Where one step of an execution stands: what its attempts, sleeps and approvals have come to so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from cerebelum.core.events import ApprovalRequested, StepError, Why
+
+StepStatus = Literal[
+    "pending",
+    "running",
+    "retrying",
+    "sleeping",
+    "waiting_for_approval",
+    "answered",
+    "interrupted",
+    "completed",
+    "failed",
+    "skipped",
+]
+"""`answered`: somebody decided an approval, and the step has not been called again yet."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A sleep or an approval that a step asked for."""
+
+    kind: Literal["sleep", "approval"]
+    at: datetime
+    due_at: datetime | None
+    """End of the sleep, or of the time there is to decide."""
+    seconds: float | None
+    request: ApprovalRequested | None = None
+    result: Literal["slept", "granted", "rejected", "timed_out"] | None = None
+    response: dict[str, Any] = {}
+    by: str | None = None
+    comment: str | None = None
+    decided_at: datetime | None = None
+
+
+class StepState(msgspec.Struct, frozen=True):
+    """Where one step stands."""
+
+    status: StepStatus = "pending"
+    attempt: int = 0
+    """Number of the latest attempt; goes on over resumes."""
+    used: int = 0
+    """Failed attempts that count against the retry budget."""
+    generation: int = 1
+    """Grows when a settled step is run again; part of the idempotency key."""
+    output: Any = None
+    error: StepError | None = None
+    retry_at: datetime | None = None
+    retry_in: float | None = None
+    """Original length of the wait for a retry, in seconds."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration: float | None = None
+    interrupted: Why | None = None
+    """Why the latest attempt was cut off, until another one ends."""
+    skipped: str | None = None
+    verified: bool = False
+    calls: tuple[Call, ...] = ()
+
+
+class Steps(Mapping[str, StepState]):
+    """All steps' standings by id, immutable; replacing one shares the rest, so that its cost hardly grows with them."""
+
+    __slots__ = ("_chunks", "_position")
+
+    def __init__(self, position: Mapping[str, int], chunks: tuple[tuple[StepState, ...], ...]) -> None:
+        self._position = position
+        self._chunks = chunks
+
+    @classmethod
+    def of(cls, position: Mapping[str, int], steps: Iterable[StepState]) -> Steps:
+        """The steps whose places are in `position`, given in the order of their places."""
+        every = tuple(steps)
+        return cls(position, tuple(every[i : i + _CHUNK] for i in range(0, len(every), _CHUNK)))
+
+    def replaced(self, step_id: str, step: StepState) -> Steps:
+        """The same with another standing for one step."""
+        place, offset = divmod(self._position[step_id], _CHUNK)
+        chunks = self._chunks
+        chunk = chunks[place]
+        chunk = (*chunk[:offset], step, *chunk[offset + 1 :])
+        return Steps(self._position, (*chunks[:place], chunk, *chunks[place + 1 :]))
+
+    def __getitem__(self, step_id: str) -> StepState:
+        position = self._position[step_id]
+        return self._chunks[position // _CHUNK][position % _CHUNK]
+
+    def __contains__(self, step_id: object) -> bool:
+        return step_id in self._position
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._position)
+
+    def __len__(self) -> int:
+        return len(self._position)
+
+
+_CHUNK = 32
+
+
+def refused(call: Call) -> bool:
+    """Whether this approval was rejected, or ran out of time where that does not count as a yes."""
+    lenient = call.request is not None and call.request.on_timeout == "approve"
+    return call.result == "rejected" or (call.result == "timed_out" and not lenient)

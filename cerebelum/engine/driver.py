@@ -1,0 +1,236 @@
+"""What the client does when it drives executions: starts them, goes on with them, finishes what was asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cerebelum.core.decide import Opened, Stopping
+from cerebelum.core.errors import UsageError
+from cerebelum.core.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted
+from cerebelum.core.model import Workflow
+from cerebelum.core.resume_options import ResumeOptions
+from cerebelum.core.state import State
+from cerebelum.engine import ownership, preflight
+from cerebelum.engine.ids import check_id, new_id
+from cerebelum.engine.preflight import Checked
+from cerebelum.engine.session import Prepared, Result, drive, prepare, signals
+from cerebelum.engine.settings import DEFAULTS, Settings
+from cerebelum.host.clock import Clock
+from cerebelum.host.surroundings import current_folder, surroundings
+from cerebelum.steps.executor import Executor
+from cerebelum.steps.secrets import refuse_in_definition
+from cerebelum.store import Conflict, EventStore, Ownership, Query, Row, lookup
+from cerebelum.store.liveness import reported_dead
+from cerebelum.store.lookup import Log
+
+if TYPE_CHECKING:
+    from cerebelum.core.plan import Plan
+    from cerebelum.engine.supervisor import Supervisor
+
+
+def _nothing(text: str) -> None:
+    return None
+
+
+class Driver(msgspec.Struct, frozen=True):
+    """Drives executions in this process. The methods are those of `ExecutionClient`, which says what they raise."""
+
+    store: EventStore
+    executors: Mapping[str, Executor]
+    environ: Mapping[str, str]
+    clock: Clock
+    settings: Settings = DEFAULTS
+    heed_signals: bool = False
+    on_start: Callable[[str], None] = _nothing
+
+    def run(
+        self,
+        path: Path,
+        inputs: Mapping[str, Any],
+        execution_id: str | None,
+        or_resume: bool,
+        tags: tuple[str, ...],
+    ) -> Result:
+        """Start an execution, or go on with the one that has this id."""
+        if execution_id is not None:
+            check_id(execution_id)
+            found = self.store.find(Query(id=execution_id, limit=1)).rows
+            if found and or_resume:
+                return self._go_on(execution_id, path, inputs)
+            if found:
+                hint = "choose another id, or go on with it: --or-resume"
+                raise UsageError(f"there is an execution {execution_id} already", hint=hint)
+        elif or_resume:
+            raise UsageError("--or-resume needs --id", hint="the id says which execution to go on with")
+        labels = tags if execution_id is None else (*tags, execution_id)
+        start = preflight.check(path, inputs, labels, self.executors, self.environ)
+        return self._begin(start, execution_id, tags)
+
+    def _go_on(self, execution_id: str, path: Path, inputs: Mapping[str, Any]) -> Result:
+        state = lookup.read(self.store, execution_id).state
+        preflight.check_same_inputs(state, path, inputs, self.executors)
+        if state.ended == "completed":
+            self.on_start(execution_id)
+            return Result(execution_id, "ended", state, already=True)
+        return self.resume(execution_id, ResumeOptions(file=path), _nothing)
+
+    def _begin(
+        self,
+        start: Checked,
+        execution_id: str | None,
+        tags: tuple[str, ...],
+        *,
+        parent: str | None = None,
+        reused: Mapping[str, Any] | None = None,
+    ) -> Result:
+        execution_id = execution_id or new_id(start.workflow.name)
+        event = ExecutionStarted(
+            version=1,
+            at=self.clock.now(),
+            workflow=start.workflow.name,
+            definition=start.workflow,
+            source=start.source,
+            inputs=start.inputs,
+            environment=surroundings(current_folder()),
+            tags=tags,
+            parent=parent,
+            reused=dict(reused or {}),
+        )
+        try:
+            with self._registered() as registration:
+                fence = Ownership(registration.runner.id, 1)
+                return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
+        except Conflict:
+            raise UsageError(f"there is an execution {execution_id} already", hint="choose another id") from None
+
+    def fork(self, parent: str, inputs: Mapping[str, Any], execution_id: str | None, choice: ResumeOptions) -> Result:
+        """Start a new execution with what an old one completed before `choice.from_step`."""
+        if execution_id is not None:
+            check_id(execution_id)
+        state = lookup.read(self.store, parent).state
+        definition = self._definition(state, choice)
+        known = {name: value for name, value in state.inputs.items() if name in definition.workflow.inputs}
+        start = preflight.check_definition(definition, {**known, **inputs}, state.tags, self.environ)
+        plan = _plan(state, definition.workflow, choice)
+        if plan.blocked:
+            raise plan.refusal()
+        kept = [r.step for r in plan.rows if r.action in ("KEEP", "CHANGED")]
+        reused = {s: state.steps[s].output for s in kept if state.steps[s].status == "completed"}
+        return self._begin(start, execution_id, state.tags, parent=parent, reused=reused)
+
+    def plan(self, execution_id: str, choice: ResumeOptions) -> Plan:
+        """What `resume` would do to each step."""
+        state = lookup.read(self.store, execution_id).state
+        return _plan(state, self._definition(state, choice).workflow, choice)
+
+    def resume(self, execution_id: str, choice: ResumeOptions, on_note: Callable[[str], None]) -> Result:
+        """Become the owner of an execution and go on with it."""
+        log = lookup.read(self.store, execution_id)
+        preflight.check_resumable(log.state, choice.from_step)
+        ownership.refuse_if_alive(log.row)
+        definition = self._definition(log.state, choice)
+        if definition.note:
+            on_note(definition.note)
+        prepared = prepare(definition.workflow, self.environ)
+        refuse_in_definition(definition.workflow, (), prepared.masker)
+        preflight.check_folder(log.state)
+        if (plan := _plan(log.state, definition.workflow, choice)).blocked:
+            raise plan.refusal()
+        inputs = preflight.inputs_for(log.state, definition.workflow)
+        with (
+            self._registered() as registration,
+            ownership.taken(self.store, log.row, registration, self.clock) as fence,
+        ):
+            before, log = log.state, lookup.read(self.store, execution_id)
+            preflight.check_untouched(before, log.state)
+            plan = _plan(log.state, definition.workflow, choice)
+            event = ExecutionResumed(
+                version=log.state.version + 1,
+                at=self.clock.now(),
+                reason="manual",
+                from_step=choice.from_step,
+                rerun=plan.rerun,
+                definition=definition.workflow if plan.changed else None,
+                source=definition.source if definition.source != log.state.source else None,
+                inputs=inputs if inputs != log.state.inputs else None,
+                accepted=plan.accepted,
+                epoch=fence.epoch,
+                environment=surroundings(Path(log.state.environment.cwd)),
+                continues=plan.continues_handlers,
+            )
+            return self._drive(execution_id, Opened(event), registration, fence, prepared, log)
+
+    def finish(self, row: Row) -> None:
+        """See to it that a request is met, if nobody drives the execution who would."""
+        if row.ownership.owner is not None and not reported_dead(row, self.clock):
+            return
+        with self._registered() as registration:
+            supervisor = self._supervisor(registration, _nothing, 1)
+            with signals(supervisor) if self.heed_signals else nullcontext():
+                supervisor.take_up(row)
+
+    def supervise(self, *, once: bool, most: int, tell: Callable[[str], None]) -> Stopping | None:
+        """Drive whatever is due and driven by nobody."""
+        with self._registered() as registration:
+            supervisor = self._supervisor(registration, tell, most)
+            with signals(supervisor) if self.heed_signals else nullcontext():
+                return supervisor.run(once=once)
+
+    def _definition(self, state: State, choice: ResumeOptions) -> preflight.Definition:
+        return preflight.definition_for(state, choice.file, choice.recorded, self.executors)
+
+    def _registered(self) -> ownership.Registration:
+        return ownership.Registration(self.store, self.clock, self.environ)
+
+    def _supervisor(self, registration: ownership.Registration, tell: Callable[[str], None], most: int) -> Supervisor:
+        from cerebelum.engine.supervisor import Supervisor
+
+        settings = msgspec.structs.replace(self.settings, park=True)
+        return Supervisor(self.store, self.executors, self.environ, self.clock, registration, settings, tell, most)
+
+    def _drive(
+        self,
+        execution_id: str,
+        opened: Opened,
+        registration: ownership.Registration,
+        fence: Ownership,
+        prepared: Prepared,
+        log: Log | None = None,
+    ) -> Result:
+        return drive(
+            self.store,
+            execution_id,
+            opened,
+            registration=registration,
+            fence=fence,
+            executors=self.executors,
+            environ=self.environ,
+            prepared=prepared,
+            clock=self.clock,
+            settings=self._announcing(),
+            state=log.state if log else None,
+            digest=log.digest if log else GENESIS,
+            heed_signals=self.heed_signals,
+        )
+
+    def _announcing(self) -> Settings:
+        """The settings, with `on_start(id)` called once the first event is recorded."""
+        told: list[str] = []
+
+        def tell(execution_id: str, event: AnyEvent) -> None:
+            if not told:
+                told.append(execution_id)
+                self.on_start(execution_id)
+
+        return msgspec.structs.replace(self.settings, listeners=(tell, *self.settings.listeners))
+
+
+def _plan(state: State, workflow: Workflow, choice: ResumeOptions) -> Plan:
+    from cerebelum.core.plan import make_plan
+
+    return make_plan(state, workflow, from_step=choice.from_step, accept_changes=choice.accept_changes)

@@ -1,0 +1,443 @@
+"""The one loop: a happening is decided, what follows is appended and folded, and what became runnable is started.
+
+`run`, `resume` and a takeover after a crash all enter it; they differ in the first event only.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Literal
+
+from cerebelum.core import phases
+from cerebelum.core.decide import Circumstances, Ended, Happening, Nudge, Opened, Stopping, decide
+from cerebelum.core.errors import CerebelumError, StoreError
+from cerebelum.core.events import (
+    GENESIS,
+    AnyEvent,
+    ExecutionResumed,
+    SleepCompleted,
+    StepError,
+    StepStarted,
+    Why,
+    decode,
+    encode,
+)
+from cerebelum.core.outcome import Failed, Interrupted, Outcome
+from cerebelum.core.state import State, evolve
+from cerebelum.core.summary import summarise
+from cerebelum.engine import prepare
+from cerebelum.engine.prepare import Surroundings
+from cerebelum.engine.settings import DEFAULTS, Settings
+from cerebelum.engine.timers import Timers, timers
+from cerebelum.engine.workers import Workers
+from cerebelum.host import faults
+from cerebelum.host.clock import Clock
+from cerebelum.host.process_tree import reap_adopted
+from cerebelum.steps.attempt import Attempt, ProcessRecord, attempt_token
+from cerebelum.steps.executor import Invocation, Stop, StopReason
+from cerebelum.steps.log import AttemptOutput, LogWriter
+from cerebelum.steps.perform import interrupted, output_problem, perform
+from cerebelum.store import Conflict, EventStore, Fenced, Ownership
+
+_POLL_SECONDS = 0.3
+"""How often to look for what others appended (a cancellation, an approval)."""
+_STOP_GRACE = 4.0
+"""Seconds between TERM and KILL when the runner was told to stop, which has to be over within 7 s in all."""
+_ABANDON_AFTER = 2.0
+"""Seconds after the grace until an attempt that does not end is given up."""
+
+Item = Ended | Stopping | BaseException | Literal["fenced", "hurry"]
+"""What other threads have to tell the loop."""
+End = Literal["ended", "paused", "parked", "fenced"]
+
+
+class Engine:
+    """Drives one execution from its first event, or from the state it was left in, until it ends or rests."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        execution_id: str,
+        around: Surroundings,
+        *,
+        fence: Ownership,
+        settings: Settings = DEFAULTS,
+        state: State | None = None,
+        digest: str = GENESIS,
+        workers: Workers | None = None,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
+        self.store = store
+        self.execution_id = execution_id
+        self.around = around
+        self.clock: Clock = around.clock
+        self.fence = fence
+        self.settings = settings
+        self._state = state
+        self.digest = digest
+        self._chance = chance or _chance
+        self._workers = workers or Workers()
+        self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._attempts: dict[str, Attempt] = {}
+        self._timers: Timers = {}
+        self._stopping: Stopping | None = None
+        self._fenced = False
+        self._broken: StoreError | None = None
+        self._polled = 0.0
+        self._overtime_at: float | None = None
+        self._log = LogWriter(store, execution_id, self._inbox.put)
+
+    @property
+    def state(self) -> State:
+        assert self._state is not None
+        return self._state
+
+    # -- called from other threads and from signal handlers ----------------------------------------------------------
+
+    def stop(self, stopping: Stopping) -> None:
+        """Ask for an orderly end: no new steps, running ones are ended, the log is closed with ExecutionPaused."""
+        self._inbox.put(stopping)
+
+    def hurry(self) -> None:
+        """Kill what is running at once."""
+        # Not from here: a signal may have interrupted this very thread while it held an attempt's lock.
+        self._inbox.put("hurry")
+
+    def lost(self) -> None:
+        """Ownership can no longer be vouched for: end everything and write nothing more."""
+        self._inbox.put("fenced")
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def drive(self, opened: Opened) -> End:
+        """Append the first event of this segment, and go on until the execution has ended, is paused, or may park.
+
+        Raises StoreError when the store fails (the running attempts have been ended then), and Conflict if an
+        execution that is to be created is there already.
+        """
+        try:
+            if isinstance(opened.event, ExecutionResumed) and opened.event.continues:
+                # The segment that goes on may be over its time limit already.
+                self._set_timers(self.clock.now(), self.clock.elapsed())
+            self._commit([opened])
+            while (end := self._rest()) is None or (end == "parked" and not self._let_go()):
+                happenings = self._await()
+                if self._fenced:
+                    self._end_attempts("fenced")
+                    return "fenced"
+                self._commit(happenings)
+            return end
+        except Fenced:
+            self._end_attempts("fenced")
+            return "fenced"
+        except BaseException:
+            self._end_attempts("stopped")
+            raise
+        finally:
+            self._log.close()
+            self._workers.close()
+
+    def _rest(self) -> End | None:
+        state = self.state
+        if self._attempts:
+            return None
+        if state.ended:
+            return "ended"
+        if state.paused:
+            return "paused"
+        if self._stopping is not None and self._stopping.hand_over:
+            return "parked"
+        kinds = {state.active[step_id] for step_id in phases.awaited(state)}
+        if kinds and not kinds & {"running", "answered"}:
+            wait = min((when for _, when in self._timers.values()), default=None)
+            left = None if wait is None else wait - self.clock.elapsed()
+            if left is not None and left <= 0:
+                return None
+            long = self.settings.park_after is not None and (left is None or left > self.settings.park_after)
+            if self.settings.park or long:
+                return "parked"
+        return None
+
+    def _let_go(self) -> bool:
+        """Give up the ownership; False if somebody has appended meanwhile what nobody else would heed."""
+        summary = summarise(self.state, self.digest)
+        try:
+            self.store.append(self.execution_id, self.state.version, [], summary, fence=self.fence, release=True)
+        except Conflict:
+            self._catch_up()
+            return False
+        return True
+
+    def _await(self) -> list[Happening]:
+        """Wait for something to happen, for at most until the next thing is due."""
+        happenings: list[Happening] = []
+        block = True
+        while True:
+            try:
+                item = self._inbox.get(timeout=self._patience()) if block else self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            block = False
+            if isinstance(item, Ended):
+                self._attempts.pop(item.step, None)
+                happenings.append(item)
+            elif isinstance(item, Stopping):
+                self._begin_stopping(item)
+            elif isinstance(item, BaseException):
+                raise item
+            elif item == "hurry":
+                self._kill_attempts()
+            elif item == "fenced":
+                self._fenced = True
+        self._watch_attempts()
+        self._look_outside()
+        return happenings or [Nudge()]
+
+    def _patience(self) -> float:
+        now = self.clock.elapsed()
+        waits = [_POLL_SECONDS]
+        for attempt in self._attempts.values():
+            if attempt.stopped is None and attempt.deadline is not None:
+                waits.append(max(0.0, attempt.deadline - now))
+            elif attempt.stopped is not None and not attempt.abandoned:
+                waits.append(max(0.0, attempt.stopped + attempt.stop.grace + _ABANDON_AFTER - now))
+        moments = [when for _, when in self._timers.values()]
+        if self._overtime_at is not None and self._overtime_at > now:
+            moments.append(self._overtime_at)
+        # What is due while attempts run may have to wait for one of them: that is no reason to spin.
+        waits += [max(0.0, m - now) for m in moments if m > now or not self._attempts]
+        return min(waits)
+
+    def _begin_stopping(self, stopping: Stopping) -> None:
+        if self._stopping is None:
+            self._stopping = stopping
+        for attempt in self._attempts.values():
+            self._ask_to_end(attempt, "stopped", min(self.settings.grace, _STOP_GRACE))
+
+    def _kill_attempts(self) -> None:
+        for attempt in self._attempts.values():
+            self._ask_to_end(attempt, "stopped", 0.0)
+
+    def _ask_to_end(self, attempt: Attempt, reason: StopReason, grace: float | None = None) -> None:
+        if attempt.stopped is None:
+            attempt.stopped = self.clock.elapsed()
+        attempt.stop(reason, self.settings.grace if grace is None else grace)
+
+    def _watch_attempts(self) -> None:
+        """Enforce time limits, and give up attempts that do not end although they were told to."""
+        now = self.clock.elapsed()
+        overtime = self._overtime_at is not None and now >= self._overtime_at
+        for attempt in list(self._attempts.values()):
+            late = attempt.deadline is not None and now >= attempt.deadline
+            if attempt.stopped is None and (late or (overtime and self._is_main(attempt))):
+                limit = attempt.step.timeout if late else self.state.workflow.timeout
+                attempt.overrun = f"{'' if late else 'the workflow '}took longer than {limit:g} s"
+                self._ask_to_end(attempt, "timeout")
+            elif attempt.stopped is not None and now >= attempt.stopped + attempt.stop.grace + _ABANDON_AFTER:
+                self._abandon(attempt)
+
+    def _is_main(self, attempt: Attempt) -> bool:
+        return self.state.graph.group_of(attempt.step.id) == "steps"
+
+    def _abandon(self, attempt: Attempt) -> None:
+        """A thread cannot be killed: its attempt is over as far as the log goes, and no retry may run beside it."""
+        if attempt.abandoned:
+            return
+        attempt.abandoned = True
+        attempt.output.close()
+        error = StepError("timeout", "was told to end and did not; its thread is left behind until the process ends")
+        outcome: Outcome = Failed(error, retryable=False) if attempt.stop.reason == "timeout" else Interrupted()
+        self._inbox.put(self._ended(attempt, outcome, verified=False))
+
+    def _look_outside(self) -> None:
+        now = self.clock.elapsed()
+        if now - self._polled >= _POLL_SECONDS:
+            self._polled = now
+            reap_adopted()
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Fold what others appended."""
+        for entry in self.store.read(self.execution_id, self.state.version):
+            event = decode(entry.text, where=self.execution_id)
+            self._state = evolve(self._state, event)
+            self.digest = entry.digest
+            self._tell(event)
+        self._heed_requests()
+
+    def _heed_requests(self) -> None:
+        """Ask attempts to end as far as somebody's request to cancel or to pause is about them."""
+        if self._state is None or not (self.state.cancel or self.state.pausing):
+            return
+        for attempt in self._attempts.values():
+            if attempt.stopped is not None:
+                continue
+            group = self.state.graph.group_of(attempt.step.id)
+            if self.state.cancel and group in ("steps", "on_failure", "on_success"):
+                self._ask_to_end(attempt, "cancelled")
+            elif self.state.pausing:
+                self._ask_to_end(attempt, "stopped", min(self.settings.grace, _STOP_GRACE))
+
+    # -- deciding and appending ---------------------------------------------------------------------------------------
+
+    def _circumstances(self) -> Circumstances:
+        now = self.clock.elapsed()
+        return Circumstances(
+            now=self.clock.now(),
+            chance=self._chance(),
+            due=frozenset(s for s, (_, when) in self._timers.items() if when <= now),
+            stopping=self._stopping,
+            overtime=self._overtime_at is not None and now >= self._overtime_at,
+            condition=prepare.condition,
+            result=self._result,
+        )
+
+    def _result(self, state: State) -> object:
+        output = prepare.result(state)
+        problem = output_problem(output, self.around.masker)
+        if problem:
+            raise CerebelumError(problem.message)
+        return output
+
+    def _commit(self, happenings: Sequence[Happening]) -> None:
+        """Decide, append in one transaction, fold, tell, start. On a conflict: fold the tail and decide again."""
+        while True:
+            state = self._state
+            events: list[AnyEvent] = []
+            now, circumstances = self.clock.elapsed(), self._circumstances()
+            for happening in happenings:
+                turn = decide(state, happening, circumstances, self.execution_id)
+                state = turn.state
+                events += turn.events
+            if not events:
+                return
+            assert state is not None
+            entries = encode(self.execution_id, events, self.digest)
+            expected = events[0].version - 1
+            summary = summarise(state, entries[-1].digest)
+            release = state.ended is not None or state.paused is not None
+            try:
+                faults.point("before-commit")
+                self.store.append(self.execution_id, expected, entries, summary, fence=self.fence, release=release)
+                faults.point("after-commit")
+            except Conflict:
+                if self._state is None:
+                    raise
+                self._catch_up()
+                continue
+            break
+        self._state = state
+        self.digest = entries[-1].digest
+        for event in events:
+            self._tell(event)
+        self._set_timers(circumstances.now, now)
+        self._heed_requests()
+        for event in events:
+            if isinstance(event, StepStarted | SleepCompleted) and state.active.get(event.step) == "running":
+                self._start(event.step, state)
+
+    def _tell(self, event: AnyEvent) -> None:
+        for listener in self.settings.listeners:
+            listener(self.execution_id, event)
+
+    def _set_timers(self, today: datetime, now: float) -> None:
+        """One timer for each step that waits for a moment; a moment in the past is due at once.
+
+        `today` and `now` are the two clocks as they were when it was decided: the wall's may have been set since.
+        """
+        state = self.state
+        self._timers = timers(state, self._timers, today, now)
+        if self._overtime_at is None and state.workflow.timeout is not None and state.segment_at is not None:
+            spent = min(state.workflow.timeout, max(0.0, (today - state.segment_at).total_seconds()))
+            self._overtime_at = now + state.workflow.timeout - spent
+
+    # -- attempts -----------------------------------------------------------------------------------------------------
+
+    def _start(self, step_id: str, state: State) -> None:
+        step, number, now = state.graph.step(step_id), state.steps[step_id].attempt, self.clock.elapsed()
+        attempt = Attempt(
+            step=step,
+            number=number,
+            stop=Stop(),
+            token=attempt_token(state, step_id, number),
+            output=AttemptOutput(
+                self._log,
+                step_id,
+                number,
+                masker=self.around.masker,
+                clock=self.clock,
+                live=self.settings.live,
+                limit=self.settings.log_limit,
+            ),
+            started=now,
+            deadline=None if step.timeout is None else now + step.timeout,
+        )
+        self._attempts[step_id] = attempt
+        self._workers.run(partial(self._attempt, attempt, state))
+
+    def _attempt(self, attempt: Attempt, state: State) -> None:
+        """In a worker thread: perform the attempt and put its end, or what went wrong with us, into the inbox."""
+        try:
+            self._perform(attempt, state)
+        except BaseException as bug:
+            self._inbox.put(bug)
+
+    def _perform(self, attempt: Attempt, state: State) -> None:
+        tracker = ProcessRecord(self.store, self.execution_id, attempt)
+        call = prepare.prepared(
+            state,
+            attempt.step,
+            token=attempt.token,
+            around=self.around,
+            stop=attempt.stop,
+            sink=attempt.output,
+            tracker=tracker,
+        )
+        outcome: Outcome = call if isinstance(call, Failed) else Interrupted()
+        verified = False
+        try:
+            if isinstance(call, Invocation):
+                outcome, verified = perform(
+                    call, self.around.executors, self.around.masker, state.steps[attempt.step.id]
+                )
+                outcome = interrupted(outcome, attempt.stop, attempt.overrun, attempt.output.tail)
+            attempt.output.close()
+        except StoreError as error:
+            self._inbox.put(error)
+        finally:
+            if not attempt.abandoned:
+                self._inbox.put(self._ended(attempt, outcome, verified=verified))
+            if isinstance(call, Invocation):
+                self.around.scratch.give_back(call.scratch)
+
+    def _ended(self, attempt: Attempt, outcome: Outcome, *, verified: bool) -> Ended:
+        whys: dict[StopReason | None, Why] = {"cancelled": "cancelled", "fenced": "fenced"}
+        why: Why = whys.get(attempt.stop.reason, "stopped")
+        stopping = self._stopping
+        by_hand = stopping is not None and (stopping.why == "operator" or stopping.signal == "SIGINT")
+        if why == "stopped" and (by_hand or self.state.pausing):
+            why = "operator"
+        return Ended(attempt.step.id, outcome, self.clock.elapsed() - attempt.started, why, verified)
+
+    def _end_attempts(self, reason: StopReason) -> None:
+        """End what is running and wait for it, without recording anything."""
+        for attempt in self._attempts.values():
+            self._ask_to_end(attempt, reason, 0.0 if reason == "fenced" else min(self.settings.grace, _STOP_GRACE))
+        limit = self.clock.elapsed() + _STOP_GRACE + _ABANDON_AFTER
+        while self._attempts and self.clock.elapsed() < limit:
+            try:
+                item = self._inbox.get(timeout=max(0.01, limit - self.clock.elapsed()))
+            except queue.Empty:
+                continue
+            if isinstance(item, Ended):
+                self._attempts.pop(item.step, None)
+            elif item == "hurry":
+                self._kill_attempts()
+
+
+def _chance() -> float:
+    return int.from_bytes(os.urandom(4)) / (1 << 32)

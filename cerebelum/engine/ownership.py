@@ -1,0 +1,207 @@
+"""Which process drives an execution, and whether that process is still alive.
+
+A runner holds a lock on a file of its own and moves a counter on in the store. On the same machine its death is known
+at once, from the lock or the process table; from another machine only by watching the counter stand still, on the
+watcher's own clock, since the wall clocks of two machines may disagree by hours.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from cerebelum.core.errors import OwnedElsewhere, StoreError, UsageError
+from cerebelum.host import faults
+from cerebelum.host.clock import Clock
+from cerebelum.host.process_tree import boot_id, pid_namespace, start_ticks
+from cerebelum.store import EventStore, Ownership, Query, Row, Runner
+from cerebelum.store.liveness import DEAD_SECONDS, judge
+
+BEAT_SECONDS = 5.0
+FENCE_SECONDS = 20.0
+"""A runner that could not beat for this long stops by itself, before anybody may take over."""
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _lock_file(environ: Mapping[str, str], runner_id: str) -> tuple[Path, int]:
+    """A locked file of the runner's own, and its descriptor: in the user's state folder, or in a temporary one.
+
+    Raises UsageError if it can be made in neither.
+    """
+    import tempfile
+    from pathlib import Path
+
+    state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "/nonexistent")) / ".local" / "state")
+    temporary = environ.get("TMPDIR") or "/tmp"
+    why = ""
+    for parent in (Path(state) / "cerebelum" / "runners", Path(temporary) / f"cerebelum-{os.getuid()}"):
+        try:
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if parent.stat().st_uid != os.getuid():
+                parent = Path(tempfile.mkdtemp(prefix="cerebelum-"))
+            path = parent / f"{runner_id}.lock"
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            why = f"{error.filename}: {error.strerror}"
+            continue
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return path, fd
+    raise UsageError(
+        f"no lock file can be made ({why})", hint="name a folder that can be written to with XDG_STATE_HOME or TMPDIR"
+    )
+
+
+class Registration:
+    """This process as a runner: registered in the store, locked, and beating until `close`."""
+
+    def __init__(self, store: EventStore, clock: Clock, environ: Mapping[str, str]) -> None:
+        runner_id = os.urandom(8).hex()
+        lock, self._lock_fd = _lock_file(environ, runner_id)
+        _registered.add(self)
+        pid = os.getpid()
+        self.runner = Runner(
+            id=runner_id,
+            host=os.uname().nodename,
+            boot_id=boot_id(),
+            pid=pid,
+            pid_namespace=pid_namespace(),
+            start_ticks=start_ticks(pid) or 0,
+            started_at=clock.now(),
+            lock=str(lock),
+        )
+        self._store = store
+        self._clock = clock
+        self._lost: list[Callable[[], None]] = []
+        self._closing = threading.Event()
+        self._confirmed = clock.elapsed()
+        try:
+            store.beat(self.runner)
+        except BaseException:
+            lock.unlink(missing_ok=True)
+            self._close_lock()
+            raise
+        self._thread = threading.Thread(target=self._work, name="cerebelum-beat", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        while not self._closing.wait(BEAT_SECONDS):
+            self.runner = msgspec.structs.replace(self.runner, beat=self.runner.beat + 1)
+            began = self._clock.elapsed()
+            late = began - self._confirmed > FENCE_SECONDS
+            if not late:
+                try:
+                    self._store.beat(self.runner)
+                    self._confirmed = began
+                except StoreError:
+                    late = self._clock.elapsed() - self._confirmed > FENCE_SECONDS
+            if late:
+                for tell in list(self._lost):
+                    tell()
+                return
+
+    def on_lost(self, tell: Callable[[], None]) -> None:
+        """Call `tell()`, from another thread, when this runner could not beat in time and has to stop."""
+        self._lost.append(tell)
+
+    def no_longer(self, tell: Callable[[], None]) -> None:
+        """Take back `on_lost(tell)`."""
+        self._lost.remove(tell)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Stop beating and let go of the lock."""
+        # If the store failed, it may still name this runner as an owner: the lock that nobody holds any more says
+        # that it is gone, although its process may live on.
+        self.close(keep_file=isinstance(error, StoreError))
+
+    def close(self, *, keep_file: bool = False) -> None:
+        """Stop beating and let go of the lock; its file stays if `keep_file`."""
+        self._closing.set()
+        self._thread.join()
+        if not keep_file:
+            with suppress(FileNotFoundError):
+                os.unlink(self.runner.lock)
+        self._close_lock()
+
+    def _close_lock(self) -> None:
+        fd, self._lock_fd = self._lock_fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+_registered: weakref.WeakSet[Registration] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """A fork holds its parent's locks as long as it has their descriptors."""
+    for registration in list(_registered):
+        registration._close_lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def refuse_if_alive(row: Row) -> None:
+    """Raises OwnedElsewhere if a runner known to be alive drives the execution."""
+    if row.ownership.owner is not None and row.runner is not None and judge(row.runner) == "alive":
+        raise _owned(row, row.runner)
+
+
+def _owned(row: Row, runner: Runner) -> OwnedElsewhere:
+    since = runner.started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return OwnedElsewhere(
+        f"{row.summary.execution_id} is being driven by process {runner.pid} on {runner.host} since {since}",
+        hint=f"see what it does with: cerebelum logs -f {row.summary.execution_id}",
+    )
+
+
+def take(store: EventStore, row: Row, registration: Registration, clock: Clock) -> Ownership:
+    """Become the owner, waiting up to 30 s where only the beat of the present owner can tell whether it is dead.
+
+    Raises OwnedElsewhere if a live runner is, or has just become, the owner.
+    """
+    while True:
+        refuse_if_alive(row)
+        if row.ownership.owner and row.runner and judge(row.runner) == "unknown":
+            _observe_death(store, row, row.runner, clock)
+        fence = store.own(row.summary.execution_id, registration.runner.id, row.ownership)
+        faults.point("after-own")
+        if fence is not None:
+            return fence
+        row = store.find(Query(id=row.summary.execution_id, limit=1)).rows[0]
+
+
+@contextmanager
+def taken(store: EventStore, row: Row, registration: Registration, clock: Clock) -> Iterator[Ownership]:
+    """`take`, and give it up again if what follows raises."""
+    fence = take(store, row, registration, clock)
+    try:
+        yield fence
+    except BaseException:
+        with suppress(StoreError):
+            store.own(row.summary.execution_id, None, fence)
+        raise
+
+
+def _observe_death(store: EventStore, row: Row, runner: Runner, clock: Clock) -> None:
+    """Return once the runner's beat has stood still for 30 s of this machine's own clock. Raises OwnedElsewhere."""
+    pause = threading.Event()
+    began = clock.elapsed()
+    while clock.elapsed() - began < DEAD_SECONDS:
+        pause.wait(1.0)
+        now = store.find(Query(id=row.summary.execution_id, limit=1)).rows[0]
+        if now.ownership != row.ownership:
+            return
+        if now.runner is not None and now.runner.beat != runner.beat:
+            raise _owned(row, runner)

@@ -1,0 +1,145 @@
+"""What has to be right before an execution starts or goes on; every problem here comes before anything is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cerebelum.core.errors import OwnedElsewhere, UsageError
+from cerebelum.core.model import Source, Workflow
+from cerebelum.core.state import State, status
+from cerebelum.engine.session import Prepared, prepare
+from cerebelum.steps.executor import Executor
+from cerebelum.steps.secrets import refuse_in_definition, refuse_in_inputs
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A workflow that may be started."""
+
+    workflow: Workflow
+    source: Source
+    inputs: dict[str, Any]
+    prepared: Prepared
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """A definition to go on with."""
+
+    workflow: Workflow
+    source: Source
+    note: str | None
+    """What the user should know about where it came from."""
+
+
+def check(
+    path: Path,
+    inputs: Mapping[str, Any],
+    tags: Iterable[str],
+    executors: Mapping[str, Executor],
+    environ: Mapping[str, str],
+) -> Checked:
+    """Everything that a start needs. Raises UsageError (DefinitionError for the file)."""
+    from cerebelum.definition import load
+
+    loaded = load(path, executors)
+    return check_definition(Definition(loaded.workflow, loaded.source, None), inputs, tags, environ)
+
+
+def check_definition(
+    definition: Definition, inputs: Mapping[str, Any], tags: Iterable[str], environ: Mapping[str, str]
+) -> Checked:
+    """What a start needs besides the definition. Raises UsageError."""
+    from cerebelum.definition.inputs import resolve_inputs
+
+    resolved = resolve_inputs(definition.workflow, inputs)
+    prepared = prepare(definition.workflow, environ)
+    refuse_in_inputs(resolved, prepared.secrets)
+    refuse_in_definition(definition.workflow, tags, prepared.masker)
+    return Checked(definition.workflow, definition.source, resolved, prepared)
+
+
+def check_same_inputs(state: State, path: Path, inputs: Mapping[str, Any], executors: Mapping[str, Executor]) -> None:
+    """Raises UsageError if `inputs` are not the ones the execution was started with."""
+    from cerebelum.definition import load
+    from cerebelum.definition.inputs import resolve_inputs
+
+    if not inputs:
+        return
+    wanted = resolve_inputs(load(path, executors).workflow, inputs)
+    differs = [k for k in wanted if k in state.inputs and wanted[k] != state.inputs[k]]
+    if differs:
+        raise UsageError(
+            f"{state.execution_id} was started with other inputs: {', '.join(differs)}",
+            hint="inputs stay what they were; use another --id to start afresh",
+        )
+
+
+def check_resumable(state: State, from_step: str | None) -> None:
+    """Raises UsageError if the execution has come to an end that cannot be gone on from."""
+    if state.ended == "completed":
+        raise UsageError(
+            f"{state.execution_id} has completed; there is nothing to resume",
+            hint=f"run a part of it again as a new execution: cerebelum fork {state.execution_id} --from STEP",
+        )
+    if state.ended == "cancelled" and from_step is None:
+        raise UsageError(
+            f"{state.execution_id} was cancelled",
+            hint=f"say where to go on: cerebelum resume {state.execution_id} --from STEP",
+        )
+
+
+def check_untouched(before: State, now: State) -> None:
+    """Raises OwnedElsewhere if somebody else has gone on with the execution since `before` was read."""
+    if now.resumes != before.resumes:
+        raise OwnedElsewhere(
+            f"somebody else resumed {now.execution_id} at the same moment; it is {status(now)} now",
+            hint=f"see how it went: cerebelum status {now.execution_id}",
+        )
+
+
+def check_folder(state: State) -> None:
+    """Raises UsageError if the folder the execution was started in is gone."""
+    if not Path(state.environment.cwd).is_dir():
+        raise UsageError(
+            f"the folder it was started in, {state.environment.cwd}, is not there",
+            where=state.execution_id,
+            hint="create it again, or start a new execution elsewhere",
+        )
+
+
+def definition_for(state: State, file: Path | None, recorded: bool, executors: Mapping[str, Executor]) -> Definition:
+    """The definition to go on with: `file`, the recorded one, or the file that it was started from as it is now.
+
+    Raises UsageError, DefinitionError.
+    """
+    from cerebelum.definition import load
+    from cerebelum.definition.recorded import refreshed
+
+    if file is not None and recorded:
+        raise UsageError("--file and --recorded exclude each other")
+    path = file or Path(state.source.path)
+    gone = file is None and not recorded and not path.exists()
+    if gone and state.source.kind == "python":
+        raise UsageError(f"the workflow file {path} is gone", hint="name it with --file")
+    if gone or recorded:
+        note = f"{path} is gone; going on with the recorded definition" if gone else None
+        return Definition(refreshed(state.workflow, path.parent, executors), state.source, note)
+    loaded = load(path, executors)
+    if loaded.workflow.name != state.workflow.name:
+        raise UsageError(
+            f"{path} defines {loaded.workflow.name!r}, but {state.execution_id} is a {state.workflow.name!r}",
+            hint="name the right file with --file, or go on with the recorded definition: --recorded",
+        )
+    return Definition(loaded.workflow, loaded.source, None)
+
+
+def inputs_for(state: State, workflow: Workflow) -> dict[str, Any]:
+    """The recorded inputs, with what a changed definition adds. Raises UsageError if they do not fit it."""
+    from cerebelum.definition.inputs import resolve_inputs
+
+    if workflow.inputs == state.workflow.inputs:
+        return state.inputs
+    return resolve_inputs(workflow, {k: v for k, v in state.inputs.items() if k in workflow.inputs})

@@ -1,0 +1,239 @@
+"""One attempt at one step: work out what the step gets, call its executor, check what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import StepError
+from cerebelum.core.model import Step
+from cerebelum.core.outcome import Failed
+from cerebelum.core.phases import unfinished
+from cerebelum.core.state import State, StepState
+from cerebelum.core.step_kind import STEP_VARIABLES
+from cerebelum.definition.bodies import check_body, check_options
+from cerebelum.definition.expressions import as_text, evaluate
+from cerebelum.definition.inputs import input_env
+from cerebelum.host.clock import Clock
+from cerebelum.steps.attempt import Scratch
+from cerebelum.steps.executor import Answer, Executor, Invocation, Sink, Stop, Tracker
+from cerebelum.steps.masking import Masker
+from cerebelum.steps.perform import masked
+
+_encoder = msgspec.json.Encoder()
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What attempts of one execution have in common in this process."""
+
+    executors: Mapping[str, Executor]
+    environ: Mapping[str, str]
+    """The user's environment, as steps are to inherit it."""
+    secrets: Mapping[str, str]
+    masker: Masker
+    clock: Clock
+    scratch: Scratch
+    """Where attempts get their private folders."""
+
+
+class View(Mapping[str, Any]):
+    """Steps as a mapping whose values are worked out when asked for, since most steps ask for few of them."""
+
+    def __init__(self, steps: Mapping[str, StepState], show: Callable[[StepState], Any]) -> None:
+        self._steps = steps
+        self._show = show
+
+    def __getitem__(self, step_id: str) -> Any:
+        return self._show(self._steps[step_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+def scope(state: State, step: Step | None = None) -> dict[str, Any]:
+    """The names that expressions see: `inputs`, `steps`, `execution`, `env`.
+
+    `env` holds the declared variables of `step`, evaluated in order. Raises ExpressionError.
+    """
+    names: dict[str, Any] = {
+        "inputs": state.inputs,
+        "steps": View(state.steps, lambda at: {"output": at.output, "status": at.status}),
+        "execution": _execution(state, step),
+        "env": {},
+    }
+    if step is not None:
+        for name, value in step.env.items():
+            names["env"][name] = as_text(_evaluated(value, names, f"env.{name}"))
+    return names
+
+
+def _execution(state: State, step: Step | None) -> dict[str, Any]:
+    names: dict[str, Any] = {
+        "id": state.execution_id,
+        "workflow": state.workflow.name,
+        "cwd": state.environment.cwd,
+        "workflow_dir": str(_parent(state.source.path)),
+        "started_at": _iso(state.started_at),
+        "tags": list(state.tags),
+    }
+    if step is not None and state.graph.group_of(step.id) != "steps":
+        failed = state.main_failed()
+        # A failed step may have been removed from the definition since.
+        error = state.steps[failed[0]].error if failed and failed[0] in state.steps else None
+        names["status"] = "cancelled" if state.cancel else "failed" if failed or unfinished(state) else "completed"
+        names["failed_steps"] = list(failed)
+        names["error"] = error.message if error else None
+    return names
+
+
+def _evaluated(value: Any, names: Mapping[str, Any], where: str) -> Any:
+    try:
+        return evaluate(value, names)
+    except CerebelumError as error:
+        raise CerebelumError(f"{where}: {error.message}", where=error.where, hint=error.hint) from None
+
+
+def condition(state: State, step: Step) -> bool:
+    """Whether the step's `when` holds. Raises CerebelumError if that cannot be told."""
+    if step.when is None or isinstance(step.when, bool):
+        return step.when is not False
+    wanted = evaluate(step.when, scope(state, step))
+    if not isinstance(wanted, bool):
+        raise CerebelumError(
+            f"{step.when} is {_encoder.encode(wanted).decode()[:80]}, not true or false",
+            hint="compare it with something, such as `== 'yes'`",
+        )
+    return wanted
+
+
+def result(state: State) -> Any:
+    """The execution's output. Raises CerebelumError if it cannot be worked out."""
+    if state.workflow.output is None:
+        return None
+    return evaluate(state.workflow.output, scope(state))
+
+
+def idempotency_key(state: State, step_id: str) -> str:
+    """The same for every attempt of one generation of the step."""
+    return f"{state.execution_id}:{step_id}:{state.steps[step_id].generation}"
+
+
+def inheritable(environ: Mapping[str, str], secrets: Container[str]) -> dict[str, str]:
+    """What all steps get of the user's environment: secrets only reach the steps that declare them."""
+    return {k: v for k, v in environ.items() if k not in secrets and k not in STEP_VARIABLES}
+
+
+def environment(
+    state: State, step: Step, token: str, around: Surroundings, declared: Mapping[str, str]
+) -> dict[str, str]:
+    """The whole environment of a process of this step; `declared` holds its `env:`, evaluated."""
+    env = dict(around.environ)
+    env.update(input_env(state.inputs))
+    env.update(declared)
+    env.update({name: around.secrets[name] for name in step.secrets})
+    env["CEREBELUM_EXECUTION_ID"] = state.execution_id
+    env["CEREBELUM_WORKFLOW"] = state.workflow.name
+    env["CEREBELUM_WORKFLOW_DIR"] = str(_parent(state.source.path))
+    env["CEREBELUM_STEP"] = step.id
+    env["CEREBELUM_ATTEMPT"] = str(state.steps[step.id].attempt)
+    env["CEREBELUM_IDEMPOTENCY_KEY"] = idempotency_key(state, step.id)
+    env["CEREBELUM_TOKEN"] = token
+    if state.graph.group_of(step.id) != "steps":
+        names = _execution(state, step)
+        env["CEREBELUM_STATUS"] = names["status"]
+        env["CEREBELUM_FAILED_STEPS"] = " ".join(names["failed_steps"])
+    return env
+
+
+@lru_cache(maxsize=16)
+def _iso(moment: datetime) -> str:
+    return moment.isoformat()
+
+
+@lru_cache(maxsize=16)
+def _parent(path: str) -> Path:
+    return Path(path).parent
+
+
+def prepared(
+    state: State, step: Step, *, token: str, around: Surroundings, stop: Stop, sink: Sink, tracker: Tracker
+) -> Invocation | Failed:
+    """`prepare`, or why the attempt cannot even begin."""
+    try:
+        return prepare(state, step, token=token, around=around, stop=stop, sink=sink, tracker=tracker)
+    except CerebelumError as error:
+        return Failed(masked(StepError("invalid", error.text()), around.masker), retryable=False)
+    except BaseException as error:
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+        found = StepError("internal", f"{type(error).__name__}: {error}", traceback=text)
+        return Failed(masked(found, around.masker), retryable=False)
+
+
+def prepare(
+    state: State, step: Step, *, token: str, around: Surroundings, stop: Stop, sink: Sink, tracker: Tracker
+) -> Invocation:
+    """Everything the executor gets; its scratch folder is to be given back.
+
+    Raises CerebelumError if an expression has no value or the folder is not there.
+    """
+    at = state.steps[step.id]
+    names = scope(state, step)
+    executor = around.executors[step.executor]
+    literal = executor.literal
+    body = step.body if step.executor in literal else _evaluated(step.body, names, step.executor)
+    if body != step.body:
+        body = check_body(executor, body)
+    options = {
+        name: value if name in literal else _evaluated(value, names, name) for name, value in step.options.items()
+    }
+    if options != step.options:
+        options = check_options(executor, options)
+    cwd = _folder(state, step, names)
+    return Invocation(
+        execution_id=state.execution_id,
+        workflow=state.workflow.name,
+        step=step,
+        attempt=at.attempt,
+        idempotency_key=idempotency_key(state, step.id),
+        body=body,
+        options=options,
+        env=environment(state, step, token, around, names["env"]),
+        cwd=cwd,
+        folder=_parent(state.source.path),
+        inputs=state.inputs,
+        outputs=View(state.steps, lambda at: at.output),
+        secrets={name: around.secrets[name] for name in step.secrets},
+        scratch=around.scratch.take(),
+        stop=stop,
+        sink=sink,
+        tracker=tracker,
+        answers=tuple(
+            Answer("sleep" if c.result == "slept" else "granted", c.response, c.by) for c in at.calls if c.result
+        ),
+    )
+
+
+def _folder(state: State, step: Step, names: Mapping[str, Any]) -> Path:
+    folder = Path(state.environment.cwd)
+    if step.working_dir is not None:
+        wanted = Path(as_text(_evaluated(step.working_dir, names, "working_dir")))
+        try:
+            folder = folder / wanted.expanduser()
+        except RuntimeError as error:
+            raise CerebelumError(f"working directory {wanted}: {error}") from None
+    if not folder.is_dir():
+        raise CerebelumError(
+            f"working directory {folder} is not there" + (" (it is a file)" if folder.exists() else "")
+        )
+    return folder

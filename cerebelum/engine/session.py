@@ -1,0 +1,166 @@
+"""A process driving one execution: registered as a runner, heeding signals, with the engine inside."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from types import FrameType
+from typing import Protocol
+
+import msgspec
+
+from cerebelum.core import errors
+from cerebelum.core.decide import Opened, Stopping
+from cerebelum.core.events import GENESIS
+from cerebelum.core.model import Workflow
+from cerebelum.core.state import State
+from cerebelum.engine.loop import End, Engine
+from cerebelum.engine.ownership import Registration
+from cerebelum.engine.prepare import Surroundings, inheritable
+from cerebelum.engine.settings import Settings
+from cerebelum.host.clock import Clock
+from cerebelum.host.process_tree import ProcessId, become_subreaper, boot_id, kill_leftovers, pid_namespace
+from cerebelum.host.temporary_folder import private_folder
+from cerebelum.steps.attempt import Scratch, attempt_token
+from cerebelum.steps.executor import Executor
+from cerebelum.steps.masking import Masker
+from cerebelum.steps.secrets import gather
+from cerebelum.store import EventStore, Ownership
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How driving an execution ended, for now or for good."""
+
+    execution_id: str
+    end: End
+    state: State
+    already: bool = False
+    """It had completed before, and nothing was done now."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a process that did nothing but this."""
+        state = self.state
+        if self.end == "fenced":
+            return errors.OWNED
+        if self.end == "parked":
+            return errors.PARKED
+        if state.paused is not None:
+            return errors.SIGNALS.get(state.paused.signal or "", errors.PARKED)
+        if state.ended == "failed":
+            rejected = state.error is not None and state.error.kind == "rejected"
+            return errors.CANCELLED if rejected else errors.EXECUTION_FAILED
+        return errors.CANCELLED if state.ended == "cancelled" else errors.OK
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """The secrets of a workflow, and the mask made of them."""
+
+    secrets: Mapping[str, str]
+    masker: Masker
+
+
+def prepare(workflow: Workflow, environ: Mapping[str, str]) -> Prepared:
+    """Collect the workflow's secrets. Raises UsageError if one is missing."""
+    secrets = gather(workflow, environ)
+    return Prepared(secrets, Masker(secrets))
+
+
+def drive(
+    store: EventStore,
+    execution_id: str,
+    opened: Opened,
+    *,
+    registration: Registration,
+    fence: Ownership,
+    executors: Mapping[str, Executor],
+    environ: Mapping[str, str],
+    prepared: Prepared,
+    clock: Clock,
+    settings: Settings,
+    state: State | None = None,
+    digest: str = GENESIS,
+    heed_signals: bool = False,
+    on_engine: Callable[[Engine], None] = lambda engine: None,
+) -> Result:
+    """Append the first event of a segment and go on until the execution ends, pauses, parks, or is lost.
+
+    Raises StoreError when the store fails.
+    """
+    become_subreaper()
+    if state is not None:
+        clear_leftovers(store, state)
+    with private_folder() as folder:
+        inherited = inheritable(environ, prepared.secrets)
+        around = Surroundings(executors, inherited, prepared.secrets, prepared.masker, clock, Scratch(folder))
+        engine = Engine(store, execution_id, around, fence=fence, settings=settings, state=state, digest=digest)
+        registration.on_lost(engine.lost)
+        on_engine(engine)
+        try:
+            with signals(engine) if heed_signals else nullcontext():
+                end = engine.drive(opened)
+        except BaseException:
+            # Whatever it was, nobody drives it from here on; where the store failed, the dead lock will say so.
+            with suppress(errors.StoreError):
+                store.own(execution_id, None, fence)
+            raise
+        finally:
+            registration.no_longer(engine.lost)
+    return Result(execution_id, end, engine.state)
+
+
+_UNKNOWN = ProcessId(-1, 0)
+
+
+def clear_leftovers(store: EventStore, state: State) -> None:
+    """End what is left of the processes of attempts that did not complete; what completed steps left running stays."""
+    for process in store.processes(state.execution_id):
+        if process.pid_namespace != pid_namespace():
+            continue
+        at = state.steps.get(process.step)
+        completed = at is not None and at.status == "completed" and at.attempt == process.attempt
+        if process.boot_id == boot_id() and not completed:
+            root = ProcessId(process.pid, process.start_ticks)
+            kill_leftovers(root, process.session, process.token)
+        store.note_process(state.execution_id, process, gone=True)
+    for step_id, kind in state.active.items():
+        if kind == "running":
+            # Perhaps spawned, and not recorded any more.
+            kill_leftovers(_UNKNOWN, -1, attempt_token(state, step_id, state.steps[step_id].attempt))
+
+
+class Stoppable(Protocol):
+    """What a signal can end: an engine, or a supervisor with many of them."""
+
+    def stop(self, stopping: Stopping) -> None: ...
+
+    def hurry(self) -> None: ...
+
+
+@contextmanager
+def signals(driver: Stoppable) -> Iterator[None]:
+    """First SIGINT, SIGTERM or SIGHUP: an orderly end; a second SIGINT or SIGTERM: kill the steps at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told: list[int] = []
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        if told:
+            driver.hurry()
+        told.append(number)
+        driver.stop(Stopping("signal", signal.Signals(number).name))
+
+    names = [n for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    before = {}
+    for name in names:
+        number = getattr(signal, name)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, heed)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,32 @@
+"""How an execution is driven, as far as the one who drives it has a say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from cerebelum.core.events import AnyEvent
+from cerebelum.steps.log import DEFAULT_LIMIT, Live
+
+GRACE = 5.0
+"""Seconds between TERM and KILL."""
+
+
+Listener = Callable[[str, AnyEvent], None]
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How an execution is driven, as far as the one who drives it has a say."""
+
+    grace: float = GRACE
+    log_limit: int = DEFAULT_LIMIT
+    park: bool = False
+    """End with `parked` instead of waiting when there are only sleeps, retries and approvals to wait for."""
+    park_after: float | None = None
+    """The same, for waits longer than these seconds."""
+    listeners: tuple[Listener, ...] = ()
+    live: Live | None = None
+
+
+DEFAULTS = Settings()

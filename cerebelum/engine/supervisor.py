@@ -1,0 +1,294 @@
+"""Goes on with what nobody drives: executions of dead runners, waits that are over, approvals that were decided.
+
+Everything runs in one process, one thread per execution that is being driven; what sleeps costs nothing but its row.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from cerebelum.core.decide import Opened, Stopping
+from cerebelum.core.errors import CerebelumError, StoreError, UsageError
+from cerebelum.core.events import (
+    AnyEvent,
+    ExecutionFailed,
+    ExecutionResumed,
+    ResumeReason,
+    StepError,
+    StepInterrupted,
+    encode,
+)
+from cerebelum.core.state import State, evolve
+from cerebelum.core.summary import summarise
+from cerebelum.engine.loop import Engine
+from cerebelum.engine.ownership import Registration
+from cerebelum.engine.preflight import check_folder
+from cerebelum.engine.session import Prepared, Result, clear_leftovers, drive, prepare
+from cerebelum.engine.settings import Settings
+from cerebelum.host import faults
+from cerebelum.host.clock import Clock
+from cerebelum.steps.executor import Executor
+from cerebelum.steps.masking import Masker
+from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, lookup
+from cerebelum.store.liveness import DEAD_SECONDS, judge, reported_dead
+from cerebelum.store.lookup import Log
+
+MOST_RESURRECTIONS = 3
+"""Takeovers in a row without a completed step in between; after that the execution fails."""
+_LOOK_SECONDS = 1.0
+_STORE_PAUSE = 10.0
+"""Seconds until an execution is tried again on which the store failed."""
+_PAGE = 200
+
+Tell = Callable[[str], None]
+
+
+class _Watched(msgspec.Struct):
+    """A runner that only its beat can tell about: the last beat seen, and since when it stands still."""
+
+    beat: int
+    since: float
+    suspect: bool
+    """By the wall clock it is dead already."""
+
+
+class Supervisor(msgspec.Struct):
+    """Finds what is due and drives it. `tell` gets a line of text for each thing worth knowing."""
+
+    store: EventStore
+    executors: Mapping[str, Executor]
+    environ: Mapping[str, str]
+    clock: Clock
+    registration: Registration
+    settings: Settings
+    tell: Tell
+    most: int = 16
+    """How many executions are driven at once."""
+    _driving: dict[str, threading.Thread] = msgspec.field(default_factory=dict)
+    _engines: dict[str, Engine] = msgspec.field(default_factory=dict)
+    _watched: dict[str, _Watched] = msgspec.field(default_factory=dict)
+    _refused: dict[str, int] = msgspec.field(default_factory=dict)
+    """By execution: the version at which it could not be driven here."""
+    _later: dict[str, float] = msgspec.field(default_factory=dict)
+    """By execution on which the store failed: when it may be tried again."""
+    _broken: StoreError | None = None
+    _stopping: Stopping | None = None
+    _changed: threading.Event = msgspec.field(default_factory=threading.Event)
+    _lost: bool = False
+
+    def stop(self, stopping: Stopping) -> None:
+        """Take up nothing more, and end the steps of what is being driven. Safe in a signal handler.
+
+        Nobody asked for these executions to be paused: they are left for the next supervisor to go on with.
+        """
+        self._stopping = msgspec.structs.replace(stopping, hand_over=True)
+        for engine in list(self._engines.values()):
+            engine.stop(self._stopping)
+        self._changed.set()
+
+    def hurry(self) -> None:
+        """Kill the steps that are running."""
+        for engine in list(self._engines.values()):
+            engine.hurry()
+
+    def run(self, *, once: bool) -> Stopping | None:
+        """Look for work until told to stop (returned); with `once`, until nothing is due and all have ended or park."""
+        self.registration.on_lost(self._lose)
+        try:
+            while self._stopping is None and not self._lost:
+                idle = not self._driving
+                if self._take_up_due() and idle and once and not self._observing():
+                    if self._broken is not None:
+                        raise self._broken
+                    return None
+                self._changed.wait(_LOOK_SECONDS)
+                self._changed.clear()
+        except BaseException:
+            self.stop(Stopping("signal"))
+            raise
+        finally:
+            self.registration.no_longer(self._lose)
+            for thread in list(self._driving.values()):
+                thread.join()
+        if self._lost:
+            raise StoreError("the store could not be reached for so long that others may have taken over")
+        return self._stopping
+
+    def _lose(self) -> None:
+        self._lost = True
+        self._changed.set()
+
+    def _observing(self) -> bool:
+        """Whether the death of a runner that only its beat can tell about is about to be known."""
+        return any(0 <= self.clock.elapsed() - w.since < DEAD_SECONDS for w in self._watched.values() if w.suspect)
+
+    def _take_up_due(self) -> bool:
+        """Start a thread for each execution that is due; True if there was none."""
+        none = True
+        for row in self._due():
+            execution_id = row.summary.execution_id
+            if execution_id in self._driving or self._refused.get(execution_id) == row.summary.version:
+                continue
+            if self._later.get(execution_id, 0.0) > self.clock.elapsed():
+                continue
+            if len(self._driving) >= self.most:
+                return False
+            if self._stopping is not None or not self._nobody_drives(row):
+                continue
+            none = False
+            thread = threading.Thread(target=self._work, args=(row,), name=f"cerebelum-{execution_id}", daemon=True)
+            self._driving[execution_id] = thread
+            thread.start()
+        return none
+
+    def _due(self) -> Iterator[Row]:
+        """Executions that may have to be taken up: running ones by their log, and those whose time has come."""
+        now = self.clock.now()
+        for query in (Query(status=("running",)), Query(status=("sleeping", "waiting_for_approval"), due_before=now)):
+            offset = 0
+            while True:
+                page = self.store.find(msgspec.structs.replace(query, limit=_PAGE, offset=offset))
+                yield from page.rows
+                if not page.has_more:
+                    break
+                offset += _PAGE
+
+    def _nobody_drives(self, row: Row) -> bool:
+        if row.ownership.owner is None or row.runner is None:
+            return True
+        if row.ownership.owner == self.registration.runner.id:
+            # Not among those being driven: it could not be let go.
+            return True
+        verdict = judge(row.runner)
+        if verdict != "unknown":
+            return verdict == "dead"
+        now = self.clock.elapsed()
+        watched = self._watched.get(row.runner.id)
+        if watched is None or watched.beat != row.runner.beat:
+            suspect = watched is None and reported_dead(row, self.clock)
+            self._watched[row.runner.id] = _Watched(row.runner.beat, now, suspect)
+            return False
+        return now - watched.since >= DEAD_SECONDS
+
+    def _work(self, row: Row) -> None:
+        execution_id = row.summary.execution_id
+        try:
+            result = self.take_up(row)
+            if result is not None:
+                self.tell(f"{execution_id}: {_said(result)}")
+        except (Fenced, Conflict):
+            self.tell(f"{execution_id}: somebody else took it up")
+        except StoreError as error:
+            self._broken = error
+            self._later[execution_id] = self.clock.elapsed() + _STORE_PAUSE
+            self.tell(f"{execution_id}: the store failed: {error.text()}")
+        except CerebelumError as error:
+            self._refused[execution_id] = row.summary.version
+            self.tell(f"{execution_id}: left alone: {error.text()}")
+        except Exception as error:
+            self._refused[execution_id] = row.summary.version
+            self.tell(f"{execution_id}: left alone because of a bug of cerebelum: {type(error).__name__}: {error}")
+        finally:
+            self._driving.pop(execution_id, None)
+            self._engines.pop(execution_id, None)
+            self._changed.set()
+
+    def take_up(self, row: Row) -> Result | None:
+        """Become the owner of an execution that nobody drives, and drive it; None if somebody else was first.
+
+        Raises UsageError if its secrets are not at hand, StoreError.
+        """
+        execution_id = row.summary.execution_id
+        # What cannot be driven here is left to others: look before taking it.
+        before = lookup.read(self.store, execution_id)
+        if before.row.ownership != row.ownership:
+            return None
+        prepared = self._prepared(before.state)
+        fence = self.store.own(execution_id, self.registration.runner.id, row.ownership)
+        faults.point("after-own")
+        if fence is None:
+            return None
+        try:
+            return self._go_on(execution_id, fence, prepared)
+        except BaseException:
+            with suppress(StoreError):
+                self.store.own(execution_id, None, fence)
+            raise
+
+    def _prepared(self, state: State) -> Prepared:
+        """Secrets and mask. Raises UsageError if something is missing that the rest of the execution needs."""
+        if not state.cancel and (state.pausing or state.paused or state.ended):
+            return Prepared({}, Masker({}))
+        check_folder(state)
+        missing = sorted({s.executor for s in state.workflow.every_step()} - set(self.executors))
+        if missing:
+            hint = "name the plugin with --plugin, or install it"
+            raise UsageError(f"no plugin here knows the executor {', '.join(missing)}", hint=hint)
+        return prepare(state.workflow, self.environ)
+
+    def _go_on(self, execution_id: str, fence: Ownership, prepared: Prepared) -> Result | None:
+        log = lookup.read(self.store, execution_id)
+        died = any(kind == "running" for kind in log.state.active.values())
+        asked = log.state.cancel or log.state.pausing
+        if log.state.ended or (log.state.paused and not asked):
+            self.store.own(execution_id, None, fence)
+            return None
+        if died and log.state.resurrections >= MOST_RESURRECTIONS and not asked:
+            return self._give_up(log, fence)
+        reason: ResumeReason = "resurrected" if died else "woken"
+        self.tell(f"{execution_id}: {reason}")
+        event = ExecutionResumed(
+            version=log.state.version + 1, at=self.clock.now(), reason=reason, epoch=fence.epoch, continues=True
+        )
+        return drive(
+            self.store,
+            execution_id,
+            Opened(event),
+            registration=self.registration,
+            fence=fence,
+            executors=self.executors,
+            environ=self.environ,
+            prepared=prepared,
+            clock=self.clock,
+            settings=self.settings,
+            state=log.state,
+            digest=log.digest,
+            on_engine=self._entered,
+        )
+
+    def _entered(self, engine: Engine) -> None:
+        self._engines[engine.execution_id] = engine
+        if self._stopping is not None:
+            engine.stop(self._stopping)
+
+    def _give_up(self, log: Log, fence: Ownership) -> Result:
+        state = log.state
+        message = f"its runner died {MOST_RESURRECTIONS + 1} times in a row without completing a step"
+        clear_leftovers(self.store, state)
+        events: list[AnyEvent] = []
+        for step_id in [s for s, kind in state.active.items() if kind == "running"]:
+            stamp: dict[str, Any] = {"version": state.version + len(events) + 1, "at": self.clock.now()}
+            events.append(
+                StepInterrupted(step=step_id, attempt=state.steps[step_id].attempt, why="runner_died", **stamp)
+            )
+        error = StepError("resurrection_exhausted", message)
+        events.append(ExecutionFailed(version=state.version + len(events) + 1, at=self.clock.now(), error=error))
+        after = state
+        for event in events:
+            after = evolve(after, event)
+        entries = encode(state.execution_id, events, log.digest)
+        summary = summarise(after, entries[-1].digest)
+        self.store.append(state.execution_id, state.version, entries, summary, fence=fence, release=True)
+        self.tell(f"{state.execution_id}: {message}; resume it by hand")
+        return Result(state.execution_id, "ended", after)
+
+
+def _said(result: Result) -> str:
+    if result.state.ended:
+        return result.state.ended
+    return "paused" if result.state.paused else result.end

@@ -1,0 +1,60 @@
+"""The private folder of a run, and the removal of those that killed processes left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cerebelum.core.errors import UsageError
+
+PREFIX = "cerebelum-run-"
+_YOUNG = 60.0
+"""Seconds during which a folder may not have been locked yet."""
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder for this user alone while the run lasts. Raises UsageError if none can be made."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        hint = "free some space there, or name another place with TMPDIR"
+        raise UsageError(f"no temporary folder can be made: {error.strerror or error}", hint=hint) from None
+    try:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+        _sweep(folder.parent)
+
+
+def _sweep(place: Path) -> None:
+    """Remove folders whose owners are dead: nobody holds their locks."""
+    try:
+        found = [entry for entry in os.scandir(place) if entry.name.startswith(PREFIX)]
+    except OSError:
+        return
+    for entry in found:
+        try:
+            about = entry.stat(follow_symlinks=False)
+            if about.st_uid != os.geteuid() or time.time() - about.st_mtime < _YOUNG:
+                continue
+            lock = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(entry.path, ignore_errors=True)
+        except OSError:
+            continue
+        finally:
+            os.close(lock)

@@ -1,0 +1,282 @@
+"""`ExecutionClient`: one method per verb. The command line, and every other way in, goes through it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import msgspec
+
+from cerebelum.core.errors import NotFound
+from cerebelum.core.events import AnyEvent, decode
+from cerebelum.core.resume_options import ResumeOptions
+from cerebelum.host.clock import Clock, SystemClock
+from cerebelum.host.environment import clean_environment
+from cerebelum.store import Chunk, EventStore, Page, Query, Row, lookup
+from cerebelum.store.lookup import Log, View
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cerebelum.core.decide import Stopping
+    from cerebelum.core.plan import Plan
+
+    # What drives executions is imported where it is used: most commands only look.
+    from cerebelum.engine import requests
+    from cerebelum.engine.driver import Driver
+    from cerebelum.engine.preflight import Checked
+    from cerebelum.engine.session import Result
+    from cerebelum.engine.settings import Settings
+    from cerebelum.steps.executor import Executor
+    from cerebelum.store.verify import Verified
+
+
+class How(TypedDict, total=False):
+    """How an execution is driven: what all methods that drive one take by keyword."""
+
+    settings: Settings
+    """Limits, listeners, parking; see `Settings`."""
+    heed_signals: bool
+    """Pause in an orderly way on SIGINT, SIGTERM and SIGHUP. Only in the main thread; off unless asked for."""
+    on_start: Callable[[str], None]
+    """Called with the execution's id once its first event is recorded."""
+
+
+class ExecutionClient:
+    """Starts, resumes and shows executions. All methods block.
+
+    `open_store` and `executors` are called when first needed. `environ` is the user's environment: secrets, and what
+    steps inherit, come from it.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], EventStore],
+        executors: Callable[[], Mapping[str, Executor]],
+        *,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._open_store = open_store
+        self._executors = executors
+        self._environ = clean_environment(os.environ if environ is None else environ)
+        self._clock = clock or SystemClock()
+        self._opened: EventStore | None = None
+
+    @property
+    def store(self) -> EventStore:
+        """The store, opened on first use. Raises StoreError."""
+        if self._opened is None:
+            self._opened = self._open_store()
+        return self._opened
+
+    def executors(self) -> Mapping[str, Executor]:
+        """Executors by their key."""
+        return self._executors()
+
+    def close(self) -> None:
+        """Release the store."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def resolve(self, name: str) -> str:
+        """The id that `name` means: an exact id, `last`, or a unique prefix. Raises NotFound, UsageError."""
+        return lookup.resolve(self.store, name)
+
+    def status(self, name: str, at: int | datetime | None = None) -> View:
+        """One execution: its state, and its status as far as it can be known now.
+
+        With `at`, as it was at that version or moment. Raises NotFound, also if there was nothing yet then.
+        """
+        return lookup.view(self.store, self._clock, self.resolve(name), at)
+
+    def verify(self, name: str | None = None) -> Iterator[Verified]:
+        """Check the logs of one execution, or of all of them, for damage. Raises NotFound, StoreError."""
+        from cerebelum.store.verify import verify
+
+        return verify(self.store, None if name is None else self.resolve(name))
+
+    def list(self, query: Query) -> Page:
+        """Executions that match, newest first. One whose runner is dead counts, and is shown, as paused."""
+        dead = lookup.dead_runners(self.store, self._clock)
+        page = self.store.find(msgspec.structs.replace(query, dead_runners=dead))
+        return msgspec.structs.replace(page, rows=[lookup.as_shown(self._clock, row) for row in page.rows])
+
+    def history(self, name: str, after: int = 0) -> tuple[AnyEvent, ...]:
+        """The events of an execution after version `after`, in order. Raises NotFound."""
+        execution_id = self.resolve(name)
+        return tuple(decode(e.text, where=execution_id) for e in self.store.read(execution_id, after))
+
+    def logs(
+        self,
+        name: str,
+        *,
+        step: str | None = None,
+        attempt: int | None = None,
+        follow: bool = False,
+        wait: Callable[[float], None] | None = None,
+    ) -> Iterator[Chunk]:
+        """Output of an execution's attempts, in the order it was written.
+
+        With `follow`, goes on until the execution no longer runs; `wait(seconds)` is called between looks. Raises
+        NotFound if the execution or the step is not there.
+        """
+        execution_id = self.resolve(name)
+        if step is not None and step not in lookup.read(self.store, execution_id).state.steps:
+            raise NotFound(f"{execution_id} has no step {step!r}", hint=f"see: cerebelum status {execution_id}")
+        return lookup.chunks(
+            self.store, self._clock, execution_id, step, attempt, (wait or time.sleep) if follow else None
+        )
+
+    # -- driving ------------------------------------------------------------------------------------------------------
+
+    def preview(self, path: Path, inputs: Mapping[str, Any]) -> Checked:
+        """Everything `run` checks before it starts, without starting. Raises what `run` raises."""
+        from cerebelum.engine import preflight
+
+        return preflight.check(path, inputs, (), self.executors(), self._environ)
+
+    def run(
+        self,
+        path: Path,
+        inputs: Mapping[str, Any],
+        *,
+        execution_id: str | None = None,
+        or_resume: bool = False,
+        tags: Iterable[str] = (),
+        **how: Unpack[How],
+    ) -> Result:
+        """Start an execution of the workflow in `path` and drive it.
+
+        `inputs` holds typed values, or `Text` for what came from a command line. With `or_resume`, an execution with
+        that id is resumed, or left alone if it has completed. Raises UsageError (DefinitionError for the file) before
+        anything is recorded, OwnedElsewhere, DefinitionChanged (for `or_resume`), StoreError.
+        """
+        return self._driver(how).run(path, inputs, execution_id, or_resume, tuple(dict.fromkeys(tags)))
+
+    def fork(
+        self,
+        name: str,
+        from_step: str,
+        inputs: Mapping[str, Any],
+        *,
+        execution_id: str | None = None,
+        file: Path | None = None,
+        recorded: bool = False,
+        accept_changes: bool = False,
+        **how: Unpack[How],
+    ) -> Result:
+        """Start a new execution that takes over the outputs of what `name` completed before `from_step`.
+
+        `inputs` replace recorded ones. Raises what `resume` raises, but works on any execution.
+        """
+        choice = ResumeOptions(from_step, accept_changes, file, recorded)
+        return self._driver(how).fork(self.resolve(name), inputs, execution_id, choice)
+
+    def plan(
+        self,
+        name: str,
+        *,
+        from_step: str | None = None,
+        accept_changes: bool = False,
+        file: Path | None = None,
+        recorded: bool = False,
+    ) -> Plan:
+        """What `resume` with the same arguments would do to each step. Changes nothing."""
+        return self._driver({}).plan(self.resolve(name), ResumeOptions(from_step, accept_changes, file, recorded))
+
+    def resume(
+        self,
+        name: str,
+        *,
+        from_step: str | None = None,
+        accept_changes: bool = False,
+        file: Path | None = None,
+        recorded: bool = False,
+        on_note: Callable[[str], None] = lambda note: None,
+        **how: Unpack[How],
+    ) -> Result:
+        """Go on with an execution that failed, was paused or interrupted, and drive it.
+
+        `on_note` is told what the user should know about where the definition came from. Raises NotFound,
+        OwnedElsewhere, DefinitionChanged, UsageError (among others for one that has completed, or was cancelled and no
+        `from_step` is given), StoreError.
+        """
+        choice = ResumeOptions(from_step, accept_changes, file, recorded)
+        return self._driver(how).resume(self.resolve(name), choice, on_note)
+
+    def supervise(
+        self, *, once: bool, most: int, tell: Callable[[str], None] = lambda text: None, **how: Unpack[How]
+    ) -> Stopping | None:
+        """Take up what nobody drives: executions of dead runners, waits that are over, approvals that were decided.
+
+        With `once`, return when nothing is due any more; otherwise when stopped, with what stopped it. Raises
+        StoreError.
+        """
+        return self._driver(how).supervise(once=once, most=most, tell=tell)
+
+    def _driver(self, how: How) -> Driver:
+        from cerebelum.engine.driver import Driver
+
+        return Driver(self.store, self.executors(), self._environ, self._clock, **how)
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    def cancel(self, name: str, *, by: str, why: str | None = None, **how: Unpack[How]) -> Row:
+        """Cancel an execution: whoever drives it stops its steps; if nobody does, this process finishes it.
+
+        Returns how it stands. Raises NotFound, UsageError if it has ended.
+        """
+        from cerebelum.engine import requests
+
+        return self._ask(name, partial(requests.cancel, by=by, why=why), how)
+
+    def pause(self, name: str, *, by: str, why: str | None = None, **how: Unpack[How]) -> Row:
+        """Have an execution paused, to be resumed later. Raises NotFound, UsageError if it has ended."""
+        from cerebelum.engine import requests
+
+        return self._ask(name, partial(requests.pause, by=by, why=why), how)
+
+    def approve(
+        self,
+        name: str,
+        step: str | None = None,
+        *,
+        by: str,
+        comment: str | None = None,
+        response: Mapping[str, Any] | None = None,
+    ) -> Row:
+        """Grant what a step waits for; `response` becomes its output. `step` may be left out if only one waits.
+
+        Raises NotFound, UsageError if nothing waits, it was decided already, or the time is over.
+        """
+        from cerebelum.engine import requests
+
+        make = partial(requests.approve, step=step, by=by, comment=comment, response=dict(response or {}))
+        return lookup.as_shown(self._clock, self._request(name, make).row)
+
+    def reject(self, name: str, step: str | None = None, *, by: str, comment: str | None = None) -> Row:
+        """Refuse what a step waits for: the step fails. Raises what `approve` raises."""
+        from cerebelum.engine import requests
+
+        make = partial(requests.reject, step=step, by=by, comment=comment)
+        return lookup.as_shown(self._clock, self._request(name, make).row)
+
+    def _ask(self, name: str, make: requests.Make, how: How) -> Row:
+        """Ask, and finish what was asked for if nobody else is there to do it."""
+        log = self._request(name, make)
+        if log.state.ended is None and (log.state.cancel or log.state.pausing):
+            self._driver(how).finish(log.row)
+        return lookup.as_shown(self._clock, self.store.find(Query(id=log.state.execution_id, limit=1)).rows[0])
+
+    def _request(self, name: str, make: requests.Make) -> Log:
+        from cerebelum.engine import requests
+
+        return requests.request(self.store, self._clock, self.resolve(name), make)

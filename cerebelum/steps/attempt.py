@@ -1,0 +1,124 @@
+"""What the engine keeps of an attempt that is going on, and how it was told to drive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import msgspec
+
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.model import Step
+from cerebelum.core.state import State
+from cerebelum.host.process_tree import boot_id, pid_namespace, start_ticks
+from cerebelum.steps.executor import Stop
+from cerebelum.steps.log import AttemptOutput
+from cerebelum.store import EventStore, Process
+
+
+class Attempt(msgspec.Struct):
+    """An attempt that is going on in this process. Times are seconds of the clock that only goes forward."""
+
+    step: Step
+    number: int
+    stop: Stop
+    token: str
+    output: AttemptOutput
+    started: float
+    deadline: float | None
+    stopped: float | None = None
+    """When it was asked to end."""
+    overrun: str = "timed out"
+    """Which time limit it passed, if that is why."""
+    abandoned: bool = False
+
+
+def attempt_token(state: State, step_id: str, number: int) -> str:
+    """What marks the processes of an attempt, in `CEREBELUM_TOKEN`.
+
+    It follows from the log alone, so that a successor finds even a process that was spawned an instant before its
+    runner died; the moment of the start tells executions of the same id in different stores apart.
+    """
+    return f"{state.execution_id}.{step_id}.{number}.{int(state.started_at.timestamp() * 1e6):x}"
+
+
+class ProcessRecord(msgspec.Struct, frozen=True):
+    """The `Tracker` of one attempt: what it spawns is in the store, so that a successor finds it."""
+
+    store: EventStore
+    execution_id: str
+    attempt: Attempt
+    known: dict[int, Process] = msgspec.field(default_factory=dict)
+
+    def spawned(self, pid: int) -> None:
+        """Record a process (the leader of its own session) that was just spawned."""
+        process = Process(
+            step=self.attempt.step.id,
+            attempt=self.attempt.number,
+            pid=pid,
+            pid_namespace=pid_namespace(),
+            start_ticks=start_ticks(pid) or 0,
+            boot_id=boot_id(),
+            session=pid,
+            token=self.attempt.token,
+        )
+        self.known[pid] = process
+        self.store.note_process(self.execution_id, process)
+
+    def gone(self, pid: int) -> None:
+        """Forget a process that has ended."""
+        process = self.known.pop(pid, None)
+        if process is not None:
+            self.store.note_process(self.execution_id, process, gone=True)
+
+
+class Scratch:
+    """Private folders for attempts, inside one of the execution's.
+
+    Making and removing a folder costs more than a short step does, on a disk that is synced for every event. So one
+    that nobody has touched serves the next attempt; any other is removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._untouched: list[tuple[Path, int]] = []
+        self._made: dict[Path, int] = {}
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> Path:
+        """An empty folder, for its caller alone until `give_back`. Raises CerebelumError if none can be made."""
+        with self._lock:
+            if self._untouched:
+                folder, stamp = self._untouched.pop()
+                self._made[folder] = stamp
+                return folder
+            self._count += 1
+            folder = self._folder / str(self._count)
+        try:
+            folder.mkdir(mode=0o700)
+            self._made[folder] = _stamp(folder)
+        except OSError as error:
+            raise CerebelumError(
+                f"no temporary folder can be made for the step: {error.strerror}",
+                where=str(folder),
+                hint="free some space there, or name another place with TMPDIR",
+            ) from None
+        return folder
+
+    def give_back(self, folder: Path) -> None:
+        """The attempt is over: what it left in its folder goes."""
+        stamp = self._made.pop(folder)
+        try:
+            if _stamp(folder) == stamp and not os.listdir(folder):
+                self._untouched.append((folder, stamp))
+                return
+        except OSError:
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stamp(folder: Path) -> int:
+    return os.stat(folder).st_mtime_ns

@@ -1,0 +1,127 @@
+"""What performs a step, seen from both sides: what an executor is given, and what it may answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from cerebelum.core.model import Step
+from cerebelum.core.outcome import Outcome
+from cerebelum.core.step_kind import StepKind
+from cerebelum.store import Stream
+
+StopReason = Literal["timeout", "cancelled", "stopped", "fenced"]
+
+
+class Stop:
+    """Tells a running attempt to end: set once, by the runner, from another thread."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._callbacks: list[Any] = []
+        self._lock = threading.Lock()
+        self.reason: StopReason | None = None
+        self.grace: float = 5.0
+        """Seconds an attempt may take to end by itself before it is killed."""
+
+    def __call__(self, reason: StopReason, grace: float = 5.0) -> None:
+        """Ask the attempt to end; the first reason counts, a later call can only shorten the grace."""
+        with self._lock:
+            if self.reason is None:
+                self.reason = reason
+                self.grace = grace
+            else:
+                self.grace = min(self.grace, grace)
+            self._event.set()
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback()
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block until the attempt is asked to end or `seconds` have passed; True if it is asked to end."""
+        return self._event.wait(seconds)
+
+    def on_request(self, callback: Any) -> None:
+        """Call `callback()` (quick, thread-safe) on every request, at once if there has been one already."""
+        with self._lock:
+            self._callbacks.append(callback)
+            due = self._event.is_set()
+        if due:
+            callback()
+
+
+class Sink(Protocol):
+    """Where an attempt's output goes: masked, bounded, stored and shown by whoever is behind it."""
+
+    def write(self, stream: Stream, data: bytes) -> None: ...
+
+    def tail(self) -> str:
+        """The last lines written so far, masked (at most 20 lines, 4 KiB)."""
+        ...
+
+
+class Tracker(Protocol):
+    """Told of each process that an executor spawns, so that nothing is left behind when the runner dies."""
+
+    def spawned(self, pid: int) -> None: ...
+
+    def gone(self, pid: int) -> None: ...
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What an earlier `Sleep` or `Approval` of this step came to."""
+
+    kind: Literal["sleep", "granted"]
+    response: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    by: str | None = None
+
+
+class Invocation(msgspec.Struct, frozen=True):
+    """One attempt at one step, with everything already evaluated."""
+
+    execution_id: str
+    workflow: str
+    step: Step
+    attempt: int
+    idempotency_key: str
+    """The same on every attempt of one generation of this step."""
+    body: Any
+    """The step's body with its expressions evaluated."""
+    options: Mapping[str, Any]
+    """The executor's own keys, evaluated."""
+    env: Mapping[str, str]
+    """The whole environment for a process of this step: the user's, INPUT_*, `env:`, secrets, CEREBELUM_*."""
+    cwd: Path
+    """Folder the step runs in; checked to be there."""
+    folder: Path
+    """Folder of the workflow file."""
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    """Outputs by step id; None for a step that has none."""
+    secrets: Mapping[str, str]
+    scratch: Path
+    """A private folder that exists during this attempt."""
+    stop: Stop
+    sink: Sink
+    tracker: Tracker
+    answers: tuple[Answer, ...] = ()
+    """Answers to this step's earlier calls (`Sleep`, `Approval`), in order."""
+
+
+class Executor(StepKind, Protocol):
+    """Performs one kind of step. One instance serves many threads."""
+
+    def run(self, call: Invocation) -> Outcome:
+        """Perform the step and say how it went. Ends soon after `call.stop` is requested.
+
+        Raises CerebelumError for what the user can mend; any other exception counts as a failure of kind `exception`.
+        """
+        ...

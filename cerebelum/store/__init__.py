@@ -1,0 +1,34 @@
+"""Where events live: the contract that every backend fulfils, and what can be read from any store.
+
+A backend imports the contract from here. May import `core` and `host`.
+"""
+
+from cerebelum.store.contract import (
+    Chunk,
+    Conflict,
+    EventStore,
+    Fenced,
+    LogPage,
+    Ownership,
+    Page,
+    Process,
+    Query,
+    Row,
+    Runner,
+    Stream,
+)
+
+__all__ = [
+    "Chunk",
+    "Conflict",
+    "EventStore",
+    "Fenced",
+    "LogPage",
+    "Ownership",
+    "Page",
+    "Process",
+    "Query",
+    "Row",
+    "Runner",
+    "Stream",
+]

@@ -1,0 +1,61 @@
+"""Whether a runner is still alive, as far as this machine can tell: at once from its lock or the process table, or by
+its beat.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from datetime import timedelta
+from typing import Literal
+
+from cerebelum.host.clock import Clock
+from cerebelum.host.process_tree import boot_id, pid_namespace, start_ticks
+from cerebelum.store import Row, Runner
+
+DEAD_SECONDS = 30.0
+"""A runner whose beat has not moved for this long is dead."""
+
+
+Verdict = Literal["alive", "dead", "unknown"]
+
+
+def judge(runner: Runner) -> Verdict:
+    """What this machine can say about a runner right now; `unknown` where only its beat can tell."""
+    if runner.boot_id != boot_id():
+        # Another machine; or this one before it was started again, if the file it had locked is here and free.
+        was_here = runner.host == os.uname().nodename and _lock_held(runner.lock) is False
+        return "dead" if was_here else "unknown"
+    held = _lock_held(runner.lock)
+    if held is not None:
+        return "alive" if held else "dead"
+    if runner.pid_namespace != pid_namespace():
+        return "unknown"
+    return "alive" if start_ticks(runner.pid) == runner.start_ticks else "dead"
+
+
+def _lock_held(path: str) -> bool | None:
+    """Whether some process holds the lock; None if the file is not there or not ours to look at."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return False
+
+
+def reported_dead(row: Row, clock: Clock) -> bool:
+    """Whether an execution whose log says running is to be shown as interrupted: nobody drives it."""
+    if row.ownership.owner is None or row.runner is None:
+        return True
+    verdict = judge(row.runner)
+    if verdict != "unknown":
+        return verdict == "dead"
+    return row.runner.beat_at is not None and clock.now() - row.runner.beat_at > timedelta(seconds=DEAD_SECONDS)

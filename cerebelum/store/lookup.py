@@ -1,0 +1,140 @@
+"""Finding executions in a store and telling how they stand, the death of their runners included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from cerebelum.core.errors import NotFound, UsageError
+from cerebelum.core.events import decode
+from cerebelum.core.state import State, Status, evolve, status
+from cerebelum.core.summary import summarise
+from cerebelum.host.clock import Clock
+from cerebelum.store import Chunk, EventStore, Ownership, Query, Row
+from cerebelum.store.liveness import reported_dead
+
+INTERRUPTED = "interrupted"
+NOT_DRIVEN = "waits for a runner"
+_MOST_AMBIGUOUS = 10
+_MOST_RUNNING = 10_000
+_LOG_PAGE = 500
+_LOOK_SECONDS = 0.2
+
+
+class Log(msgspec.Struct, frozen=True):
+    """The log of an execution, read and folded."""
+
+    state: State
+    digest: str
+    """Digest of its last entry."""
+    row: Row
+
+
+class View(msgspec.Struct, frozen=True):
+    """An execution as `status` shows it: the fold of its events, and what is known of its runner right now."""
+
+    state: State
+    status: Status
+    reason: str | None
+    row: Row
+
+
+def resolve(store: EventStore, name: str) -> str:
+    """The id that `name` means: an exact id, `last`, or a unique prefix. Raises NotFound, UsageError if ambiguous."""
+    if store.find(Query(id=name, limit=1)).rows:
+        return name
+    if name == "last":
+        rows = store.find(Query(limit=1)).rows
+        if not rows:
+            raise NotFound("there is no execution yet", hint="start one with: cerebelum run FILE")
+        return rows[0].summary.execution_id
+    if not name:
+        raise UsageError("an empty id names no execution", hint="see: cerebelum list")
+    page = store.find(Query(id_prefix=name, limit=_MOST_AMBIGUOUS))
+    if len(page.rows) == 1:
+        return page.rows[0].summary.execution_id
+    if not page.rows:
+        raise NotFound(f"there is no execution {name!r}", hint="see: cerebelum list")
+    ids = ", ".join(r.summary.execution_id for r in page.rows) + (", …" if page.has_more else "")
+    raise UsageError(f"{name!r} could be {ids}", hint="give more of the id")
+
+
+def read(store: EventStore, execution_id: str, at: int | datetime | None = None) -> Log:
+    """The log of the execution with exactly this id, up to and with version or moment `at`.
+
+    Raises NotFound if there is no such execution, or there was nothing of it yet.
+    """
+    rows = store.find(Query(id=execution_id, limit=1)).rows
+    entries = store.read(execution_id)
+    if not rows or not entries:
+        raise NotFound(f"there is no execution {execution_id!r}", hint="see: cerebelum list")
+    if at is not None:
+        began = entries[0].at
+        entries = [e for e in entries if (e.version <= at if isinstance(at, int) else e.at <= at)]
+        if not entries:
+            raise NotFound(f"{execution_id} had not started then", hint=f"its first event is of {began.isoformat()}")
+    state: State | None = None
+    for entry in entries:
+        state = evolve(state, decode(entry.text, where=f"{execution_id} version {entry.version}"), execution_id)
+    assert state is not None
+    return Log(state, entries[-1].digest, rows[0])
+
+
+def shown(clock: Clock, row: Row) -> tuple[Status, str | None]:
+    """The status to show, and why: an execution that nobody drives although its log says running is paused."""
+    if row.summary.status == "running" and reported_dead(row, clock):
+        return "paused", INTERRUPTED if row.ownership.owner else NOT_DRIVEN
+    return row.summary.status, row.summary.reason
+
+
+def as_shown(clock: Clock, row: Row) -> Row:
+    """The row with the status to show."""
+    now, reason = shown(clock, row)
+    return msgspec.structs.replace(row, summary=msgspec.structs.replace(row.summary, status=now, reason=reason))
+
+
+def view(store: EventStore, clock: Clock, execution_id: str, at: int | datetime | None) -> View:
+    """The execution as `status` shows it, now or `at` a version or moment. Raises NotFound."""
+    log = read(store, execution_id, at)
+    if at is not None:
+        # Who drove it then is not in the log.
+        log = msgspec.structs.replace(
+            log, row=Row(summarise(log.state, log.digest), Ownership(None, log.row.ownership.epoch), None)
+        )
+        return View(log.state, status(log.state), log.row.summary.reason, log.row)
+    now, reason = shown(clock, log.row)
+    return View(log.state, now, reason, log.row)
+
+
+def dead_runners(store: EventStore, clock: Clock) -> tuple[str, ...]:
+    """Ids of the runners that are dead although executions of theirs are stored as running, and "" for nobody."""
+    running = store.find(Query(status=("running",), limit=_MOST_RUNNING)).rows
+    owners = {r.ownership.owner: r for r in running if r.ownership.owner}
+    # What nobody owns is not running either: a decision that was taken on it waits for a runner.
+    return ("", *(owner for owner, row in owners.items() if reported_dead(row, clock)))
+
+
+def chunks(
+    store: EventStore,
+    clock: Clock,
+    execution_id: str,
+    step: str | None,
+    attempt: int | None,
+    wait: Callable[[float], None] | None,
+) -> Iterator[Chunk]:
+    """Output in the order it was written; with `wait`, which is called between looks, until it no longer runs."""
+    position = 0
+    while True:
+        row = store.find(Query(id=execution_id, limit=1)).rows[0]
+        over = wait is None or shown(clock, row)[0] not in ("running", "sleeping", "waiting_for_approval")
+        while True:
+            page = store.read_log(execution_id, step=step, attempt=attempt, after=position, limit=_LOG_PAGE)
+            position = page.position
+            yield from page.chunks
+            if not page.chunks:
+                break
+        if over or wait is None:
+            return
+        wait(_LOOK_SECONDS)

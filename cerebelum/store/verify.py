@@ -1,0 +1,83 @@
+"""Checks a store against itself: nothing missing, nothing changed, and every summary the fold of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import GENESIS, Entry, chain, decode
+from cerebelum.core.state import State, evolve
+from cerebelum.core.summary import summarise
+from cerebelum.store import EventStore, Query, Row
+
+_PAGE = 200
+
+
+class Flaw(NamedTuple):
+    """Something in a store that is not as it was written."""
+
+    execution_id: str
+    version: int
+    """The first version that is wrong; 0 where the whole execution is meant."""
+    message: str
+
+
+class Verified(NamedTuple):
+    """One execution that was looked at."""
+
+    execution_id: str
+    events: int
+    flaws: tuple[Flaw, ...]
+
+
+def verify(store: EventStore, execution_id: str | None = None) -> Iterator[Verified]:
+    """Check one execution, or all of them. Raises StoreError if the store cannot be read at all."""
+    offset = 0
+    while True:
+        page = store.find(Query(id=execution_id, limit=_PAGE, offset=offset))
+        for row in page.rows:
+            entries = store.read(row.summary.execution_id)
+            flaw = _flaw(row, entries)
+            yield Verified(row.summary.execution_id, len(entries), (flaw,) if flaw else ())
+        if not page.has_more:
+            return
+        offset += _PAGE
+
+
+def _flaw(row: Row, entries: list[Entry]) -> Flaw | None:
+    """The first thing wrong with an execution's log, or with its summary."""
+    execution_id = row.summary.execution_id
+    state: State | None = None
+    previous = GENESIS
+    for expected, entry in enumerate(entries, 1):
+        if entry.version != expected:
+            return Flaw(execution_id, expected, f"version {expected} is missing; the next one is {entry.version}")
+        previous = chain(previous, execution_id, entry.text.encode())
+        if previous != entry.digest:
+            return Flaw(
+                execution_id, expected, "its text does not match its digest: it, or what is before it, was changed"
+            )
+        try:
+            event = decode(entry.text)
+            if (event.version, type(event).__name__, event.at) != (entry.version, entry.type, entry.at):
+                return Flaw(execution_id, expected, "its columns differ from its text")
+            state = evolve(state, event, execution_id)
+        except (CerebelumError, AssertionError, KeyError, IndexError) as error:
+            return Flaw(execution_id, expected, str(error))
+    return _summary_flaw(row, state, previous)
+
+
+def _summary_flaw(row: Row, state: State | None, digest: str) -> Flaw | None:
+    summary = row.summary
+    if state is None:
+        return Flaw(summary.execution_id, 1, "it has no events")
+    if summary.version > state.version:
+        message = f"events are missing at the end: the summary knows {summary.version}, the log ends at {state.version}"
+        return Flaw(summary.execution_id, state.version + 1, message)
+    folded = summarise(state, digest)
+    for name in summary.__struct_fields__:
+        if getattr(folded, name) != getattr(summary, name):
+            message = f"the summary's {name} is {getattr(summary, name)!r}, its events say {getattr(folded, name)!r}"
+            return Flaw(summary.execution_id, state.version, message)
+    return None

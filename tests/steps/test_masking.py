@@ -1,0 +1,175 @@
+"""No secret gets out: not encoded, not in pieces, not as a single line; and everything else gets out unchanged."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cerebelum.core.errors import UsageError
+from cerebelum.steps.masking import MASK, Masker, check_secret
+
+# Without asterisks: text around a mask could otherwise look like such a secret again.
+SECRETS = st.dictionaries(
+    st.sampled_from(["A", "B", "C"]),
+    st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="*"), min_size=4, max_size=12).filter(
+        lambda text: len(text.strip()) >= 4
+    )
+    | st.text("ab", min_size=4, max_size=8),
+    min_size=1,
+)
+PEM = (
+    "-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(bytes(range(256)) * 3).decode() + "-----END PRIVATE KEY-----\n"
+)
+
+
+def streamed(masker: Masker, data: bytes, cuts: list[int]) -> bytes:
+    stream, out, at = masker.stream(), b"", 0
+    for cut in sorted(cut % (len(data) + 1) for cut in cuts):
+        out += stream.feed(data[at:cut])
+        at = cut
+    return out + stream.feed(data[at:]) + stream.flush()
+
+
+@settings(deadline=None)
+@given(SECRETS, st.data())
+def test_no_form_of_a_secret_survives_any_split_into_writes(secrets: dict[str, str], data: st.DataObject) -> None:
+    masker = Masker(secrets)
+    parts = data.draw(
+        st.lists(st.sampled_from(masker.patterns) | st.binary(max_size=6) | st.sampled_from([b"a", b"ab"]))
+    )
+    text = b"".join(parts)
+    out = streamed(masker, text, data.draw(st.lists(st.integers(0, 1000), max_size=12)))
+    assert not [pattern for pattern in masker.patterns if pattern in out]
+    assert out == masker.data(text)
+
+
+@settings(deadline=None)
+@given(st.binary(), st.lists(st.integers(0, 1000), max_size=8), SECRETS)
+def test_what_holds_no_secret_passes_unchanged(text: bytes, cuts: list[int], secrets: dict[str, str]) -> None:
+    masker = Masker(secrets)
+    if not any(pattern in text for pattern in masker.patterns):
+        assert streamed(masker, text, cuts) == text
+        assert masker.data(text) is text
+
+
+@settings(deadline=None)
+@given(SECRETS, st.binary(max_size=5), st.binary(max_size=5))
+def test_base64_of_a_text_around_a_secret_does_not_give_it_away(
+    secrets: dict[str, str], before: bytes, after: bytes
+) -> None:
+    masker = Masker(secrets)
+    for secret in secrets.values():
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            assert MASK.encode() in masker.data(encode(before + secret.encode() + after))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda s: base64.b64encode(s.encode()).decode(),
+        lambda s: base64.encodebytes(s.encode()).decode(),
+        lambda s: quote(s, safe=""),
+        quote_plus,
+        lambda s: re.sub("%..", lambda match: match[0].lower(), quote(s, safe="")),
+        json.dumps,
+        lambda s: json.dumps(s, ensure_ascii=False),
+        lambda s: s.encode().hex(),
+        lambda s: s.replace("'", "'\\''"),
+        repr,
+    ],
+)
+def test_a_secret_with_special_characters_is_found_in_each_encoding(form: object) -> None:
+    secret = "pä\"ss/wö'rd & <x> é"
+    text = form(secret)  # type: ignore[operator]
+    masker = Masker({"PASSWORD": secret})
+    assert MASK in masker.text(f"before {text} after")
+    assert masker.find({"k": [text]}) == "PASSWORD"
+
+
+@pytest.mark.parametrize("width", [64, 76])
+def test_base64_of_a_long_secret_wrapped_in_lines_is_masked_to_its_last_line(width: int) -> None:
+    encoded = base64.b64encode(os.urandom(300)).decode()
+    secret = base64.b64decode(encoded).hex()
+    alone = base64.b64encode(secret.encode()).decode()
+    lines = [alone[at : at + width] for at in range(0, len(alone), width)]
+    masked = Masker({"KEY": secret}).text("\r\n".join(lines)).split("\r\n")
+    assert masked[:-1] == [MASK] * (len(lines) - 1)
+    assert masked[-1].startswith(MASK)
+
+
+def test_every_line_of_a_key_is_masked_alone_but_not_its_armour() -> None:
+    masker = Masker({"KEY": PEM})
+    lines = PEM.splitlines()
+    for line in lines[1:-1]:
+        assert masker.text(f"| {line} |") == f"| {MASK} |"
+    assert masker.text(lines[0]) == lines[0]
+    assert masker.text("-----END PRIVATE KEY-----") == "-----END PRIVATE KEY-----"
+
+
+def test_a_key_is_found_at_every_position_of_a_large_block() -> None:
+    masker = Masker({"KEY": PEM})
+    line = PEM.splitlines()[3].encode()
+    for offset in range(50):
+        assert line not in masker.data(b"x" * offset + line + b"y" * 100)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10), st.integers(0, 10), st.lists(st.integers(0, 3000), max_size=20))
+def test_a_key_split_anywhere_is_masked_as_in_one_piece(first: int, last: int, cuts: list[int]) -> None:
+    masker, encoded = Masker({"KEY": PEM}), base64.b64encode(PEM.encode())
+    text = b"x" * first + PEM.encode() + encoded[first : len(encoded) - last] + encoded + PEM.encode().hex().encode()
+    out = streamed(masker, text, cuts)
+    assert out == masker.data(text)
+    assert not [pattern for pattern in masker.patterns if pattern in out]
+
+
+def test_one_secret_inside_or_overlapping_another_leaves_nothing_of_either() -> None:
+    assert Masker({"A": "abcdef", "B": "defghi"}).text("<abcdefghi>") == f"<{MASK}>"
+    assert Masker({"A": "token", "B": "my-token-long"}).text("<my-token-long>") == f"<{MASK}>"
+    stream = Masker({"A": "abcdef", "B": "defghi"}).stream()
+    assert stream.feed(b"<abcdef") + stream.feed(b"xx>") + stream.flush() == b"<***xx>"
+
+
+def test_only_what_could_begin_a_secret_is_held_back() -> None:
+    stream = Masker({"A": "hunter2!"}).stream()
+    assert stream.feed(b"waiting for input: ") == b"waiting for input: "
+    assert stream.feed(b"the hunt") == b"the "
+    assert stream.feed(b" is on") == b"hunt is on"
+    assert stream.feed(b"hunter2") == b""
+    assert stream.flush() == b"hunter2"
+
+
+def test_nothing_is_copied_when_there_are_no_secrets() -> None:
+    masker, block, tree = Masker({}), b"some output", {"a": ["b"]}
+    assert not masker
+    assert masker.stream().feed(block) is block
+    assert masker.value(tree) is tree
+    assert masker.find(tree) is None
+
+
+def test_nested_data_is_masked_in_texts_keys_and_numbers() -> None:
+    masker = Masker({"PIN": "12345", "WORD": "hunter2"})
+    assert masker.value({"hunter2 x": [1, 12345, True, None, "a hunter2"]}) == {
+        "*** x": [1, "***", True, None, "a ***"]
+    }
+    assert masker.find({"a": {"b": [0, {"hunter2": 1}]}}) == "WORD"
+    assert masker.find([99123459]) == "PIN"
+    assert masker.find({"a": "harmless"}) is None
+
+
+def test_text_with_lone_surrogates_can_be_masked() -> None:
+    assert Masker({"A": "hunter2"}).text("\udcff hunter2") == "\udcff ***"
+
+
+@pytest.mark.parametrize("value", ["", "abc", " ab \n"])
+def test_a_secret_too_short_to_be_masked_is_refused_by_name(value: str) -> None:
+    with pytest.raises(UsageError, match="MY_TOKEN"):
+        check_secret("MY_TOKEN", value)
+    check_secret("MY_TOKEN", "abcd")
