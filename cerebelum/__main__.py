@@ -17,11 +17,13 @@ def main() -> None:
         leave(0)
     import gc
 
-    from cerebelum.start import lean
+    from cerebelum.start import lean, tricks
 
-    # Importing makes many objects and hardly any garbage; app.py turns it on again for what may take longer.
-    gc.disable()
-    lean.prepare()
+    if tricks.on("gc"):
+        # app.py turns it on again for what may take longer.
+        gc.disable()
+    if tricks.on("lean"):
+        lean.prepare()
     from cerebelum.app import main as run
 
     leave(run(sys.argv[1:]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cerebelum.cli import terminal
 from cerebelum.core.errors import UsageError
 from cerebelum.host.environment import plugin_places
-from cerebelum.start import brief, lean
+from cerebelum.start import brief, lean, tricks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,14 +81,14 @@ class App:
         """Open the store. Raises UsageError for a URL nobody knows, StoreError."""
         url = self.store_url()
         scheme = _scheme(url)
-        if scheme == "sqlite":
+        if scheme == "sqlite" and tricks.on("built-in"):
             from cerebelum.backends.sqlite import open_store
 
             return open_store(url)
         openers = self.registry().backends()
         if scheme in openers:
             return openers[scheme](url)
-        raise _unknown_scheme(scheme, ["sqlite", *openers])
+        raise _unknown_scheme(scheme, list(openers))
 
     def store_facts(self) -> Mapping[str, Any]:
         """What the store in use says about itself, if it says anything. Raises StoreError."""
@@ -180,35 +180,11 @@ def _renderer() -> Any:
 
 
 def _built_in() -> list[Any]:
-    from cerebelum.registry import Candidate
+    from cerebelum.backends import sqlite
+    from cerebelum.plugins import approval, python, shell, sleep
+    from cerebelum.registry import built_in
 
-    def shell() -> object:
-        from cerebelum.plugins import shell
-
-        return shell
-
-    def python() -> object:
-        from cerebelum.plugins import python
-
-        return python
-
-    def sleep() -> object:
-        from cerebelum.plugins import sleep
-
-        return sleep
-
-    def approval() -> object:
-        from cerebelum.plugins import approval
-
-        return approval
-
-    loaders: dict[str, Callable[[], object]] = {
-        "shell": shell,
-        "python": python,
-        "sleep": sleep,
-        "approval": approval,
-    }
-    return [Candidate(name, "built-in", f"cerebelum.plugins.{name}", load) for name, load in loaders.items()]
+    return [built_in(module) for module in (shell, python, sleep, approval, sqlite)]
 
 
 def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
@@ -225,8 +201,9 @@ def _perform(arguments: Sequence[str], app: App) -> int:
     from cerebelum.cli.group import VERBS, build
 
     lean.take_back()
-    gc.set_threshold(20_000, 20, 20)
-    gc.enable()
+    if tricks.on("gc"):
+        gc.set_threshold(20_000, 20, 20)
+        gc.enable()
     return build(VERBS, app.add_commands).perform(list(arguments), app)
 
 
@@ -236,7 +213,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> 
     app = App(os.environ if environ is None else environ)
     try:
         try:
-            code = brief.perform(arguments, app)
+            if name := tricks.unknown():
+                raise UsageError(f"{tricks.VARIABLE} names {name!r}; known: all, {', '.join(tricks.TRICKS)}")
+            code = brief.perform(arguments, app) if tricks.on("brief") else None
             if code is None:
                 code = _perform(arguments, app)
             sys.stdout.flush()

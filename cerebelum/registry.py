@@ -18,6 +18,7 @@ import msgspec
 
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import AnyEvent
+from cerebelum.start import tricks
 from cerebelum.steps.executor import Executor
 from cerebelum.store import EventStore
 
@@ -72,7 +73,7 @@ class Registry:
         self.plugins.append(plugin)
         try:
             plugin.module = candidate.load()
-            if candidate.origin == "built-in":
+            if candidate.origin == "built-in" and tricks.on("built-in"):
                 self._collect_own(plugin)
             else:
                 self._register(plugin, self._others())
@@ -190,9 +191,13 @@ class Registry:
             )
 
     def _collect_own(self, plugin: Plugin) -> None:
-        plugin.hooks = ("cerebelum_executors",)
-        for executor in plugin.module.cerebelum_executors():
-            self._take(plugin, "executor", "executors", executor.key, executor)
+        plugin.hooks = tuple(name for name in _HOOKS if hasattr(plugin.module, name))
+        if "cerebelum_executors" in plugin.hooks:
+            for executor in plugin.module.cerebelum_executors():
+                self._take(plugin, "executor", "executors", executor.key, executor)
+        if "cerebelum_backends" in plugin.hooks:
+            for scheme, opener in plugin.module.cerebelum_backends().items():
+                self._take(plugin, "backend", "backends", scheme, opener)
 
     def _collect(self, plugin: Plugin) -> None:
         for owner, call in self._implementations("cerebelum_executors"):
@@ -261,6 +266,21 @@ def _why(error: BaseException, where: str) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if f.filename == where] or [f for f in frames if "importlib" not in f.filename]
     return f"{own[-1].filename}:{own[-1].lineno}: {what}" if own and own[-1].filename != __file__ else what
+
+
+def built_in(module: ModuleType) -> Candidate:
+    """One of ours. Its hooks are not marked: what marks them is part of pluggy, and takes as long to load."""
+
+    def load() -> ModuleType:
+        if not tricks.on("built-in"):
+            from cerebelum.hookspecs import hookimpl
+
+            for name in _HOOKS:
+                if hasattr(module, name):
+                    hookimpl(getattr(module, name))
+        return module
+
+    return Candidate(module.__name__.rpartition(".")[2], "built-in", module.__name__, load)
 
 
 def from_file(path: str, origin: Origin) -> Candidate:

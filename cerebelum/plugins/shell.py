@@ -14,6 +14,7 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import StepError
 from cerebelum.core.model import Step, Value
 from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
+from cerebelum.start import plain_command, tricks
 from cerebelum.steps.executor import Executor, Invocation
 from cerebelum.steps.output_values import (
     MAX_OUTPUT,
@@ -43,16 +44,6 @@ _SHELLS: dict[str, tuple[list[str], str]] = {
     "perl": ([], "-e"),
     "ruby": ([], "-e"),
 }
-# A script of plain words, the first of which is no assignment.
-_PLAIN = r"[ \t]*[A-Za-z0-9_@%+:,./][A-Za-z0-9_@%+:,./-]*([ \t]+[A-Za-z0-9_@%+=:,./-]+)*[ \t\n]*"
-_NEEDS_SHELL = (
-    " . : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs"
-    " disown do done echo elif else enable esac eval exec exit export fc fg fi for function getopts hash help"
-    " history if in jobs kill let local logout mapfile popd printf pushd pwd read readarray readonly return select"
-    " set shift shopt source suspend test then time times trap type typeset ulimit umask unalias unset until wait"
-    " while "
-)
-_SHELL_VARIABLES = frozenset({"BASH_ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT"})
 _PYTHON = r"python[0-9.]*|pypy[0-9.]*"
 _SUFFIXES = {"pwsh": ".ps1", "powershell": ".ps1", "node": ".js", "perl": ".pl", "ruby": ".rb", "fish": ".fish"}
 # What makes PowerShell stop at the first error and hand on the exit code of the last program, as a shell would.
@@ -86,9 +77,10 @@ class Shell:
         output = call.scratch / f"output-{call.step.id}-{call.attempt}"
         env = {**call.env, "CEREBELUM_OUTPUT": str(output)}
         shell = call.options.get("shell")
-        argv = plain_command(call.body, call.env, call.cwd) if shell is None else None
+        direct = shell is None and tricks.on("plain-command")
+        argv = plain_command.words(call.body, call.env, call.cwd) if direct else None
         if argv is not None:
-            env["PWD"] = _logical(call.env.get("PWD", ""), call.cwd)
+            env["PWD"] = plain_command.logical(call.env.get("PWD", ""), call.cwd)
         try:
             argv = argv or command(call.body, shell, call.env, call.scratch)
         except OSError as error:
@@ -136,45 +128,6 @@ def command(script: str, shell: str | list[str] | None, env: Mapping[str, str], 
     if len(flag) > 2:
         words = [*words, flag.removesuffix("c")]
     return [*words, _script_file(script, name, scratch)]
-
-
-def plain_command(script: str, env: Mapping[str, str], cwd: Path) -> list[str] | None:
-    """The words of a script that is one command a shell would only replace itself with; None if it needs a shell.
-
-    Starting bash for it takes longer than all else about a step; `make` does without it in the same way.
-    """
-    words = script.split()
-    if (
-        not re.fullmatch(_PLAIN, script)
-        or f" {words[0]} " in _NEEDS_SHELL
-        or (words[0] in ("true", "false") and words[1:])
-    ):
-        return None
-    if any(name in _SHELL_VARIABLES or name.startswith("BASH_FUNC_") for name in env):
-        return None
-    # A relative folder on the PATH, and a file that is no program of machine code, are for the shell.
-    folders = env.get("PATH", os.defpath).split(os.pathsep) if "/" not in words[0] else [str(cwd)]
-    if not all(map(os.path.isabs, folders)):
-        return None
-    files = (os.path.join(folder, words[0]) for folder in folders)
-    file = next((file for file in files if os.access(file, os.X_OK) and os.path.isfile(file)), None)
-    return words if file is not None and _is_program(file) else None
-
-
-def _is_program(file: str) -> bool:
-    try:
-        with open(file, "rb", buffering=0) as start:
-            return start.read(4) == b"\x7fELF"
-    except OSError:
-        return False
-
-
-def _logical(before: str, cwd: Path) -> str:
-    # What a shell makes of the PWD it is given.
-    try:
-        return before if os.path.isabs(before) and os.path.samefile(before, cwd) else os.path.realpath(cwd)
-    except OSError:
-        return str(cwd)
 
 
 def _output(step: Step, file: Path, capture: Capture | None) -> Value:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from cerebelum.backends.sqlite.library import library_name, library_version, warnings
 from cerebelum.backends.sqlite.store import SqliteStore, open_store
+from cerebelum.store import EventStore
 
-__all__ = ["SqliteStore", "library_name", "library_version", "open_store", "warnings"]
+__all__ = ["SqliteStore", "cerebelum_backends", "library_name", "library_version", "open_store", "warnings"]
+
+
+def cerebelum_backends() -> Mapping[str, Callable[[str], EventStore]]:
+    return {"sqlite": open_store}
