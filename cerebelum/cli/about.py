@@ -35,5 +35,5 @@ def licenses() -> str:
 
 def _frozen() -> Path | None:
     """The folder of what the build noted about itself: beside this package, in the binary."""
-    folder = Path(__file__).parent.parent / "cerebelum_frozen"
+    folder = Path(__file__).parents[2] / "cerebelum_frozen"
     return folder if (folder / "build.json").is_file() else None

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cerebelum.cli.asking import BY, COMMENT, tell, who
-from cerebelum.cli.options import ID, JSON, unicode_text
+from cerebelum.cli.options import JSON, TARGET, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
@@ -60,7 +60,7 @@ command = click.Command(
     callback=click.pass_obj(approve),
     help=HELP,
     params=[
-        ID,
+        TARGET,
         STEP,
         BY,
         COMMENT,

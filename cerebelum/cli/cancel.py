@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cerebelum.cli.asking import BY, WHY, manner, tell, who
-from cerebelum.cli.options import ID, JSON, unicode_text
+from cerebelum.cli.options import JSON, TARGET, unicode_text
 from cerebelum.cli.tools import Tools
 
 
@@ -26,4 +26,4 @@ Works from any terminal. If no process drives the execution, this one runs the h
 taken up again with `resume ID --from STEP`.
 """
 
-command = click.Command("cancel", callback=click.pass_obj(cancel), help=HELP, params=[ID, BY, WHY, JSON])
+command = click.Command("cancel", callback=click.pass_obj(cancel), help=HELP, params=[TARGET, BY, WHY, JSON])

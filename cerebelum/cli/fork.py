@@ -8,7 +8,7 @@ from typing import Unpack
 import click
 
 from cerebelum.cli.drive import MANNER, Manner, see_through
-from cerebelum.cli.options import ID, unicode_text
+from cerebelum.cli.options import TARGET, unicode_text
 from cerebelum.cli.resume import show_plan
 from cerebelum.cli.run import read_inputs
 from cerebelum.cli.tools import Tools
@@ -66,7 +66,7 @@ command = click.Command(
     callback=click.pass_obj(fork),
     help=HELP,
     params=[
-        ID,
+        TARGET,
         click.Option(["--from", "from_step"], required=True, metavar="STEP", help="The first step to run."),
         click.Option(
             ["--input", "input_pairs"], multiple=True, metavar="NAME=VALUE", help="Another value for an input."

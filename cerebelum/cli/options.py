@@ -11,6 +11,25 @@ QUIET = click.Option(["-q", "--quiet"], is_flag=True, help="Show failures and th
 ID = click.Argument(["execution_id"], metavar="[ID]", default="last")
 
 
+def _told(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None and not ctx.resilient_parsing:
+        raise UsageError(
+            f"{ctx.info_name} changes an execution, so it has to be told which one",
+            hint="give its id, the beginning of it, or `last` for the newest; see: cerebelum list",
+        )
+    return value
+
+
+class _Told(click.Argument):
+    def make_metavar(self, ctx: click.Context) -> str:
+        """Without the brackets of what may be left out, although click is to leave the complaint to us."""
+        return "ID"
+
+
+TARGET = _Told(["execution_id"], required=False, callback=_told)
+"""The id for verbs that change something: in a shared store the newest execution may be somebody else's."""
+
+
 def unicode_text(text: str, what: str) -> str:
     """The text, if it is text. Raises UsageError for arguments that are not UTF-8."""
     try:

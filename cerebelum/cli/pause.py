@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cerebelum.cli.asking import BY, WHY, manner, tell, who
-from cerebelum.cli.options import ID, JSON, unicode_text
+from cerebelum.cli.options import JSON, TARGET, unicode_text
 from cerebelum.cli.tools import Tools
 
 
@@ -23,4 +23,4 @@ HELP = """Pause an execution: its running steps are interrupted, no handler runs
   cerebelum pause deploy-k3f9q2xm7p
 """
 
-command = click.Command("pause", callback=click.pass_obj(pause), help=HELP, params=[ID, BY, WHY, JSON])
+command = click.Command("pause", callback=click.pass_obj(pause), help=HELP, params=[TARGET, BY, WHY, JSON])

@@ -6,7 +6,7 @@ import click
 
 from cerebelum.cli.approve import STEP
 from cerebelum.cli.asking import BY, COMMENT, tell, who
-from cerebelum.cli.options import ID, JSON, unicode_text
+from cerebelum.cli.options import JSON, TARGET, unicode_text
 from cerebelum.cli.tools import Tools
 
 
@@ -29,4 +29,4 @@ HELP = """Reject what a step waits for: the step fails, handlers run, and `resum
   cerebelum reject deploy-k3f9q2xm7p --comment "not on a Friday"
 """
 
-command = click.Command("reject", callback=click.pass_obj(reject), help=HELP, params=[ID, STEP, BY, COMMENT, JSON])
+command = click.Command("reject", callback=click.pass_obj(reject), help=HELP, params=[TARGET, STEP, BY, COMMENT, JSON])

@@ -9,7 +9,7 @@ import click
 
 from cerebelum.cli import terminal
 from cerebelum.cli.drive import MANNER, Manner, see_through
-from cerebelum.cli.options import ID, unicode_text
+from cerebelum.cli.options import TARGET, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import DefinitionChanged
 
@@ -73,7 +73,7 @@ command = click.Command(
     callback=click.pass_obj(resume),
     help=HELP,
     params=[
-        ID,
+        TARGET,
         click.Option(["--plan"], is_flag=True, help="Show what would become of each step, and stop."),
         click.Option(
             ["--from", "from_step"], metavar="STEP", help="Run again from this step, with everything after it."

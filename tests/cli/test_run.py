@@ -58,7 +58,7 @@ def test_a_failed_run_is_seen_and_resumed_where_it_failed(cli: Home, flaky: Call
     assert shape["steps"][0]["output"] == "hello a=b"
     assert cli("list").out == "no executions\n"
 
-    done = cli("resume", env=at_here)
+    done = cli("resume", "last", env=at_here)
     assert done.code == 2
     assert "has completed" in done.err
 
@@ -82,7 +82,7 @@ def test_quiet_shows_failures_and_the_last_line_only(cli: Home, flaky: Callable[
     failed = cli("run", "flaky.yaml", "-q")
     assert failed.out == "✗ right  exit code 1\n"
     flaky()
-    completed = cli("resume", "-q")
+    completed = cli("resume", "last", "-q")
     assert completed.out.startswith("✓ flaky-")
     assert completed.out.count("\n") == 1
 
@@ -93,12 +93,12 @@ def test_a_change_to_a_completed_step_is_refused_with_the_plan(cli: Home, flaky:
     path.write_text(path.read_text().replace("echo left", "echo other"))
     flaky()
 
-    refused = cli("resume")
+    refused = cli("resume", "last")
     assert refused.code == 5
     assert "CHANGED  left" in refused.out
     assert "--accept-changes" in refused.err
-    assert json.loads(cli("resume", "--json").err)["error"]["exit_code"] == 5
-    assert cli("resume", "--accept-changes").code == 0
+    assert json.loads(cli("resume", "last", "--json").err)["error"]["exit_code"] == 5
+    assert cli("resume", "last", "--accept-changes").code == 0
 
 
 def test_or_resume_starts_resumes_and_leaves_alone(cli: Home, flaky: Callable[[], None]) -> None:
@@ -243,7 +243,7 @@ def test_what_the_interpreter_s_encoding_lacks_is_written_as_escapes(cli: Home) 
 
 def test_logs_name_attempts_and_stamp_times(cli: Home, flaky: Callable[[], None]) -> None:
     cli("run", "flaky.yaml")
-    cli("resume")
+    cli("resume", "last")
     out = cli("logs", "--timestamps").out
     assert "right (attempt 2) │ right" in out
     assert all(line[:4].isdigit() and line[10] == "T" for line in out.splitlines())

@@ -186,3 +186,12 @@ def test_a_service_that_a_completed_step_left_running_survives_the_cancellation_
     assert finish(runner).code == 6
     assert world.left("CEREBELUM_STEP=work") == []
     assert len(world.left("CEREBELUM_STEP=serve")) == 1
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "approve", "reject", "resume", "fork"])
+def test_what_changes_something_has_to_be_told_which_execution(world: World, verb: str) -> None:
+    """In a shared store the newest one may be somebody else's."""
+    said = world(verb, *(["--from", "a"] if verb == "fork" else []))
+    assert said.code == 2
+    assert "has to be told which one" in said.err
+    assert "`last`" in said.err
