@@ -69,7 +69,13 @@ class Driver(msgspec.Struct, frozen=True):
             raise UsageError("--or-resume needs --id", hint="the id says which execution to go on with")
         labels = tags if execution_id is None else (*tags, execution_id)
         start = preflight.check(path, inputs, labels, self.executors, self.environ)
-        return self._begin(start, execution_id, tags)
+        try:
+            return self._begin(start, execution_id, tags)
+        except Conflict:
+            if execution_id is not None and or_resume:
+                # Somebody else started it at the same instant: this one has come second.
+                return self._go_on(execution_id, path, inputs)
+            raise UsageError(f"there is an execution {execution_id} already", hint="choose another id") from None
 
     def _go_on(self, execution_id: str, path: Path, inputs: Mapping[str, Any]) -> Result:
         state = lookup.read(self.store, execution_id).state
@@ -77,7 +83,15 @@ class Driver(msgspec.Struct, frozen=True):
         if state.ended == "completed":
             self.on_start(execution_id)
             return Result(execution_id, "ended", state, already=True)
-        return self.resume(execution_id, ResumeOptions(file=path), _nothing)
+        try:
+            return self.resume(execution_id, ResumeOptions(file=path), _nothing)
+        except UsageError:
+            # Its runner may have completed it meanwhile, which is as good as if it had before.
+            state = lookup.read(self.store, execution_id).state
+            if state.ended != "completed":
+                raise
+            self.on_start(execution_id)
+            return Result(execution_id, "ended", state, already=True)
 
     def _begin(
         self,
@@ -101,12 +115,9 @@ class Driver(msgspec.Struct, frozen=True):
             parent=parent,
             reused=dict(reused or {}),
         )
-        try:
-            with self._registered() as registration:
-                fence = Ownership(registration.runner.id, 1)
-                return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
-        except Conflict:
-            raise UsageError(f"there is an execution {execution_id} already", hint="choose another id") from None
+        with self._registered() as registration:
+            fence = Ownership(registration.runner.id, 1)
+            return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
 
     def fork(self, parent: str, inputs: Mapping[str, Any], execution_id: str | None, choice: ResumeOptions) -> Result:
         """Start a new execution with what an old one completed before `choice.from_step`."""
@@ -121,7 +132,10 @@ class Driver(msgspec.Struct, frozen=True):
             raise plan.refusal()
         kept = [r.step for r in plan.rows if r.action in ("KEEP", "CHANGED")]
         reused = {s: state.steps[s].output for s in kept if state.steps[s].status == "completed"}
-        return self._begin(start, execution_id, state.tags, parent=parent, reused=reused)
+        try:
+            return self._begin(start, execution_id, state.tags, parent=parent, reused=reused)
+        except Conflict:
+            raise UsageError(f"there is an execution {execution_id} already", hint="choose another id") from None
 
     def plan(self, execution_id: str, choice: ResumeOptions) -> Plan:
         """What `resume` would do to each step."""

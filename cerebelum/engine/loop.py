@@ -30,9 +30,10 @@ from cerebelum.core.outcome import Failed, Interrupted, Outcome
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine import prepare
+from cerebelum.engine.ownership import is_taken
 from cerebelum.engine.prepare import Surroundings
 from cerebelum.engine.settings import DEFAULTS, Settings
-from cerebelum.engine.timers import Timers, timers
+from cerebelum.engine.timers import ABANDON_AFTER, Timers, patience, timers
 from cerebelum.engine.workers import Workers
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
@@ -47,10 +48,10 @@ _POLL_SECONDS = 0.3
 """How often to look for what others appended (a cancellation, an approval)."""
 _STOP_GRACE = 4.0
 """Seconds between TERM and KILL when the runner was told to stop, which has to be over within 7 s in all."""
-_ABANDON_AFTER = 2.0
-"""Seconds after the grace until an attempt that does not end is given up."""
+_PAUSE = 5.0
+"""Seconds between two turns of the loop, beyond what it waits, from which on the process must have been stopped."""
 
-Item = Ended | Stopping | BaseException | Literal["fenced", "hurry"]
+Item = Ended | Stopping | BaseException | Literal["fenced", "hurry", "look"]
 """What other threads have to tell the loop."""
 End = Literal["ended", "paused", "parked", "fenced"]
 
@@ -88,6 +89,7 @@ class Engine:
         self._fenced = False
         self._broken: StoreError | None = None
         self._polled = 0.0
+        self._looked = self.clock.elapsed()
         self._overtime_at: float | None = None
         self._log = LogWriter(store, execution_id, self._inbox.put)
 
@@ -110,6 +112,10 @@ class Engine:
     def lost(self) -> None:
         """Ownership can no longer be vouched for: end everything and write nothing more."""
         self._inbox.put("fenced")
+
+    def woken(self) -> None:
+        """This process was stopped for so long that somebody may have taken over: look whether anybody has."""
+        self._inbox.put("look")
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -191,26 +197,28 @@ class Engine:
                 raise item
             elif item == "hurry":
                 self._kill_attempts()
-            elif item == "fenced":
+            elif item == "fenced" or is_taken(self.store, self.execution_id, self.fence):
                 self._fenced = True
+        self._allow_for_pause()
         self._watch_attempts()
         self._look_outside()
         return happenings or [Nudge()]
 
-    def _patience(self) -> float:
+    def _allow_for_pause(self) -> None:
+        """Where this process stood still, time limits move on by as much: its steps may have stood still with it."""
         now = self.clock.elapsed()
-        waits = [_POLL_SECONDS]
+        pause, self._looked = now - self._looked, now
+        if pause < _POLL_SECONDS + _PAUSE:
+            return
         for attempt in self._attempts.values():
-            if attempt.stopped is None and attempt.deadline is not None:
-                waits.append(max(0.0, attempt.deadline - now))
-            elif attempt.stopped is not None and not attempt.abandoned:
-                waits.append(max(0.0, attempt.stopped + attempt.stop.grace + _ABANDON_AFTER - now))
-        moments = [when for _, when in self._timers.values()]
-        if self._overtime_at is not None and self._overtime_at > now:
-            moments.append(self._overtime_at)
-        # What is due while attempts run may have to wait for one of them: that is no reason to spin.
-        waits += [max(0.0, m - now) for m in moments if m > now or not self._attempts]
-        return min(waits)
+            if attempt.deadline is not None:
+                attempt.deadline += pause
+        if self._overtime_at is not None:
+            self._overtime_at += pause
+
+    def _patience(self) -> float:
+        attempts = self._attempts.values()
+        return patience(attempts, self._timers, self._overtime_at, self.clock.elapsed(), _POLL_SECONDS)
 
     def _begin_stopping(self, stopping: Stopping) -> None:
         if self._stopping is None:
@@ -233,15 +241,14 @@ class Engine:
         overtime = self._overtime_at is not None and now >= self._overtime_at
         for attempt in list(self._attempts.values()):
             late = attempt.deadline is not None and now >= attempt.deadline
-            if attempt.stopped is None and (late or (overtime and self._is_main(attempt))):
+            if attempt.stopped is None and (
+                late or (overtime and self.state.graph.group_of(attempt.step.id) == "steps")
+            ):
                 limit = attempt.step.timeout if late else self.state.workflow.timeout
                 attempt.overrun = f"{'' if late else 'the workflow '}took longer than {limit:g} s"
                 self._ask_to_end(attempt, "timeout")
-            elif attempt.stopped is not None and now >= attempt.stopped + attempt.stop.grace + _ABANDON_AFTER:
+            elif attempt.stopped is not None and now >= attempt.stopped + attempt.stop.grace + ABANDON_AFTER:
                 self._abandon(attempt)
-
-    def _is_main(self, attempt: Attempt) -> bool:
-        return self.state.graph.group_of(attempt.step.id) == "steps"
 
     def _abandon(self, attempt: Attempt) -> None:
         """A thread cannot be killed: its attempt is over as far as the log goes, and no retry may run beside it."""
@@ -427,7 +434,7 @@ class Engine:
         """End what is running and wait for it, without recording anything."""
         for attempt in self._attempts.values():
             self._ask_to_end(attempt, reason, 0.0 if reason == "fenced" else min(self.settings.grace, _STOP_GRACE))
-        limit = self.clock.elapsed() + _STOP_GRACE + _ABANDON_AFTER
+        limit = self.clock.elapsed() + _STOP_GRACE + ABANDON_AFTER
         while self._attempts and self.clock.elapsed() < limit:
             try:
                 item = self._inbox.get(timeout=max(0.01, limit - self.clock.elapsed()))

@@ -81,6 +81,7 @@ class Registration:
         self._store = store
         self._clock = clock
         self._lost: list[Callable[[], None]] = []
+        self._woken: list[Callable[[], None]] = []
         self._closing = threading.Event()
         self._confirmed = clock.elapsed()
         try:
@@ -93,28 +94,39 @@ class Registration:
         self._thread.start()
 
     def _work(self) -> None:
+        awake, look = self._clock.elapsed(), False
         while not self._closing.wait(BEAT_SECONDS):
             self.runner = msgspec.structs.replace(self.runner, beat=self.runner.beat + 1)
             began = self._clock.elapsed()
-            late = began - self._confirmed > FENCE_SECONDS
-            if not late:
-                try:
-                    self._store.beat(self.runner)
-                    self._confirmed = began
-                except StoreError:
-                    late = self._clock.elapsed() - self._confirmed > FENCE_SECONDS
-            if late:
-                for tell in list(self._lost):
-                    tell()
-                return
+            if began - awake > FENCE_SECONDS:
+                # Stopped, with the machine or alone. That is no loss by itself: the store knows who owns what by now.
+                self._confirmed, look = began, True
+            awake = began
+            try:
+                self._store.beat(self.runner)
+                self._confirmed = began
+            except StoreError:
+                if self._clock.elapsed() - self._confirmed > FENCE_SECONDS:
+                    _tell(self._lost)
+                    return
+                continue
+            if look:
+                look = False
+                _tell(self._woken)
 
     def on_lost(self, tell: Callable[[], None]) -> None:
         """Call `tell()`, from another thread, when this runner could not beat in time and has to stop."""
         self._lost.append(tell)
 
-    def no_longer(self, tell: Callable[[], None]) -> None:
-        """Take back `on_lost(tell)`."""
-        self._lost.remove(tell)
+    def on_woken(self, tell: Callable[[], None]) -> None:
+        """Call `tell()`, from another thread, when this runner stood still for so long that others may own
+        what it drove."""
+        self._woken.append(tell)
+
+    def no_longer(self, *told: Callable[[], None]) -> None:
+        """Take back `on_lost` and `on_woken`."""
+        for listeners in (self._lost, self._woken):
+            listeners[:] = [tell for tell in listeners if tell not in told]
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +152,11 @@ class Registration:
             os.close(fd)
 
 
+def _tell(listeners: list[Callable[[], None]]) -> None:
+    for tell in list(listeners):
+        tell()
+
+
 _registered: weakref.WeakSet[Registration] = weakref.WeakSet()
 
 
@@ -150,6 +167,12 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
+
+
+def is_taken(store: EventStore, execution_id: str, fence: Ownership) -> bool:
+    """Whether the execution belongs to somebody else by now. Raises StoreError."""
+    rows = store.find(Query(id=execution_id, limit=1)).rows
+    return not rows or rows[0].ownership != fence
 
 
 def refuse_if_alive(row: Row) -> None:

@@ -97,6 +97,7 @@ def drive(
         around = Surroundings(executors, inherited, prepared.secrets, prepared.masker, clock, Scratch(folder))
         engine = Engine(store, execution_id, around, fence=fence, settings=settings, state=state, digest=digest)
         registration.on_lost(engine.lost)
+        registration.on_woken(engine.woken)
         on_engine(engine)
         try:
             with signals(engine) if heed_signals else nullcontext():
@@ -107,7 +108,7 @@ def drive(
                 store.own(execution_id, None, fence)
             raise
         finally:
-            registration.no_longer(engine.lost)
+            registration.no_longer(engine.lost, engine.woken)
     return Result(execution_id, end, engine.state)
 
 

@@ -1,8 +1,11 @@
 """A runner dies, or two want the same execution: nothing is lost, nothing runs twice, one of them wins."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -159,3 +162,75 @@ os._exit(0)
         check=True,
     )
     assert json.loads(done.stdout) == [True, False]
+
+
+_SLOW = """
+import sys
+from cerebelum.engine import ownership
+ownership.BEAT_SECONDS, ownership.FENCE_SECONDS = 0.02, 0.3
+from cerebelum.app import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_runner_that_was_stopped_for_long_goes_on_if_nobody_has_taken_over(lab: Lab) -> None:
+    """Ctrl-Z and fg, a suspended laptop, a paused machine: time that passed is no loss of ownership."""
+    ready, go = lab.fifo("ready"), lab.fifo("go")
+    file = lab.write("steps: [{id: a, run: 'echo x > ready; read x < go; echo a >> done'}]")
+    command = [sys.executable, "-c", _SLOW, "--store", str(lab.store), "run", str(file)]
+    with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as runner:
+        try:
+            await_words(ready)
+            runner.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
+            threading.Event().wait(1.0)  # What is tested is the passing of time.
+            runner.send_signal(signal.SIGCONT)
+            go.write_text("go\n")
+            _, said_there = runner.communicate(timeout=30)
+        finally:
+            runner.kill()
+    assert (runner.returncode, said_there) == (0, "")
+    assert lab.lines("done") == ["a"]
+    assert "StepInterrupted" not in " ".join(said(lab.events(lab.client().resolve("last"))))
+
+
+def test_a_runner_that_was_stopped_for_long_stops_if_it_was_taken_over(lab: Lab) -> None:
+    ready = lab.fifo("ready")
+    file = lab.write("steps: [{id: a, run: 'echo x > ready; sleep 600'}]")
+    command = [sys.executable, "-c", _SLOW, "--store", str(lab.store), "run", str(file)]
+    with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as runner:
+        try:
+            await_words(ready)
+            runner.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
+            client = lab.client()
+            name = client.resolve("last")
+            assert client.store.own(name, "thief", client.store.find(Query(id=name)).rows[0].ownership) is not None
+            threading.Event().wait(1.0)
+            runner.send_signal(signal.SIGCONT)
+            _, said_there = runner.communicate(timeout=30)
+        finally:
+            runner.kill()
+    assert runner.returncode == 4
+    assert "another runner has taken over" in said_there
+    assert left_of(f"CEREBELUM_EXECUTION_ID={name}") == []
+
+
+def test_of_simultaneous_starts_with_or_resume_the_later_one_ends_as_if_it_had_come_second(lab: Lab) -> None:
+    file = lab.write("steps: [{id: a, run: 'echo a >> done'}]")
+    for number in range(8):
+        command = [sys.executable, "-m", "cerebelum", "--store", str(lab.store), "run", str(file), "--or-resume"]
+        runners = [
+            subprocess.Popen(
+                [*command, "--id", f"x{number}"],
+                cwd=lab.folder,
+                env=lab.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for _ in range(3)
+        ]
+        ends = [finished(runner) for runner in runners]
+        assert all(code in (0, 4) for code, _, _ in ends), ends
+        assert 0 in [code for code, _, _ in ends]
+        assert lab.lines("done") == ["a"] * (number + 1)
