@@ -14,10 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from cerebelum import hookimpl
-from cerebelum.core.errors import CerebelumError
-from cerebelum.core.model import Step
-from cerebelum.core.outcome import Completed, Outcome
-from cerebelum.steps.executor import Executor, Invocation
+from cerebelum.steps import CerebelumError, Completed, Executor, Invocation, Outcome, Step
 
 
 class FileBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

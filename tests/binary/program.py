@@ -8,6 +8,11 @@ from collections.abc import Mapping
 
 BINARY = os.environ.get("CEREBELUM_BIN")
 _CACHE = "CEREBELUM_CACHE_DIR"
+_WITHOUT = "CEREBELUM_WITHOUT"
+"""Turns the tricks off that make starting fast (cerebelum/start/tricks.py): all tests are to pass without them, too."""
+
+TRICKS = _WITHOUT not in os.environ
+"""Whether the tricks are on: what only they do can be tested then."""
 
 
 def program(*python_options: str) -> list[str]:
@@ -16,8 +21,12 @@ def program(*python_options: str) -> list[str]:
 
 
 def environment() -> Mapping[str, str]:
-    """What the binary needs in its environment in order not to unpack itself anew in the empty home of each test."""
-    return {_CACHE: os.environ[_CACHE]} if BINARY else {}
+    """What the program needs in its environment in every test, whatever that has cleared.
+
+    Without the cache the binary would unpack itself anew in the empty home of each test.
+    """
+    names = [_WITHOUT] if _WITHOUT in os.environ else []
+    return {name: os.environ[name] for name in ([*names, _CACHE] if BINARY else names)}
 
 
 def share_cache() -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from cerebelum.app import App
 from cerebelum.start import brief
+from tests.binary.program import TRICKS
 from tests.cli.conftest import Home
 
 
@@ -56,7 +57,14 @@ def test_the_long_way_is_left_to_all_else() -> None:
         assert brief.perform(arguments, nobody) is None
 
 
+@pytest.mark.skipif(not TRICKS, reason="it is a trick")
 def test_click_is_not_loaded_for_it(cli: Home) -> None:
     code = "import sys; from cerebelum.app import main; main(['list']); print('click' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], env=cli.environ, capture_output=True, text=True, check=True)
     assert said.stdout.splitlines()[-1] == "False"
+
+
+def test_a_trick_that_nobody_knows_is_refused(cli: Home) -> None:
+    said = cli("list", env={"CEREBELUM_WITHOUT": "leen"})
+    assert said.code == 2
+    assert "names 'leen'; known: all, gc, lean" in said.err

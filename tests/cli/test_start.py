@@ -6,7 +6,7 @@ import pytest
 from click import Context, Group, Option
 
 from cerebelum.cli.group import VERBS, build
-from tests.binary.program import BINARY
+from tests.binary.program import BINARY, TRICKS
 from tests.cli.conftest import Home
 
 # Whole families of modules, by what importing any of them costs.
@@ -27,6 +27,7 @@ def unwanted(modules: set[str]) -> set[str]:
 
 
 @pytest.mark.skipif(BINARY is not None, reason="the binary takes no options of the interpreter")
+@pytest.mark.skipif(not TRICKS, reason="it is the tricks that keep them from it")
 def test_short_commands_import_nothing_they_do_not_use(cli: Home, flaky: Callable[[], None]) -> None:
     execution_id = cli("run", "flaky.yaml").id()
     for arguments in (["--version"], ["list"], ["status", execution_id]):
