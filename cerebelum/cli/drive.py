@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
@@ -74,6 +74,7 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
         log_limit=manner["log_limit"] or DEFAULT_LIMIT,
         park=manner["park"],
         park_after=manner["park_after"],
+        on_stopping=_say_stopping,
     )
     started: list[str] = []
 
@@ -92,6 +93,11 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
             terminal.silence_stdout()
     last_word(tools, result, outlet, as_json=manner["as_json"])
     return result.exit_code
+
+
+def _say_stopping(steps: Sequence[str], seconds: float) -> None:
+    """At once, since nothing else is to be seen until the steps have ended."""
+    terminal.complain(f"ending {', '.join(steps)}, for at most {seconds:g} s; once more (Ctrl-C) kills at once")
 
 
 def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool) -> None:

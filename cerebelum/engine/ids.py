@@ -1,4 +1,4 @@
-"""Ids of executions: made, and checked where they are given by hand."""
+"""What is drawn at random: ids of executions, which are checked where they are given by hand, and chance."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def new_id(workflow: str) -> str:
     """A fresh execution id such as `deploy-k3f9q2xm7p`, at most 36 characters."""
     slug = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_SLUG_LENGTH].rstrip("-") or "run"
     return f"{slug}-" + "".join(_CROCKFORD[byte & 31] for byte in os.urandom(10))
+
+
+def chance() -> float:
+    """A random number in [0, 1)."""
+    return int.from_bytes(os.urandom(4)) / (1 << 32)
 
 
 def check_id(execution_id: str) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -29,7 +28,7 @@ from cerebelum.core.events import (
 from cerebelum.core.outcome import Failed, Interrupted, Outcome
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
-from cerebelum.engine import prepare
+from cerebelum.engine import ids, prepare
 from cerebelum.engine.ownership import is_taken
 from cerebelum.engine.prepare import Surroundings
 from cerebelum.engine.settings import DEFAULTS, Settings
@@ -80,7 +79,7 @@ class Engine:
         self.settings = settings
         self._state = state
         self.digest = digest
-        self._chance = chance or _chance
+        self._chance = chance or ids.chance
         self._workers = workers or Workers()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
@@ -90,6 +89,7 @@ class Engine:
         self._broken: StoreError | None = None
         self._polled = 0.0
         self._looked = self.clock.elapsed()
+        self._stop_grace = min(settings.grace, _STOP_GRACE)
         self._overtime_at: float | None = None
         self._log = LogWriter(store, execution_id, self._inbox.put)
 
@@ -217,14 +217,15 @@ class Engine:
             self._overtime_at += pause
 
     def _patience(self) -> float:
-        attempts = self._attempts.values()
-        return patience(attempts, self._timers, self._overtime_at, self.clock.elapsed(), _POLL_SECONDS)
+        now = self.clock.elapsed()
+        return patience(self._attempts.values(), self._timers, self._overtime_at, now, _POLL_SECONDS)
 
     def _begin_stopping(self, stopping: Stopping) -> None:
-        if self._stopping is None:
-            self._stopping = stopping
+        first, self._stopping = self._stopping is None, self._stopping or stopping
         for attempt in self._attempts.values():
-            self._ask_to_end(attempt, "stopped", min(self.settings.grace, _STOP_GRACE))
+            self._ask_to_end(attempt, "stopped", self._stop_grace)
+        if first and self._attempts and self.settings.on_stopping:
+            self.settings.on_stopping([*self._attempts], self._stop_grace + ABANDON_AFTER)
 
     def _kill_attempts(self) -> None:
         for attempt in self._attempts.values():
@@ -262,10 +263,11 @@ class Engine:
 
     def _look_outside(self) -> None:
         now = self.clock.elapsed()
-        if now - self._polled >= _POLL_SECONDS:
-            self._polled = now
-            reap_adopted()
-            self._catch_up()
+        if now - self._polled < _POLL_SECONDS:
+            return
+        self._polled = now
+        reap_adopted()
+        self._catch_up()
 
     def _catch_up(self) -> None:
         """Fold what others appended."""
@@ -287,7 +289,7 @@ class Engine:
             if self.state.cancel and group in ("steps", "on_failure", "on_success"):
                 self._ask_to_end(attempt, "cancelled")
             elif self.state.pausing:
-                self._ask_to_end(attempt, "stopped", min(self.settings.grace, _STOP_GRACE))
+                self._ask_to_end(attempt, "stopped", self._stop_grace)
 
     # -- deciding and appending ---------------------------------------------------------------------------------------
 
@@ -433,7 +435,7 @@ class Engine:
     def _end_attempts(self, reason: StopReason) -> None:
         """End what is running and wait for it, without recording anything."""
         for attempt in self._attempts.values():
-            self._ask_to_end(attempt, reason, 0.0 if reason == "fenced" else min(self.settings.grace, _STOP_GRACE))
+            self._ask_to_end(attempt, reason, 0.0 if reason == "fenced" else self._stop_grace)
         limit = self.clock.elapsed() + _STOP_GRACE + ABANDON_AFTER
         while self._attempts and self.clock.elapsed() < limit:
             try:
@@ -444,7 +446,3 @@ class Engine:
                 self._attempts.pop(item.step, None)
             elif item == "hurry":
                 self._kill_attempts()
-
-
-def _chance() -> float:
-    return int.from_bytes(os.urandom(4)) / (1 << 32)

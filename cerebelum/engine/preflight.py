@@ -93,7 +93,7 @@ def check_resumable(state: State, from_step: str | None) -> None:
 
 def check_untouched(before: State, now: State) -> None:
     """Raises OwnedElsewhere if somebody else has gone on with the execution since `before` was read."""
-    if now.resumes != before.resumes:
+    if (now.resumes, now.ended, now.paused) != (before.resumes, before.ended, before.paused):
         raise OwnedElsewhere(
             f"somebody else resumed {now.execution_id} at the same moment; it is {status(now)} now",
             hint=f"see how it went: cerebelum status {now.execution_id}",

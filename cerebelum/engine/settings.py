@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True):
     """The same, for waits longer than these seconds."""
     listeners: tuple[Listener, ...] = ()
     live: Live | None = None
+    on_stopping: Callable[[Sequence[str], float], None] | None = None
+    """Called once when the runner was told to stop: with the steps that are being ended, and the seconds at most."""
 
 
 DEFAULTS = Settings()

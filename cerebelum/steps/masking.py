@@ -24,6 +24,10 @@ _MASK = MASK.encode()
 # of them can be there: whatever is at least 31 bytes long covers such a word.
 _WINDOW = 31
 _MANY = 8
+_HEX_LINE = 60
+"""Digits in a line of `xxd -p`."""
+_LINE = 76
+"""Characters in a line of `base32`."""
 
 
 def check_secret(name: str, value: str) -> None:
@@ -230,7 +234,8 @@ def _patterns(secret: str) -> set[bytes]:
     for whole in {secret, secret.strip(), *(parts if len(parts) == 1 else ())}:
         data = _raw(whole)
         found.update(_base64(data))
-        found.update((data.hex().encode(), data.hex().upper().encode()))
+        found.update(_hexadecimal(data))
+        found.update(_base32(data))
     return {pattern for pattern in found if len(pattern) >= MIN_LENGTH}
 
 
@@ -250,7 +255,32 @@ def _spellings(text: str) -> set[str]:
     for ascii_only in (True, False):
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         found.update((escaped, escaped.replace("/", "\\/")))
+    # shlex.quote, and what bash prints for `printf %q`.
+    found.update((text.replace("'", "'\"'\"'"), re.sub(r"([^\w@%+=:./~-])", r"\\\1", text, flags=re.ASCII)))
     found.update((html.escape(text), html.escape(text, quote=False), repr(text)[1:-1], text.replace("'", "'\\''")))
+    return found
+
+
+def _hexadecimal(data: bytes) -> set[bytes]:
+    """In one piece, wrapped as `xxd -p` does, and byte by byte with colons or blanks between, in either case."""
+    plain = data.hex()
+    found = {plain, data.hex(":"), data.hex(" ")}
+    if len(plain) > _HEX_LINE:
+        found.update(plain[at : at + _HEX_LINE] for at in range(0, len(plain), _HEX_LINE))
+    return {form.encode() for text in found for form in (text, text.upper())}
+
+
+def _base32(data: bytes) -> set[bytes]:
+    """What is left of `data` in any Base32 text that contains it, as `_base64` has it."""
+    from base64 import b32encode
+
+    found = set()
+    for before in range(5):
+        encoded = b32encode(bytes(before) + data)
+        found.add(encoded[-(-before * 8 // 5) : (before + len(data)) * 8 // 5])
+    alone = b32encode(data)[: len(data) * 8 // 5]
+    if len(alone) > _LINE:
+        found.update(alone[at : at + _LINE] for at in range(0, len(alone), _LINE))
     return found
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from cerebelum.backends.sqlite import SqliteStore
 from cerebelum.core.errors import OwnedElsewhere
+from cerebelum.engine import preflight
 from cerebelum.sdk.client import ExecutionClient
-from cerebelum.store import Ownership, Query
+from cerebelum.store import Ownership, Query, lookup
 from tests.engine.harness import ROOT, Lab, await_words, executors, finished, kill, left_of, said
 
 FLOW = """
@@ -110,6 +111,16 @@ def test_what_somebody_else_resumed_in_the_same_moment_is_not_resumed_again(lab:
     assert lab.lines("done") == ["a", "a"]
     view = lab.client().status(name)
     assert (view.status, view.row.ownership.owner) == ("failed", None)
+
+
+def test_what_somebody_else_took_up_and_ended_in_the_same_moment_is_not_resumed_again(lab: Lab) -> None:
+    name = lab.run("steps: [{id: a, run: 'true'}]").execution_id
+    store = lab.client().store
+    running, ended = lookup.read(store, name, at=2).state, lookup.read(store, name).state
+    assert (running.resumes, running.ended, ended.ended) == (ended.resumes, None, "completed")
+    preflight.check_untouched(running, running)
+    with pytest.raises(OwnedElsewhere, match="same moment"):
+        preflight.check_untouched(running, ended)
 
 
 def test_a_runner_that_lost_its_execution_writes_no_more_and_kills_its_steps(lab: Lab) -> None:

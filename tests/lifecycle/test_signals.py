@@ -35,6 +35,7 @@ def test_the_first_signal_pauses_and_says_how_to_go_on(world: World, number: sig
     runner.send_signal(number)
     done = finish(runner)
     assert done.code == code
+    assert done.err.startswith("ending work, for at most 6 s; once more (Ctrl-C) kills at once\n")
     assert "cerebelum resume x" in done.err
     assert world.last(ExecutionPaused).signal == number.name
     assert world("status", "x", "--json").json()["status"] == "paused"

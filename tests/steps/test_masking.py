@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import re
+import shlex
+import subprocess
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -102,6 +104,28 @@ def test_base64_of_a_long_secret_wrapped_in_lines_is_masked_to_its_last_line(wid
     masked = Masker({"KEY": secret}).text("\r\n".join(lines)).split("\r\n")
     assert masked[:-1] == [MASK] * (len(lines) - 1)
     assert masked[-1].startswith(MASK)
+
+
+@pytest.mark.parametrize("secret", ["it's $ecret; no?", "p4ss word!", "tok'en\\x", "a,b~c{d}e"])
+def test_what_quotes_for_a_shell_does_not_give_a_secret_away(secret: str) -> None:
+    command = ["bash", "-c", 'printf "%q\\n" "$1"', "-", secret]
+    quoted = subprocess.run(command, capture_output=True, check=True).stdout
+    for said in (quoted, shlex.quote(secret).encode()):
+        masked = Masker({"S": secret}).data(said)
+        assert set(masked.decode().strip()) <= set("*'\""), masked
+
+
+@pytest.mark.parametrize("size", [5, 29, 30, 31, 64, 200])
+def test_hexadecimal_and_base32_are_masked_wrapped_separated_and_in_either_case(size: int) -> None:
+    secret = ("s3cr3t-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 6)[:size]
+    data, masker = secret.encode(), Masker({"S": secret})
+    plain = data.hex()
+    wrapped = "\n".join(plain[at : at + 60] for at in range(0, len(plain) - 4, 60))
+    forms = [plain, data.hex(":"), data.hex(" "), wrapped, base64.b32encode(data).decode().rstrip("=")[: size * 8 // 5]]
+    for form in forms:
+        for said in (form, form.upper()):
+            left = masker.data(said.encode()).replace(MASK.encode(), b"").strip()
+            assert len(left) < 4, (said, left)
 
 
 def test_every_line_of_a_key_is_masked_alone_but_not_its_armour() -> None:
