@@ -131,10 +131,12 @@ class Registry:
             for plugin, call in interested:
                 try:
                     call({"execution_id": execution_id, "event": event})
-                except Exception as error:
+                except BaseException as error:
+                    # Also SystemExit: an observer does not end what it observes.
                     if plugin.name not in failed:
                         failed.add(plugin.name)
-                        tell(f"plugin {plugin.name}: cerebelum_event: {_why(error, plugin.where)}")
+                        what = f"cerebelum_event: {_why(error, plugin.where)}"
+                        tell(f"plugin {plugin.name}: {what}\n  what else it fails at is not shown")
 
         return hear
 

@@ -142,3 +142,13 @@ def cerebelum_commands(group):
     refused = cli("--help", "--plugin", path)
     assert refused.code == 2
     assert "'list' is taken" in refused.err
+
+
+def test_an_observer_that_wants_to_end_the_process_ends_nothing(cli: Home) -> None:
+    cli.write("one.yaml", "steps:\n  - {id: a, run: 'true'}\n")
+    plugin = cli.write("quits.py", HOOK + "@hookimpl\ndef cerebelum_event(event): raise SystemExit(3)\n")
+    said = cli("run", "one.yaml", "--plugin", str(plugin))
+    assert said.code == 0
+    assert said.err.count("cerebelum_event") == 1
+    assert "SystemExit: 3" in said.err
+    assert "what else it fails at is not shown" in said.err
