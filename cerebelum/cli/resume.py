@@ -22,6 +22,7 @@ def resume(
     accept_changes: bool,
     file: str | None,
     recorded: bool,
+    take_over: bool,
     **manner: Unpack[Manner],
 ) -> int:
     """The verb; returns the exit code."""
@@ -39,7 +40,7 @@ def resume(
     try:
         return see_through(
             tools,
-            lambda how: client.resume(name, **choice, on_note=terminal.warn, **how),
+            lambda how: client.resume(name, **choice, take_over=take_over, on_note=terminal.warn, **how),
             manner,
         )
     except DefinitionChanged:
@@ -81,6 +82,9 @@ command = click.Command(
         click.Option(["--accept-changes"], is_flag=True, help="Keep the outputs of completed steps that have changed."),
         click.Option(["--file"], metavar="FILE", help="The workflow file, if it has moved."),
         click.Option(["--recorded"], is_flag=True, help="Use the definition as it was recorded."),
+        click.Option(
+            ["--take-over"], is_flag=True, help="Kill the process here that drives it, if it hangs or is stopped."
+        ),
         *MANNER,
     ],
 )

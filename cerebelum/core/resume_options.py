@@ -20,3 +20,5 @@ class ResumeOptions(msgspec.Struct, frozen=True):
     """Read the definition from here instead of from where it came from."""
     recorded: bool = False
     """Use the recorded definition."""
+    take_over: bool = False
+    """End the process of this machine that drives the execution, if one does."""

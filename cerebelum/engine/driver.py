@@ -20,6 +20,7 @@ from cerebelum.engine.ids import check_id, new_id
 from cerebelum.engine.preflight import Checked
 from cerebelum.engine.session import Prepared, Result, drive, prepare, signals
 from cerebelum.engine.settings import DEFAULTS, Settings
+from cerebelum.engine.take_over import end_runner
 from cerebelum.host.clock import Clock
 from cerebelum.host.surroundings import current_folder, surroundings
 from cerebelum.steps.executor import Executor
@@ -146,7 +147,8 @@ class Driver(msgspec.Struct, frozen=True):
         """Become the owner of an execution and go on with it."""
         log = lookup.read(self.store, execution_id)
         preflight.check_resumable(log.state, choice.from_step)
-        ownership.refuse_if_alive(log.row)
+        if not choice.take_over:
+            ownership.refuse_if_alive(log.row)
         definition = self._definition(log.state, choice)
         if definition.note:
             on_note(definition.note)
@@ -156,6 +158,8 @@ class Driver(msgspec.Struct, frozen=True):
         if (plan := _plan(log.state, definition.workflow, choice)).blocked:
             raise plan.refusal()
         inputs = preflight.inputs_for(log.state, definition.workflow)
+        if choice.take_over:
+            end_runner(self.store, log.row, on_note)
         with (
             self._registered() as registration,
             ownership.taken(self.store, log.row, registration, self.clock) as fence,

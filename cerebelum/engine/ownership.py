@@ -20,7 +20,7 @@ import msgspec
 from cerebelum.core.errors import OwnedElsewhere, StoreError, UsageError
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.host.process_tree import boot_id, pid_namespace, start_ticks
+from cerebelum.host.process_tree import boot_id, is_stopped, pid_namespace, start_ticks
 from cerebelum.store import EventStore, Ownership, Query, Row, Runner
 from cerebelum.store.liveness import DEAD_SECONDS, judge
 
@@ -178,15 +178,22 @@ def is_taken(store: EventStore, execution_id: str, fence: Ownership) -> bool:
 def refuse_if_alive(row: Row) -> None:
     """Raises OwnedElsewhere if a runner known to be alive drives the execution."""
     if row.ownership.owner is not None and row.runner is not None and judge(row.runner) == "alive":
-        raise _owned(row, row.runner)
+        raise owned(row, row.runner)
 
 
-def _owned(row: Row, runner: Runner) -> OwnedElsewhere:
+def owned(row: Row, runner: Runner) -> OwnedElsewhere:
+    """The error that says who drives the execution, and what can be done about it."""
+    execution_id = row.summary.execution_id
     since = runner.started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return OwnedElsewhere(
-        f"{row.summary.execution_id} is being driven by process {runner.pid} on {runner.host} since {since}",
-        hint=f"see what it does with: cerebelum logs -f {row.summary.execution_id}",
-    )
+    what = f"{execution_id} is being driven by process {runner.pid} on {runner.host} since {since}"
+    here = runner.boot_id == boot_id() and runner.pid_namespace == pid_namespace()
+    if here and is_stopped(runner.pid):
+        hint = f"continue it with: kill -CONT {runner.pid}, or end it: cerebelum resume {execution_id} --take-over"
+        return OwnedElsewhere(f"{what}, and that process is stopped", hint=hint)
+    hint = f"see what it does with: cerebelum logs -f {execution_id}"
+    if here:
+        hint += f"; if it hangs, end it: cerebelum resume {execution_id} --take-over"
+    return OwnedElsewhere(what, hint=hint)
 
 
 def take(store: EventStore, row: Row, registration: Registration, clock: Clock) -> Ownership:
@@ -227,4 +234,4 @@ def _observe_death(store: EventStore, row: Row, runner: Runner, clock: Clock) ->
         if now.ownership != row.ownership:
             return
         if now.runner is not None and now.runner.beat != runner.beat:
-            raise _owned(row, runner)
+            raise owned(row, runner)

@@ -37,6 +37,7 @@ class _Row(msgspec.Struct, frozen=True):
     zombie: bool
     only_forked: bool
     """Never executed a program of its own."""
+    stopped: bool
 
 
 def own(pid: int) -> ProcessId:
@@ -61,6 +62,27 @@ def start_ticks(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None if it is dead or a zombie."""
     row = _row(pid)
     return None if row is None or row.zombie else row.start_ticks
+
+
+def is_gone(process: ProcessId) -> bool:
+    """Whether this process has ended, or is a zombie; one that is there and may not be looked at is not gone."""
+    if (ticks := start_ticks(process.pid)) is not None:
+        return ticks != process.start_ticks
+    if _row(process.pid) is not None:
+        return True
+    try:
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether the process is there and stopped (SIGSTOP, Ctrl-Z)."""
+    row = _row(pid)
+    return row is not None and row.stopped
 
 
 @functools.cache
@@ -285,7 +307,12 @@ def _row(pid: int) -> _Row | None:
     # The command's name stands in parentheses and may hold anything, parentheses and spaces too.
     fields = stat[stat.rindex(b")") + 2 :].split()
     return _Row(
-        int(fields[1]), int(fields[3]), int(fields[19]), fields[0] in b"ZXx", bool(int(fields[6]) & _FORKNOEXEC)
+        int(fields[1]),
+        int(fields[3]),
+        int(fields[19]),
+        fields[0] in b"ZXx",
+        bool(int(fields[6]) & _FORKNOEXEC),
+        fields[0] in b"Tt",
     )
 
 
@@ -308,6 +335,7 @@ def _psutil_row(pid: int) -> _Row | None:
             zombie = process.status() == psutil.STATUS_ZOMBIE
             started = int(process.create_time() * 100)
             parent = process.ppid()
-        return _Row(parent, os.getsid(pid), started, zombie, False)
+        stopped = process.status() == psutil.STATUS_STOPPED
+        return _Row(parent, os.getsid(pid), started, zombie, False, stopped)
     except (psutil.Error, OSError):
         return None

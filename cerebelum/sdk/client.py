@@ -200,16 +200,18 @@ class ExecutionClient:
         accept_changes: bool = False,
         file: Path | None = None,
         recorded: bool = False,
+        take_over: bool = False,
         on_note: Callable[[str], None] = lambda note: None,
         **how: Unpack[How],
     ) -> Result:
         """Go on with an execution that failed, was paused or interrupted, and drive it.
 
-        `on_note` is told what the user should know about where the definition came from. Raises NotFound,
-        OwnedElsewhere, DefinitionChanged, UsageError (among others for one that has completed, or was cancelled and no
-        `from_step` is given), StoreError.
+        With `take_over`, the process of this machine that drives it is killed first. `on_note` is told what the user
+        should know about that, and about where the definition came from. Raises NotFound, OwnedElsewhere,
+        DefinitionChanged, UsageError (among others for one that has completed, or was cancelled and no `from_step` is
+        given), StoreError.
         """
-        choice = ResumeOptions(from_step, accept_changes, file, recorded)
+        choice = ResumeOptions(from_step, accept_changes, file, recorded, take_over)
         return self._driver(how).resume(self.resolve(name), choice, on_note)
 
     def supervise(

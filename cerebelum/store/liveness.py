@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Literal
 
 from cerebelum.host.clock import Clock
-from cerebelum.host.process_tree import boot_id, pid_namespace, start_ticks
+from cerebelum.host.process_tree import ProcessId, boot_id, is_gone, pid_namespace
 from cerebelum.store import Row, Runner
 
 DEAD_SECONDS = 30.0
@@ -27,11 +27,13 @@ def judge(runner: Runner) -> Verdict:
         was_here = runner.host == os.uname().nodename and _lock_held(runner.lock) is False
         return "dead" if was_here else "unknown"
     held = _lock_held(runner.lock)
-    if held is not None:
-        return "alive" if held else "dead"
+    if held is False:
+        return "dead"
     if runner.pid_namespace != pid_namespace():
-        return "unknown"
-    return "alive" if start_ticks(runner.pid) == runner.start_ticks else "dead"
+        return "alive" if held else "unknown"
+    # Also where the lock is held: a process that was being spawned holds it for an instant longer than its parent
+    # lives.
+    return "dead" if is_gone(ProcessId(runner.pid, runner.start_ticks)) else "alive"
 
 
 def _lock_held(path: str) -> bool | None:
