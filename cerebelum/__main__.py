@@ -6,6 +6,9 @@ import sys
 
 from cerebelum import __version__
 
+_PATIENCE = 2.0
+"""Seconds for what was registered with `atexit`, if there are other threads."""
+
 
 def main() -> None:
     """Run the command line of this process and end the process with its exit code."""
@@ -32,12 +35,18 @@ def main() -> None:
 def leave(code: int) -> None:
     """End the process without taking the interpreter apart, which takes longer than most commands do.
 
-    What was registered with `atexit` still runs; threads that a step left behind are not waited for.
+    What was registered with `atexit` still runs; threads that a step or a plugin left behind are not waited for.
     """
     import atexit
     import os
 
-    atexit._run_exitfuncs()
+    if (threading := sys.modules.get("threading")) is not None and threading.active_count() > 1:
+        # One that hangs may hold a lock that is wanted here, such as that of a handler of `logging`.
+        last = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+        last.start()
+        last.join(_PATIENCE)
+    else:
+        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

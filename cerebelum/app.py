@@ -17,6 +17,7 @@ from cerebelum.start import brief, lean, tricks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cerebelum.engine.observers import Observers
     from cerebelum.engine.settings import Listener
     from cerebelum.registry import Registry
     from cerebelum.sdk.client import ExecutionClient
@@ -37,6 +38,7 @@ class App:
         """What `--plugin` named."""
         self._client: ExecutionClient | None = None
         self._registry: Registry | None = None
+        self._observers: Observers | None = None
 
     def about(self) -> Mapping[str, Any]:
         """What this program is made of: the shape of `--version --json`."""
@@ -145,8 +147,11 @@ class App:
 
     def listeners(self) -> tuple[Listener, ...]:
         """What hands events to plugins."""
-        listener = self.registry().listener(terminal.warn)
-        return () if listener is None else (listener,)
+        if self._observers is None and (interested := self.registry().observers()):
+            from cerebelum.engine.observers import Observer, Observers
+
+            self._observers = Observers([Observer(*parts) for parts in interested], terminal.warn)
+        return () if self._observers is None else (self._observers.hear,)
 
     def add_commands(self, group: Any) -> None:
         """Let plugins add verbs to the command line."""
@@ -163,7 +168,10 @@ class App:
         return self._client
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Let observers hear what is left, for a short while, and let go of the store."""
+        if self._observers is not None:
+            self._observers.close()
+            self._observers = None
         if self._client is not None:
             self._client.close()
 

@@ -36,4 +36,8 @@ def cerebelum_commands(group: click.Group, client: Callable[[], Any], renderer: 
 
 @hookspec
 def cerebelum_event(execution_id: str, event: AnyEvent) -> None:
-    """Called after an event was recorded, in the runner's process. An exception here is reported, nothing more."""
+    """Called after an event was recorded, in a thread of the runner's process, one event at a time and in order.
+
+    Nobody waits for it: it may take 5 seconds for one event, and when the command ends, all observers together have 5
+    seconds for what is left. An exception here is reported, nothing more.
+    """

@@ -120,25 +120,12 @@ class Registry:
                 if group.commands.get(name) is not command:
                     raise UsageError(f"adds the verb {name!r}, which is taken", where=f"plugin {plugin.name}")
 
-    def listener(self, tell: Callable[[str], None]) -> Callable[[str, AnyEvent], None] | None:
-        """What hands events to the plugins that want them; `tell` hears of each plugin's first exception."""
-        interested = list(self._implementations("cerebelum_event"))
-        if not interested:
-            return None
-        failed: set[str] = set()
-
-        def hear(execution_id: str, event: AnyEvent) -> None:
-            for plugin, call in interested:
-                try:
-                    call({"execution_id": execution_id, "event": event})
-                except BaseException as error:
-                    # Also SystemExit: an observer does not end what it observes.
-                    if plugin.name not in failed:
-                        failed.add(plugin.name)
-                        what = f"cerebelum_event: {_why(error, plugin.where)}"
-                        tell(f"plugin {plugin.name}: {what}\n  what else it fails at is not shown")
-
-        return hear
+    def observers(self) -> list[tuple[str, Callable[[str, AnyEvent], None], Callable[[BaseException], str]]]:
+        """The plugins that want to know of events: a name, what to call, and what explains what that raises."""
+        return [
+            (plugin.name, partial(_hear, call), partial(_why, where=plugin.where))
+            for plugin, call in self._implementations("cerebelum_event")
+        ]
 
     def _sound(self) -> Iterable[Plugin]:
         return (plugin for plugin in self.plugins if plugin.problem is None)
@@ -215,6 +202,10 @@ class Registry:
                 where = "itself" if other is plugin else f"plugin {other.name} ({other.origin}, {other.where})"
                 raise _Misspelt(f"the {kind} {key!r} is there already, from {where}", where=f"plugin {plugin.name}")
         getattr(plugin, into)[key] = value
+
+
+def _hear(call: Callable[[Mapping[str, Any]], Any], execution_id: str, event: AnyEvent) -> None:
+    call({"execution_id": execution_id, "event": event})
 
 
 def _call(implementation: pluggy.HookImpl, given: Mapping[str, Any]) -> Any:
