@@ -226,7 +226,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> 
             code = brief.perform(arguments, app) if tricks.on("brief") else None
             if code is None:
                 code = _perform(arguments, app)
-            sys.stdout.flush()
+            terminal.stdout().flush()
             return code
         finally:
             app.close()

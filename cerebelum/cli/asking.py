@@ -35,6 +35,7 @@ def manner(tools: Tools) -> How:
     """How this process drives an execution, where it has to finish itself what was asked for."""
     from cerebelum.engine.settings import Settings
 
+    terminal.own_process()
     return {"settings": Settings(listeners=tools.listeners()), "heed_signals": True}
 
 

@@ -54,6 +54,7 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
     from cerebelum.engine.settings import Settings
     from cerebelum.steps.log import DEFAULT_LIMIT
 
+    terminal.own_process()
     symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
     sys.stdout.flush()
     outlet = Outlet(sys.stdout.fileno())
@@ -108,7 +109,7 @@ def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool) ->
         if not as_json:
             _good_news(result)
         return
-    symbols = UNICODE if terminal.takes_symbols(sys.stderr) else ASCII
+    symbols = UNICODE if terminal.takes_symbols(terminal.stderr()) else ASCII
     state = result.state
     again = resume_command(result.execution_id, tools.store, tools.plugin_files)
     took = length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
@@ -129,7 +130,7 @@ def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool) ->
 
 
 def _good_news(result: Result) -> None:
-    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
+    symbols = UNICODE if terminal.takes_symbols(terminal.stdout()) else ASCII
     state = result.state
     took = length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
     how = "has completed already; nothing was done" if result.already else f"completed in {took}"
@@ -138,7 +139,7 @@ def _good_news(result: Result) -> None:
         text += f"\noutput: {value(state.output)}"
     try:
         terminal.show(text)
-        sys.stdout.flush()
+        terminal.stdout().flush()
     except OSError:
         terminal.silence_stdout()
 

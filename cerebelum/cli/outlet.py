@@ -21,7 +21,8 @@ class Outlet:
 
     def __init__(self, descriptor: int, patience: float = _PATIENCE) -> None:
         self._patience = patience
-        self._descriptor = descriptor
+        # A copy: the descriptor itself may become a step's.
+        self._descriptor = os.dup(descriptor)
         self._parts: deque[bytes] = deque()
         self._pending = 0
         self._changed = threading.Condition()
@@ -66,6 +67,8 @@ class Outlet:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(patience)
+        if not self._thread.is_alive():
+            os.close(self._descriptor)
 
     def _work(self) -> None:
         while True:

@@ -17,6 +17,7 @@ def supervise(tools: Tools, once: bool, most: int, quiet: bool) -> int:
         if not quiet:
             terminal.complain(text)
 
+    terminal.own_process()
     settings = Settings(listeners=tools.listeners())
     stopped = tools.client().supervise(once=once, most=most, settings=settings, tell=tell, heed_signals=True)
     return errors.OK if stopped is None else errors.SIGNALS.get(stopped.signal or "", errors.OK)

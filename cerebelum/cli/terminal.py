@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from cerebelum.render.display import recoded
 
@@ -26,21 +26,52 @@ def prepare() -> None:
             stream.reconfigure(encoding="utf-8" if ascii_only else None, errors="backslashreplace")
 
 
+_private: tuple[TextIO, TextIO] | None = None
+
+
+def own_process() -> None:
+    """Steps may have descriptors 1 and 2 of this process; what is printed by `cerebelum.cli` goes past them then."""
+    from cerebelum.steps import descriptors
+
+    descriptors.allow(_go_private)
+
+
+def _go_private(out: int, err: int) -> None:
+    global _private
+    # The same text layers, on other descriptors.
+    before = (sys.__stdout__ or sys.stdout, sys.__stderr__ or sys.stderr)
+    _private = (_text(out, before[0]), _text(err, before[1]))
+
+
+def _text(descriptor: int, like: TextIO) -> TextIO:
+    return open(descriptor, "w", encoding=like.encoding, errors=like.errors, closefd=False)
+
+
+def stdout() -> TextIO:
+    """Standard output as this program's user sees it."""
+    return sys.stdout if _private is None else _private[0]
+
+
+def stderr() -> TextIO:
+    """Standard error as this program's user sees it."""
+    return sys.stderr if _private is None else _private[1]
+
+
 def show(text: str) -> None:
     """Print text and a newline to standard output."""
-    sys.stdout.write(text + "\n")
+    stdout().write(text + "\n")
 
 
 def show_json(value: Any) -> None:
     """Print a value as indented JSON to standard output."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(as_json(value) + b"\n")
+    stdout().flush()
+    stdout().buffer.write(as_json(value) + b"\n")
 
 
 def show_data(data: bytes, *, as_is: bool = False) -> None:
     """Print UTF-8 bytes to standard output, re-coded where it takes something else, or as they are."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data if as_is else recoded(data, sys.stdout.encoding))
+    stdout().flush()
+    stdout().buffer.write(data if as_is else recoded(data, stdout().encoding))
 
 
 def as_json(value: Any) -> bytes:
@@ -53,12 +84,12 @@ def as_json(value: Any) -> bytes:
 def complain(text: str) -> None:
     """Print text and a newline to standard error."""
     try:
-        sys.stdout.flush()
+        stdout().flush()
     except OSError:
         silence_stdout()
     try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        stderr().write(text + "\n")
+        stderr().flush()
     except OSError:
         pass
 
@@ -71,7 +102,7 @@ def warn(text: str) -> None:
 def silence_stdout() -> None:
     """Nobody reads standard output any more: let what is still written to it go nowhere."""
     devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 1)
+    os.dup2(devnull, stdout().fileno())
     os.close(devnull)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from cerebelum.core.events import AnyEvent
+from cerebelum.steps.capture import aside
 
 MOST_WAITING = 10_000
 """Events that may wait for one observer; what comes while so many wait is left out."""
@@ -124,6 +125,7 @@ class _Line:
         return self._busy_since is not None and time.monotonic() - self._busy_since >= PATIENCE
 
     def _work(self) -> None:
+        aside()
         while True:
             with self._changed:
                 while not self._waiting:

@@ -24,6 +24,7 @@ from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import ProcessId, become_subreaper, boot_id, kill_leftovers, pid_namespace
 from cerebelum.host.temporary_folder import private_folder
 from cerebelum.steps.attempt import Scratch, attempt_token
+from cerebelum.steps.descriptors import mask_with
 from cerebelum.steps.executor import Executor
 from cerebelum.steps.masking import Masker
 from cerebelum.steps.secrets import gather
@@ -90,6 +91,7 @@ def drive(
     Raises StoreError when the store fails.
     """
     become_subreaper()
+    mask_with(prepared.masker)
     if state is not None:
         clear_leftovers(store, state)
     with private_folder() as folder:

@@ -34,6 +34,7 @@ class ApprovalStep:
     body: Any = Question
     options: Any = None
     literal: tuple[str, ...] = ()
+    captures_output = True
 
     def run(self, call: Invocation) -> Outcome:
         """Ask, and complete once it was granted. Raises CerebelumError if the time limit cannot be understood."""

@@ -71,6 +71,7 @@ class Shell:
     body = str
     options = ShellOptions
     literal: tuple[str, ...] = ("run", "shell")
+    captures_output = True
 
     def run(self, call: Invocation) -> Outcome:
         # A name of its own: a daemon that an earlier step left may still write to that step's file.

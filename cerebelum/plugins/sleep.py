@@ -30,6 +30,7 @@ class SleepStep:
     body: Any = str | float | int | Until
     options: Any = None
     literal: tuple[str, ...] = ()
+    captures_output = True
 
     def run(self, call: Invocation) -> Outcome:
         """Ask for the wait, and complete once it is over. Raises CerebelumError if the time cannot be understood."""

@@ -1,7 +1,7 @@
-"""Where `print` of a step function goes: to the step's output, while everybody else's goes where it always went.
+"""Where `print` goes while a step is performed in this process: to the step's output, whoever else prints meanwhile.
 
 The step is known by a context variable, which the tasks of `async def` functions inherit. Threads that a function
-starts by itself do not, nor do child processes: their output goes to the runner's own (`isolated: true` catches all).
+starts by itself do not, nor do child processes: `cerebelum.steps.descriptors` says where their output goes.
 """
 
 from __future__ import annotations
@@ -10,15 +10,29 @@ import contextvars
 import io
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cerebelum.steps import descriptors
 from cerebelum.steps.executor import Sink
 from cerebelum.store import Stream
 
 _FLUSH_AT = 8192
-_current: contextvars.ContextVar[_Output | None] = contextvars.ContextVar("cerebelum_output", default=None)
+
+
+class _Loose:
+    """Takes what is printed by threads that belong to no step, where the descriptors are caught."""
+
+    def __init__(self, hand_on: Callable[[Stream, bytes], None]) -> None:
+        self.write = hand_on
+
+    def flush(self, stream: Stream) -> None:
+        """Nothing is held back."""
+
+
+_STRAY = _Loose(descriptors.put)
+_ASIDE = _Loose(descriptors.show)
 
 
 class _Output:
@@ -28,9 +42,23 @@ class _Output:
         self._sink = sink
         self._lock = threading.RLock()
         self._waiting: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-        self.closed = False
+        self._over = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._over or getattr(self._sink, "closed", False)
+
+    def take(self, stream: Stream, data: bytes) -> None:
+        """What came by the descriptor, in its place among what is printed."""
+        with self._lock:
+            self.flush("stdout")
+            self.flush("stderr")
+            self._hand_on(stream, data)
 
     def write(self, stream: Stream, data: bytes) -> None:
+        # Before this one's lock is taken, since handing on takes it.
+        descriptors.drain()
         with self._lock:
             waiting = self._waiting[stream]
             waiting += data
@@ -40,25 +68,41 @@ class _Output:
     def flush(self, stream: Stream) -> None:
         with self._lock:
             waiting = self._waiting[stream]
-            if not waiting or self.closed:
+            if not waiting or self._over:
                 return
             data, self._waiting[stream] = bytes(waiting), bytearray()
-            # Whoever is behind the sink may print too, to the terminal.
-            token = _current.set(None)
-            try:
-                self._sink.write(stream, data)
-            finally:
-                _current.reset(token)
+            self._hand_on(stream, data)
+
+    def _hand_on(self, stream: Stream, data: bytes) -> None:
+        # Whoever is behind the sink may print too, to the terminal.
+        token = _current.set(_ASIDE)
+        try:
+            self._sink.write(stream, data)
+        finally:
+            _current.reset(token)
 
     def close(self) -> None:
         with self._lock:
             self.flush("stdout")
             self.flush("stderr")
-            self.closed = True
+            self._over = True
+
+
+_current: contextvars.ContextVar[_Output | _Loose | None] = contextvars.ContextVar("cerebelum_output", default=None)
+
+
+def _printing() -> _Output | _Loose | None:
+    """Who takes what this thread prints; None: whoever always did."""
+    output = _current.get()
+    if descriptors.diverted():
+        return _STRAY if output is None else output
+    if isinstance(output, _Loose) or descriptors.forked():
+        return None
+    return output
 
 
 class _Binary(io.RawIOBase):
-    def __init__(self, output: _Output, stream: Stream) -> None:
+    def __init__(self, output: _Output | _Loose, stream: Stream) -> None:
         super().__init__()
         self._output, self._stream = output, stream
 
@@ -82,7 +126,7 @@ class _Proxy(io.TextIOBase):
         self._real, self._stream = real, stream
 
     def write(self, text: str) -> int:
-        output = _current.get()
+        output = _printing()
         if output is None:
             return int(self._real.write(text) or 0) if self._real is not None else len(text)
         if not isinstance(text, str):
@@ -95,7 +139,7 @@ class _Proxy(io.TextIOBase):
             self.write(line)
 
     def flush(self) -> None:
-        output = _current.get()
+        output = _printing()
         if output is not None:
             output.flush(self._stream)
         elif self._real is not None and not getattr(self._real, "closed", False):
@@ -103,14 +147,16 @@ class _Proxy(io.TextIOBase):
 
     @property
     def buffer(self) -> Any:
-        output = _current.get()
+        output = _printing()
         return self._real.buffer if output is None else _Binary(output, self._stream)
 
     def isatty(self) -> bool:
-        return _current.get() is None and self._real is not None and bool(self._real.isatty())
+        return _printing() is None and self._real is not None and bool(self._real.isatty())
 
     def fileno(self) -> int:
-        if _current.get() is not None or self._real is None:
+        if descriptors.diverted():
+            return 1 if self._stream == "stdout" else 2
+        if _printing() is not None or self._real is None:
             raise io.UnsupportedOperation("the output of a step function has no descriptor; use isolated: true")
         return int(self._real.fileno())
 
@@ -119,11 +165,11 @@ class _Proxy(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return "utf-8" if _current.get() is not None else str(getattr(self._real, "encoding", "utf-8"))
+        return "utf-8" if _printing() is not None else str(getattr(self._real, "encoding", "utf-8"))
 
     @property
     def errors(self) -> str | None:  # type: ignore[override]
-        return "backslashreplace" if _current.get() is not None else getattr(self._real, "errors", None)
+        return "backslashreplace" if _printing() is not None else getattr(self._real, "errors", None)
 
     def close(self) -> None:
         """Only its owner closes the real stream."""
@@ -153,7 +199,13 @@ def captured(sink: Sink) -> Iterator[None]:
     output = _Output(sink)
     token = _current.set(output)
     try:
-        yield
+        with descriptors.given_to(output):
+            yield
     finally:
         _current.reset(token)
         output.close()
+
+
+def aside() -> None:
+    """What this thread prints from here on is no step's: it goes to the terminal, masked."""
+    _current.set(_ASIDE)

@@ -117,7 +117,11 @@ class Invocation(msgspec.Struct, frozen=True):
 
 
 class Executor(StepKind, Protocol):
-    """Performs one kind of step. One instance serves many threads."""
+    """Performs one kind of step. One instance serves many threads.
+
+    What is written to the process's standard streams while `run` runs becomes the step's output, unless the executor
+    has a true attribute `captures_output`: then it sees to that itself, or writes nothing there.
+    """
 
     def run(self, call: Invocation) -> Outcome:
         """Perform the step and say how it went. Ends soon after `call.stop` is requested.

@@ -175,6 +175,11 @@ class AttemptOutput:
             if not self._closed:
                 self._take(stream, self._masks[stream].feed(data))
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._closed
+
     def tail(self) -> str:
         """The last lines written so far, masked (at most 20 lines, 4 KiB)."""
         with self._lock:

@@ -35,7 +35,7 @@ def perform(call: Invocation, executors: Mapping[str, Executor], masker: Masker,
                 return checked(found, masker), True
             if call.stop.requested:
                 return found, False
-        return checked(executors[call.step.executor].run(call), masker), False
+        return checked(_run(executors[call.step.executor], call), masker), False
     except StoreError:
         raise
     except CerebelumError as error:
@@ -47,6 +47,15 @@ def perform(call: Invocation, executors: Mapping[str, Executor], masker: Masker,
         text = "".join(traceback.format_exception(error))
         kind = StepError("exception", f"{type(error).__name__}: {error}", traceback=text)
         return Failed(masked(kind, masker)), False
+
+
+def _run(executor: Executor, call: Invocation) -> Outcome:
+    if getattr(executor, "captures_output", False):
+        return executor.run(call)
+    from cerebelum.steps.capture import captured
+
+    with captured(call.sink):
+        return executor.run(call)
 
 
 def _verify(call: Invocation, shell: Executor) -> Outcome:

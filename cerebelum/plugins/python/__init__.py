@@ -51,6 +51,7 @@ class Python:
     body: Any = str
     options: Any = PythonOptions
     literal: tuple[str, ...] = ("python", "isolated")
+    captures_output = True
 
     def run(self, call: Invocation) -> Outcome:
         return _in_child(call) if call.options.get("isolated") else _in_process(call)
@@ -75,7 +76,7 @@ def _in_process(call: Invocation) -> Outcome:
         find_target,
         load_function,
     )
-    from cerebelum.plugins.python.output import captured
+    from cerebelum.steps.capture import captured
 
     context = Context(
         **_facts(call),
