@@ -1,11 +1,46 @@
-"""What all tests share; first of all that a test skipped for want of a tool is named at the end of the run."""
+"""What all tests share: signals that are not ignored, nothing left running, and skips that say what they lack."""
 
+import contextlib
+import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 
+from cerebelum.host.process_tree import become_subreaper
 from tests.binary.program import remove_cache, share_cache
+
+# --- what a test starts ----------------------------------------------------------------------------------------------
+
+# `nohup make test` and a script's `make test &` ignore some signals, and what ignores them hands that on to children.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
+    if signal.getsignal(_number) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Kill what a test started and did not end: a failure of one is not to become a failure of others."""
+    become_subreaper()
+    before = _children(os.getpid())
+    yield
+    while started := _children(os.getpid()) - before:
+        for pid in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _children(pid: int) -> set[int]:
+    found: set[int] = set()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+            found.update(map(int, file.read().split()))
+    return found
+
 
 # --- tests that need a system tool -----------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ ROOMS["app"] = {*ROOMS["start"], "start", "plugins", "backends"}
 ROOMS["__main__"] = {"app", "start"}
 
 # Plugins and backends see the contracts, and what is below them; only app.py sees plugins and backends.
-RIM = {"plugins": {"core", "host", "steps", "store"}, "backends": {"core", "store"}}
+RIM = {"plugins": {"core", "host", "steps", "store"}, "backends": {"core", "host", "store"}}
 
 # Of `start`, the modules that import nothing of ours may be asked by anybody: each of them is a trick and its switch.
 LEAVES = {f"{ROOT}.start", f"{ROOT}.start.tricks", f"{ROOT}.start.plain_command"}

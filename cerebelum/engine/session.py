@@ -22,6 +22,7 @@ from cerebelum.engine.prepare import Surroundings, inheritable
 from cerebelum.engine.settings import Settings
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import ProcessId, become_subreaper, boot_id, kill_leftovers, pid_namespace
+from cerebelum.host.standstill import heeding_ctrl_z
 from cerebelum.host.temporary_folder import private_folder
 from cerebelum.steps.attempt import Scratch, attempt_token
 from cerebelum.steps.descriptors import mask_with
@@ -163,7 +164,8 @@ def signals(driver: Stoppable) -> Iterator[None]:
         if signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, heed)
     try:
-        yield
+        with heeding_ctrl_z():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

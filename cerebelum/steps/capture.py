@@ -10,7 +10,7 @@ import contextvars
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,18 +21,33 @@ from cerebelum.store import Stream
 _FLUSH_AT = 8192
 
 
-class _Loose:
+class _Stray:
     """Takes what is printed by threads that belong to no step, where the descriptors are caught."""
 
-    def __init__(self, hand_on: Callable[[Stream, bytes], None]) -> None:
-        self.write = hand_on
+    def write(self, stream: Stream, data: bytes) -> None:
+        descriptors.put(stream, data)
 
     def flush(self, stream: Stream) -> None:
         """Nothing is held back."""
 
 
-_STRAY = _Loose(descriptors.put)
-_ASIDE = _Loose(descriptors.show)
+class _Aside:
+    """Takes what is printed by a thread that has nothing to do with steps: whole lines for the terminal."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        lines, newline, rest = (self._waiting[stream] + data).rpartition(b"\n")
+        self._waiting[stream] = rest
+        descriptors.show(stream, lines + newline)
+
+    def flush(self, stream: Stream) -> None:
+        data, self._waiting[stream] = self._waiting[stream], b""
+        descriptors.show(stream, data)
+
+
+_STRAY = _Stray()
 
 
 class _Output:
@@ -75,7 +90,7 @@ class _Output:
 
     def _hand_on(self, stream: Stream, data: bytes) -> None:
         # Whoever is behind the sink may print too, to the terminal.
-        token = _current.set(_ASIDE)
+        token = _current.set(_Aside())
         try:
             self._sink.write(stream, data)
         finally:
@@ -88,21 +103,23 @@ class _Output:
             self._over = True
 
 
-_current: contextvars.ContextVar[_Output | _Loose | None] = contextvars.ContextVar("cerebelum_output", default=None)
+_current: contextvars.ContextVar[_Output | _Stray | _Aside | None] = contextvars.ContextVar(
+    "cerebelum_output", default=None
+)
 
 
-def _printing() -> _Output | _Loose | None:
+def _printing() -> _Output | _Stray | _Aside | None:
     """Who takes what this thread prints; None: whoever always did."""
     output = _current.get()
-    if descriptors.diverted():
-        return _STRAY if output is None else output
-    if isinstance(output, _Loose) or descriptors.forked():
+    if descriptors.forked():
         return None
-    return output
+    if isinstance(output, _Aside):
+        return output if descriptors.allowed() else None
+    return _STRAY if output is None and descriptors.diverted() else output
 
 
 class _Binary(io.RawIOBase):
-    def __init__(self, output: _Output | _Loose, stream: Stream) -> None:
+    def __init__(self, output: _Output | _Stray | _Aside, stream: Stream) -> None:
         super().__init__()
         self._output, self._stream = output, stream
 
@@ -208,4 +225,6 @@ def captured(sink: Sink) -> Iterator[None]:
 
 def aside() -> None:
     """What this thread prints from here on is no step's: it goes to the terminal, masked."""
-    _current.set(_ASIDE)
+    if descriptors.allowed():
+        _install()
+        _current.set(_Aside())

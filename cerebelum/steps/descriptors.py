@@ -119,6 +119,11 @@ def allow(tell: Callable[[int, int], None]) -> None:
     _allowed = tell
 
 
+def allowed() -> bool:
+    """Whether this process is cerebelum's own."""
+    return _allowed is not None
+
+
 def diverted() -> bool:
     """Whether what arrives at 1 and 2 is caught."""
     return _pipes is not None and not _forked
@@ -185,13 +190,12 @@ def put(stream: Stream, data: bytes) -> None:
 
 
 def show(stream: Stream, data: bytes) -> None:
-    """Write data, masked, to where the descriptor led before."""
-    assert _pipes is not None
-    for masker in _maskers:
-        data = masker.data(data)
-    with suppress(OSError):
+    """Write data, masked, to where the descriptor leads, or led before it was diverted."""
+    with _lock, suppress(OSError):
+        for masker in _maskers:
+            data = masker.data(data)
         while data:
-            data = data[os.write(_pipes.before[stream], data) :]
+            data = data[os.write(_NUMBERS[stream] if _pipes is None else _pipes.before[stream], data) :]
 
 
 def _give(stream: Stream, data: bytes) -> None:

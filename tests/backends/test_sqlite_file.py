@@ -259,6 +259,30 @@ connection.execute("COMMIT")
 """
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_whoever_keeps_the_store_locked_is_named_and_that_it_is_stopped(path: Path, stopped: bool) -> None:
+    store = SqliteStore(str(path), patience=0.1)
+    create(store, "deploy-1")
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "locked\n"
+            if stopped:
+                holder.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, holder.pid, os.WSTOPPED | os.WNOWAIT)
+            with pytest.raises(StoreError, match=rf"locked for too long by process {holder.pid} \(") as raised:
+                create(store, "deploy-2")
+            assert ("which is stopped" in str(raised.value)) is stopped
+            assert (f"kill -CONT {holder.pid}" in str(raised.value.hint)) is stopped
+            # Asking has not cost this process a lock of its own.
+            assert store.read("deploy-1")
+        finally:
+            holder.kill()
+    create(store, "deploy-2")
+    store.close()
+
+
 def test_a_lock_that_is_let_go_in_time_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file, "BUSY_TIMEOUT", 0.0)
     store = SqliteStore(str(path))

@@ -9,6 +9,7 @@ import threading
 import msgspec
 import pytest
 
+from cerebelum.backends.sqlite.holder import holder
 from cerebelum.core.errors import OwnedElsewhere
 from cerebelum.engine import ownership
 from cerebelum.host.clock import SystemClock
@@ -44,7 +45,8 @@ def test_a_runner_stopped_past_its_time_and_taken_over_writes_no_more(arena: Are
     try:
         await_words(reached, 2)
         store = arena.client().store
-        runner.send_signal(signal.SIGSTOP)
+        # As Ctrl-Z does: one that was stopped in the middle of a transaction would lock the store for everybody.
+        runner.send_signal(signal.SIGTSTP)
         os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
         row = store.find(Query(id=arena.id)).rows[0]
         assert row.runner is not None
@@ -88,7 +90,8 @@ def test_a_runner_whose_beat_goes_on_is_not_taken_over_however_long_it_is_watche
     near = row.runner
     assert near is not None
     try:
-        runner.send_signal(signal.SIGSTOP)
+        runner.send_signal(signal.SIGTSTP)
+        os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
         far = msgspec.structs.replace(near, host="far", boot_id="another", lock="/nonexistent")
         store.beat(far)
         row = store.find(Query(id=arena.id)).rows[0]
@@ -114,3 +117,29 @@ def test_a_runner_whose_beat_goes_on_is_not_taken_over_however_long_it_is_watche
         store.beat(near)
         assert arena.cli("cancel", arena.id).code == 0
     assert left_of(f"CEREBELUM_TOKEN={arena.id}.") == []
+
+
+def test_ctrl_z_never_leaves_the_store_locked(arena: Arena) -> None:
+    """Whoever stops a runner stops it between two transactions, and others go on using the store."""
+    arena.write("name: many\nsteps:\n" + "".join(f"  - {{id: s{n}, run: 'true'}}\n" for n in range(400)), "many.yaml")
+    runner = arena.spawn("run", "many.yaml", "--id", arena.id, "--json")
+    assert runner.stdout is not None
+    runner.stdout.readline()
+    store = arena.client().store
+    near = store.find(Query(id=arena.id)).rows[0].runner
+    assert near is not None
+    other = msgspec.structs.replace(near, id="other")
+    try:
+        for number in range(40):
+            runner.stdout.readline()
+            threading.Event().wait(number / 10_000)  # Each time a little later in what a step takes.
+            runner.send_signal(signal.SIGTSTP)
+            os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
+            assert holder(str(arena.store)) is None
+            store.beat(other)
+            runner.send_signal(signal.SIGCONT)
+            os.waitid(os.P_PID, runner.pid, os.WCONTINUED)
+        assert arena.see(runner).code == 0
+    finally:
+        stop_hard(runner)
+    assert arena.ended(arena.id) == "completed"

@@ -192,7 +192,7 @@ def test_a_runner_that_was_stopped_for_long_goes_on_if_nobody_has_taken_over(lab
     with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as runner:
         try:
             await_words(ready)
-            runner.send_signal(signal.SIGSTOP)
+            runner.send_signal(signal.SIGTSTP)
             os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
             threading.Event().wait(1.0)  # What is tested is the passing of time.
             runner.send_signal(signal.SIGCONT)
@@ -212,7 +212,7 @@ def test_a_runner_that_was_stopped_for_long_stops_if_it_was_taken_over(lab: Lab)
     with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as runner:
         try:
             await_words(ready)
-            runner.send_signal(signal.SIGSTOP)
+            runner.send_signal(signal.SIGTSTP)
             os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
             client = lab.client()
             name = client.resolve("last")

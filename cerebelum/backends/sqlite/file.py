@@ -21,6 +21,7 @@ from cerebelum.backends.sqlite.library import (
 )
 from cerebelum.backends.sqlite.rows import APPLICATION_ID, SCHEMA_VERSION
 from cerebelum.core.errors import StoreError
+from cerebelum.host.standstill import not_now
 
 T = TypeVar("T")
 
@@ -76,10 +77,15 @@ class StoreFile:
         """
 
         def transaction(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN IMMEDIATE")
-            result = work(connection)
-            self._check_identity()
-            connection.execute("COMMIT")
+            with not_now():
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    result = work(connection)
+                    self._check_identity()
+                    connection.execute("COMMIT")
+                except BaseException:
+                    self._roll_back(lane)
+                    raise
             return result
 
         return self._run(lane, transaction, create=create)

@@ -97,11 +97,19 @@ def explain(error: sqlite3.Error, path: str) -> StoreError:
         message, hint = f"parts of the store are missing ({error})", "restore it from a backup, or choose another file"
     elif kind in _EXPLANATIONS:
         message, hint = _EXPLANATIONS[kind]
+        if kind == BUSY and (known := _holder(path)) is not None:
+            message, hint = f"the store was kept locked for too long by {known[0]}", f"{known[1]}; nothing was written"
     elif "decode" in str(error):
         return damaged(path, error)
     else:
         message, hint = "the store failed", "run 'cerebelum doctor'"
     return StoreError(f"{message} ({name}: {error})", where=path, hint=hint)
+
+
+def _holder(path: str) -> tuple[str, str] | None:
+    from cerebelum.backends.sqlite.holder import described
+
+    return described(path)
 
 
 def _why_not_opened(path: str) -> tuple[str, str]:
