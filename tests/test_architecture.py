@@ -207,7 +207,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a backend above the contracts": (
         {"backends/sqlite.py": "from cerebelum.steps import Outcome"},
-        "backends/sqlite.py:1: imports cerebelum.steps; backends may import core, store",
+        "backends/sqlite.py:1: imports cerebelum.steps; backends may import core, host, store",
     ),
     "a plugin that imports a plugin": (
         {"plugins/http.py": "from cerebelum.plugins import shell", "plugins/shell.py": ""},

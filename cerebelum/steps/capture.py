@@ -25,6 +25,7 @@ class _Stray:
     """Takes what is printed by threads that belong to no step, where the descriptors are caught."""
 
     def write(self, stream: Stream, data: bytes) -> None:
+        descriptors.drain()
         descriptors.put(stream, data)
 
     def flush(self, stream: Stream) -> None:

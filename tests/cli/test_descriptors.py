@@ -180,11 +180,12 @@ def test_a_supervisor_masks_the_secrets_of_all_that_it_drives(cli: Home) -> None
         cli.write(
             f"{name}.yaml",
             f"name: {name}\nsecrets: [{name.upper()}]\nsteps:\n"
-            "  - {id: wait, sleep: 0.01}\n"
+            "  - {id: wait, approval: {message: 'Go?'}}\n"
             f"  - {{id: meet, run: 'touch {name}; until test -e {other}; do :; done'}}\n"
             f"  - {{id: a, python: 'tasks.py:leaks', with: {{secret: secret-of-{other}}}}}\n",
         )
         assert cli("run", f"{name}.yaml", "--id", name, "--park", env={name.upper(): secret}).code == 75
+        assert cli("approve", name).code == 0
     done = cli("supervise", "--once", env={"ONE": "secret-of-one", "TWO": "secret-of-two"})
     assert done.code == 0, done
     assert "secret-of" not in done.out + done.err
