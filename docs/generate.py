@@ -148,7 +148,7 @@ def _without_jobs(printed: str) -> str:
 _VARIABLE = (
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|\+\d\d:\d\d)?", "TIME"),
     (r"\b\d+(\.\d)? (s|min|h)\b( \d+ s)?", "LENGTH"),
-    (r'"duration": ?[\d.e-]+', '"duration": LENGTH'),
+    (r'"(total_)?duration": ?[\d.e-]+', '"duration": LENGTH'),
     (r"\b[0-9a-f]{64}\b", "DIGEST"),
     (r'("runner": )"[0-9a-f]{16}"', r'\1"RUNNER"'),
     (r'"(host|user)": ?"[^"]*"', r'"\1": "WHO"'),

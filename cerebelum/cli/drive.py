@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -93,7 +94,15 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
         if outlet.broken:
             terminal.silence_stdout()
     last_word(tools, result, outlet, as_json=manner["as_json"])
-    return result.exit_code
+    return result.exit_code or _unwritten(outlet.broken)
+
+
+def _unwritten(error: OSError | None) -> int:
+    """The exit code of a run of which not all could be shown: nobody misses what they closed or left themselves."""
+    if error is None or error.errno in (errno.EPIPE, errno.EBADF):
+        return errors.OK
+    terminal.complain(f"cerebelum: error: the output cannot be written: {error.strerror}")
+    return errors.STORE
 
 
 def _say_stopping(steps: Sequence[str], seconds: float) -> None:
@@ -107,7 +116,7 @@ def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool) ->
         terminal.warn(f"output was left out here since nobody read it; see: cerebelum logs {result.execution_id}")
     if result.exit_code == errors.OK:
         if not as_json:
-            _good_news(result)
+            _good_news(result, outlet)
         return
     symbols = UNICODE if terminal.takes_symbols(terminal.stderr()) else ASCII
     state = result.state
@@ -129,7 +138,7 @@ def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool) ->
     terminal.complain(text)
 
 
-def _good_news(result: Result) -> None:
+def _good_news(result: Result, outlet: Outlet) -> None:
     symbols = UNICODE if terminal.takes_symbols(terminal.stdout()) else ASCII
     state = result.state
     took = length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
@@ -140,8 +149,9 @@ def _good_news(result: Result) -> None:
     try:
         terminal.show(text)
         terminal.stdout().flush()
-    except OSError:
+    except OSError as error:
         terminal.silence_stdout()
+        outlet.broken = outlet.broken or error
 
 
 class Size(click.ParamType[int]):

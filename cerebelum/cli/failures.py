@@ -36,6 +36,14 @@ def report(
         case CerebelumError():
             _tell(error, as_json)
             return error.exit_code
+        case click.exceptions.NoArgsIsHelpError() if error.ctx is not None:
+            terminal.show(error.ctx.get_help())
+            return errors.USAGE
+        case MemoryError():
+            terminal.complain(
+                "cerebelum: error: there is not enough memory\n  hint: see ulimit -v, and the limits of a container"
+            )
+            return errors.RESOURCES
         case click.ClickException():
             usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx and not as_json else ""
             if usage:

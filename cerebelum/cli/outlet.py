@@ -28,7 +28,8 @@ class Outlet:
         self._changed = threading.Condition()
         self._progress = time.monotonic()
         self._closing = False
-        self.broken = False
+        self.broken: OSError | None = None
+        """Why nothing more can be written."""
         self.dropped = 0
         """Bytes that were not shown because nobody was reading."""
         self._thread = threading.Thread(target=self._work, name="cerebelum-outlet", daemon=True)
@@ -89,8 +90,8 @@ class Outlet:
 
                     select.select([], [self._descriptor], [], 1.0)
                     continue
-                except OSError:
-                    self._give_up()
+                except OSError as error:
+                    self._give_up(error)
                     return
                 view = view[written:]
                 with self._changed:
@@ -98,9 +99,9 @@ class Outlet:
                     self._progress = time.monotonic()
                     self._changed.notify_all()
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: OSError) -> None:
         with self._changed:
-            self.broken = True
+            self.broken = error
             self._parts.clear()
             self._pending = 0
             self._changed.notify_all()

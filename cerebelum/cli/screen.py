@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from typing import Protocol
 
 from cerebelum.cli.outlet import Outlet
@@ -120,6 +121,8 @@ class Screen:
         self._encoding = encoding
         self._lines: dict[tuple[str, int], dict[Stream, Lines]] = {}
         self._steps: dict[str, Step] = {}
+        self._began: dict[str, datetime] = {}
+        self._on_timeout: dict[str, str] = {}
         self._fresh = False
         self._lock = threading.Lock()
 
@@ -187,13 +190,17 @@ class Screen:
             case ExecutionResumed():
                 return f"{execution_id}: resumed" + (f" from {event.from_step}" if event.from_step else ""), "1"
             case StepStarted():
+                self._began.setdefault(event.step, event.at)
                 return f"{s.started} {event.step}" + (f"  attempt {event.attempt}" if event.attempt > 1 else ""), ""
             case StepCompleted():
                 note = ", found to have taken effect" if event.verified else ""
-                return f"{s.completed} {event.step}  {length(event.duration)}{note}", "32"
+                return f"{s.completed} {event.step}  {length(self._took(event))}{note}", "32"
             case StepFailed():
+                if event.retry_at is None:
+                    self._began.pop(event.step, None)
                 return f"{s.failed} {event.step}  {one_line(event.error.message)}{self._again(event)}", "31"
             case StepInterrupted():
+                self._began.pop(event.step, None)
                 return f"{s.interrupted} {event.step}  interrupted: {interruption(event.why)}", "33"
             case StepSkipped():
                 return f"{s.skipped} {event.step}  skipped: {event.why}", "2"
@@ -202,12 +209,15 @@ class Screen:
             case SleepCompleted():
                 return f"{s.started} {event.step}  slept", ""
             case ApprovalRequested():
+                self._on_timeout[event.step] = event.on_timeout
                 return f"{s.waiting} {event.step}  waits for approval: {one_line(event.message)}", "33"
             case ApprovalGranted():
                 return f"{s.started} {event.step}  approved by {harmless(event.by)}", ""
             case ApprovalRejected():
                 return f"{s.failed} {event.step}  rejected by {harmless(event.by)}", "31"
             case ApprovalTimedOut():
+                if self._on_timeout.get(event.step) == "approve":
+                    return f"{s.started} {event.step}  nobody decided in time: approved", ""
                 return f"{s.failed} {event.step}  nobody approved in time", "31"
             case PauseRequested():
                 return f"{s.interrupted} {harmless(event.by)} asks it to pause", "33"
@@ -215,6 +225,11 @@ class Screen:
                 return f"{s.interrupted} {harmless(event.by)} cancels it", "33"
             case ExecutionPaused() | ExecutionCancelled() | ExecutionFailed() | ExecutionCompleted():
                 return "", ""
+
+    def _took(self, event: StepCompleted) -> float:
+        """Seconds since the step's beginning, as far as it was seen here: sleeps, approvals and retries count."""
+        began = self._began.pop(event.step, None)
+        return event.duration if began is None else max(event.duration, (event.at - began).total_seconds())
 
     def _again(self, event: StepFailed) -> str:
         step = self._steps.get(event.step)

@@ -12,15 +12,15 @@ from cerebelum.render.display import recoded
 def prepare() -> None:
     """Make standard streams safe to write any text to."""
     for number in (0, 1, 2):
-        # A closed one would be given to the next file that is opened: the store, say.
+        # A closed one would be given to the next file that is opened: the store, say. Writing to it fails as before.
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    for name in ("stdout", "stderr"):
+            os.open(os.devnull, os.O_RDONLY)
+    for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
             ascii_only = "PYTHONIOENCODING" not in os.environ and stream.encoding.lower() in ("ascii", "ansi_x3.4-1968")
             stream.reconfigure(encoding="utf-8" if ascii_only else None, errors="backslashreplace")

@@ -136,7 +136,7 @@ def decide(state: State | None, happening: Happening, circumstances: Circumstanc
         case Opened():
             # Somebody may have appended since the event was made.
             turn.add(msgspec.structs.replace(happening.event, version=turn.stamp["version"]))
-            for step_id in [s for s, kind in turn.state.active.items() if kind == "running" and happening.died]:
+            for step_id in turn.state.active.at("running") if happening.died else ():
                 attempt = turn.state.steps[step_id].attempt
                 turn.add(StepInterrupted(step=step_id, attempt=attempt, why="runner_died", **turn.stamp))
         case Ended():
@@ -259,7 +259,7 @@ def _pause(turn: Turn, stopping: Stopping) -> None:
 
 def _give_up_on_refused(turn: Turn) -> None:
     """Turn rejections and approvals that ran out of time into failures of their steps."""
-    for step_id in [s for s, kind in turn.state.active.items() if kind == "answered"]:
+    for step_id in turn.state.active.at("answered"):
         at = turn.state.steps[step_id]
         if refused(at.calls[-1]):
             turn.add(StepFailed(step=step_id, attempt=at.attempt, error=_refusal(at.calls[-1]), **turn.stamp))
@@ -292,10 +292,13 @@ def _free(turn: Turn) -> int:
 def _wake(turn: Turn, group: Group) -> None:
     """Let steps go on whose wait is over, the longest overdue first, as far as `max_parallel` allows."""
     graph = turn.state.graph
+    active = turn.state.active
+    # Whose wait has just begun may be due although no timer says so.
+    new = [event.step for event in turn.events if isinstance(event, StepFailed | SleepStarted | ApprovalRequested)]
     due = [
         (_moment(turn.state.steps[step_id]), graph.position[step_id], step_id)
-        for step_id, kind in turn.state.active.items()
-        if kind != "running" and graph.group_of(step_id) == group and _is_due(turn, step_id)
+        for step_id in {*turn.circumstances.due, *active.at("answered"), *new}
+        if active.get(step_id, "running") != "running" and graph.group_of(step_id) == group and _is_due(turn, step_id)
     ]
     free = _free(turn)
     for _, _, step_id in sorted(due):

@@ -10,6 +10,7 @@ from typing import Literal
 
 from cerebelum.core.model import Group
 from cerebelum.core.state import State
+from cerebelum.core.step_state import StepStatus
 
 _HANDLERS: dict[str, Group] = {"completed": "on_success", "failed": "on_failure", "cancelled": "on_cancel"}
 CANCELLABLE: tuple[Group, ...] = ("steps", "on_failure", "on_success")
@@ -49,7 +50,7 @@ def turn_of(state: State, late: bool) -> Group | None:
 
 def over(state: State, group: Group, late: bool) -> bool:
     """Whether nothing is left of this group that has to be waited for."""
-    kinds = {kind for step_id, kind in state.active.items() if state.graph.group_of(step_id) == group}
+    kinds = state.active.kinds(group)
     if abandoned(state, group, late):
         return "running" not in kinds
     if doomed(state, group, late):
@@ -84,12 +85,17 @@ def cut_off(state: State, group: Group) -> list[int]:
     return [p for p in ready(state, group) if state.steps[steps[p].id].status == "interrupted"]
 
 
+def awaited_kinds(state: State) -> set[StepStatus]:
+    """What active steps of the present group are at that the segment really waits for; others stay until a resume."""
+    kinds = state.active.kinds(state.phase)
+    if abandoned(state, state.phase, late=False):
+        return kinds & {"running"}
+    if doomed(state, state.phase, late=False):
+        return kinds & {"running", "retrying"}
+    return kinds
+
+
 def awaited(state: State) -> list[str]:
-    """Active steps that the segment really waits for; the others stay as they are until a resume."""
-    graph, group = state.graph, state.phase
-    kinds: set[str] = {"running", "answered", "retrying", "sleeping", "waiting_for_approval"}
-    if abandoned(state, group, late=False):
-        kinds = {"running"}
-    elif doomed(state, group, late=False):
-        kinds = {"running", "retrying"}
-    return [s for s, kind in state.active.items() if kind in kinds and graph.group_of(s) == group]
+    """Active steps that the segment really waits for."""
+    kinds, group_of = awaited_kinds(state), state.graph.group_of
+    return [s for s, kind in state.active.items() if kind in kinds and group_of(s) == state.phase]

@@ -9,6 +9,7 @@ from typing import Any, Literal, assert_never
 
 import msgspec
 
+from cerebelum.core.active import Active
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import (
     AnyEvent,
@@ -40,7 +41,6 @@ from cerebelum.core.step_state import Call, Steps, StepState, StepStatus, refuse
 
 __all__ = ["Call", "State", "StepState", "StepStatus", "evolve", "reconstruct", "refused", "settled", "status"]
 
-_ACTIVE = ("running", "answered", "retrying", "sleeping", "waiting_for_approval")
 
 replace = msgspec.structs.replace
 
@@ -70,7 +70,7 @@ class State(msgspec.Struct, frozen=True):
     """Positions, in order, of steps that may start as far as their needs go."""
     done: int
     """How many steps of the main graph are settled."""
-    active: dict[str, StepStatus]
+    active: Active
     """Steps that are running, answered, retrying, sleeping, or waiting for approval."""
     failed: tuple[str, ...] = ()
     """Steps whose failure is final in this segment, handlers included."""
@@ -94,7 +94,7 @@ class State(msgspec.Struct, frozen=True):
 
     def running(self) -> int:
         """How many attempts are going on."""
-        return sum(1 for kind in self.active.values() if kind == "running")
+        return self.active.count("running")
 
     def main_failed(self) -> tuple[str, ...]:
         """Steps of the main graph whose failure is final."""
@@ -108,7 +108,7 @@ def status(state: State) -> Status:
         return state.ended
     if state.paused is not None:
         return "paused"
-    kinds = {kind for step_id, kind in state.active.items() if state.graph.group_of(step_id) == state.phase}
+    kinds = state.active.kinds(state.phase)
     if kinds & {"running", "answered"} or not kinds:
         return "running"
     return "waiting_for_approval" if "waiting_for_approval" in kinds else "sleeping"
@@ -186,7 +186,7 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
         waits=waits,
         ready=ready,
         done=done,
-        active={},
+        active=Active.of(()),
         segment_at=event.at,
         tags=event.tags,
         correlation_id=event.correlation_id,
@@ -229,7 +229,7 @@ def _resumed(state: State, event: ExecutionResumed) -> State:
         waits=waits,
         ready=ready,
         done=done,
-        active={s: st.status for s, st in steps.items() if st.status in _ACTIVE},
+        active=Active.of((s, graph.group_of(s), st.status) for s, st in steps.items()),
         failed=state.failed if event.continues else (),
         phase=state.phase if event.continues else "steps",
         segment_at=state.segment_at if event.continues else event.at,
@@ -269,12 +269,7 @@ def _fresh(step: StepState) -> StepState:
 
 def _set(state: State, event: AnyEvent, step_id: str, step: StepState, **fields: Any) -> State:
     """The state with one step replaced, and everything derived from that step's status brought along."""
-    active = state.active
     kind = step.status
-    if kind in _ACTIVE:
-        active = {**active, step_id: kind}
-    elif step_id in active:
-        active = {s: k for s, k in active.items() if s != step_id}
     position = state.graph.position[step_id]
     ready = state.ready
     at = bisect_left(ready, position)
@@ -287,7 +282,7 @@ def _set(state: State, event: AnyEvent, step_id: str, step: StepState, **fields:
         version=event.version,
         updated_at=event.at,
         steps=state.steps.replaced(step_id, step),
-        active=active,
+        active=state.active.replaced(step_id, state.graph.group[position], kind),
         ready=ready,
         **fields,
     )
@@ -320,8 +315,15 @@ def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepIn
     phase = state.graph.group_of(step_id)
     match event:
         case StepStarted():
+            began = old.began_at if old.status in ("retrying", "answered") else None
             new = replace(
-                old, status="running", attempt=event.attempt, started_at=event.at, ended_at=None, retry_at=None
+                old,
+                status="running",
+                attempt=event.attempt,
+                began_at=began or event.at,
+                started_at=event.at,
+                ended_at=None,
+                retry_at=None,
             )
             return _set(state, event, step_id, new, phase=phase)
         case StepCompleted():

@@ -56,14 +56,25 @@ class StepState(msgspec.Struct, frozen=True):
     retry_at: datetime | None = None
     retry_in: float | None = None
     """Original length of the wait for a retry, in seconds."""
+    began_at: datetime | None = None
+    """Start of the first attempt since the step last had its turn: retries, sleeps and approvals count from there."""
     started_at: datetime | None = None
+    """Start of the latest attempt."""
     ended_at: datetime | None = None
     duration: float | None = None
+    """Seconds that the latest attempt took."""
     interrupted: Why | None = None
     """Why the latest attempt was cut off, until another one ends."""
     skipped: str | None = None
     verified: bool = False
     calls: tuple[Call, ...] = ()
+
+    def whole(self, now: datetime | None = None) -> float | None:
+        """Seconds from the step's beginning to its end; to `now`, if that is given, while it goes on."""
+        end = self.ended_at if self.status in ("completed", "failed", "interrupted") else now
+        if self.began_at is None or end is None or self.status == "pending":
+            return None
+        return max(0.0, (end - self.began_at).total_seconds())
 
 
 class Steps(Mapping[str, StepState]):

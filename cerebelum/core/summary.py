@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from cerebelum.core.phases import awaited
+from cerebelum.core.phases import awaited, awaited_kinds
 from cerebelum.core.state import State, Status, status
 
 _MOST_CURRENT = 10
@@ -66,11 +66,11 @@ def due_at(state: State) -> datetime | None:
     """When something is to happen next although nobody does anything; None if it is not waiting for time alone."""
     if state.ended or state.paused:
         return None
+    if awaited_kinds(state) & {"running", "answered"}:
+        return None
     waits = []
     for step_id in awaited(state):
         at = state.steps[step_id]
-        if at.status in ("running", "answered"):
-            return None
         waits.append(at.retry_at if at.status == "retrying" else at.calls[-1].due_at)
     return min((w for w in waits if w is not None), default=None)
 

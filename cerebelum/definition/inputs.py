@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from cerebelum.core.errors import UsageError
 from cerebelum.core.model import Input, Workflow
+from cerebelum.core.strict_json import loads
 from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.definition.nodes import kind_of
 from cerebelum.definition.operations import as_text
@@ -166,43 +166,20 @@ def _constraint_problem(declared: Input, value: Any) -> str | None:
         return f"{as_text(value)} is less than {declared.minimum}"
     if declared.maximum is not None and value > declared.maximum:
         return f"{as_text(value)} is more than {declared.maximum}"
-    if declared.pattern is not None and not re.fullmatch(declared.pattern, value):
-        return f"{_shown(value)} does not match the pattern {declared.pattern}"
+    if declared.pattern is not None:
+        from cerebelum.definition import patterns
+
+        try:
+            if not patterns.matches(declared.pattern, value):
+                return f"{_shown(value)} does not match the pattern {declared.pattern}"
+        except patterns.TooLong:
+            limit = f"{patterns.SECONDS:g} s"
+            return f"to match {_shown(value)} with the pattern {declared.pattern} takes longer than {limit}"
     if declared.choices and not any(value == choice and type(value) is type(choice) for choice in declared.choices):
         hint = did_you_mean(value, [str(c) for c in declared.choices]) if isinstance(value, str) else None
         every = ", ".join(as_text(choice) for choice in declared.choices[:20])
         return f"{_shown(value)} is not one of {every}" + (f"; {hint}" if hint else "")
     return None
-
-
-def loads(text: str) -> Any:
-    """JSON as everybody reads it: no NaN, no key twice, no number beyond a float's range. ValueError if it is not."""
-    import json
-
-    try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_float, object_pairs_hook=_pairs)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text[:40]} is too large")
-    return value
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {quoted(twice)} appears twice")
-    return result
 
 
 def parse_inputs_file(text: str, name: str) -> dict[str, Any]:

@@ -127,10 +127,10 @@ class Driver(msgspec.Struct, frozen=True):
         state = lookup.read(self.store, parent).state
         definition = self._definition(state, choice)
         known = {name: value for name, value in state.inputs.items() if name in definition.workflow.inputs}
-        start = preflight.check_definition(definition, {**known, **inputs}, state.tags, self.environ)
         plan = _plan(state, definition.workflow, choice)
         if plan.blocked:
             raise plan.refusal()
+        start = preflight.check_definition(definition, {**known, **inputs}, state.tags, self.environ)
         kept = [r.step for r in plan.rows if r.action in ("KEEP", "CHANGED")]
         reused = {s: state.steps[s].output for s in kept if state.steps[s].status == "completed"}
         try:
@@ -152,11 +152,11 @@ class Driver(msgspec.Struct, frozen=True):
         definition = self._definition(log.state, choice)
         if definition.note:
             on_note(definition.note)
+        if (plan := _plan(log.state, definition.workflow, choice)).blocked:
+            raise plan.refusal()
         prepared = prepare(definition.workflow, self.environ)
         refuse_in_definition(definition.workflow, (), prepared.masker)
         preflight.check_folder(log.state)
-        if (plan := _plan(log.state, definition.workflow, choice)).blocked:
-            raise plan.refusal()
         inputs = preflight.inputs_for(log.state, definition.workflow)
         if choice.take_over:
             end_runner(self.store, log.row, on_note)

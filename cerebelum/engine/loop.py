@@ -32,7 +32,7 @@ from cerebelum.engine import ids, prepare
 from cerebelum.engine.ownership import is_taken
 from cerebelum.engine.prepare import Surroundings
 from cerebelum.engine.settings import DEFAULTS, Settings
-from cerebelum.engine.timers import ABANDON_AFTER, Timers, patience, timers
+from cerebelum.engine.timers import ABANDON_AFTER, Timers, patience
 from cerebelum.engine.workers import Workers
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
@@ -83,7 +83,7 @@ class Engine:
         self._workers = workers or Workers()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
-        self._timers: Timers = {}
+        self._timers = Timers()
         self._stopping: Stopping | None = None
         self._fenced = False
         self._broken: StoreError | None = None
@@ -128,7 +128,7 @@ class Engine:
         try:
             if isinstance(opened.event, ExecutionResumed) and opened.event.continues:
                 # The segment that goes on may be over its time limit already.
-                self._set_timers(self.clock.now(), self.clock.elapsed())
+                self._set_timers((), self.clock.now(), self.clock.elapsed())
             self._commit([opened])
             while (end := self._rest()) is None or (end == "parked" and not self._let_go()):
                 happenings = self._await()
@@ -157,12 +157,13 @@ class Engine:
             return "paused"
         if self._stopping is not None and self._stopping.hand_over:
             return "parked"
-        kinds = {state.active[step_id] for step_id in phases.awaited(state)}
+        kinds = phases.awaited_kinds(state)
         if kinds and not kinds & {"running", "answered"}:
-            wait = min((when for _, when in self._timers.values()), default=None)
-            left = None if wait is None else wait - self.clock.elapsed()
-            if left is not None and left <= 0:
+            now = self.clock.elapsed()
+            if self._timers.due(now):
                 return None
+            wait = self._timers.next(now)
+            left = None if wait is None else wait - now
             long = self.settings.park_after is not None and (left is None or left > self.settings.park_after)
             if self.settings.park or long:
                 return "parked"
@@ -271,11 +272,14 @@ class Engine:
 
     def _catch_up(self) -> None:
         """Fold what others appended."""
+        events = []
         for entry in self.store.read(self.execution_id, self.state.version):
             event = decode(entry.text, where=self.execution_id)
             self._state = evolve(self._state, event)
             self.digest = entry.digest
             self._tell(event)
+            events.append(event)
+        self._timers.follow(self.state, events, self.clock.now(), self.clock.elapsed())
         self._heed_requests()
 
     def _heed_requests(self) -> None:
@@ -298,7 +302,7 @@ class Engine:
         return Circumstances(
             now=self.clock.now(),
             chance=self._chance(),
-            due=frozenset(s for s, (_, when) in self._timers.items() if when <= now),
+            due=self._timers.due(now),
             stopping=self._stopping,
             overtime=self._overtime_at is not None and now >= self._overtime_at,
             condition=prepare.condition,
@@ -343,7 +347,7 @@ class Engine:
         self.digest = entries[-1].digest
         for event in events:
             self._tell(event)
-        self._set_timers(circumstances.now, now)
+        self._set_timers(events, circumstances.now, now)
         self._heed_requests()
         for event in events:
             if isinstance(event, StepStarted | SleepCompleted) and state.active.get(event.step) == "running":
@@ -353,13 +357,10 @@ class Engine:
         for listener in self.settings.listeners:
             listener(self.execution_id, event)
 
-    def _set_timers(self, today: datetime, now: float) -> None:
-        """One timer for each step that waits for a moment; a moment in the past is due at once.
-
-        `today` and `now` are the two clocks as they were when it was decided: the wall's may have been set since.
-        """
+    def _set_timers(self, events: Sequence[AnyEvent], today: datetime, now: float) -> None:
+        """Follow `events`; `today` and `now` are the two clocks as they were when it was decided."""
         state = self.state
-        self._timers = timers(state, self._timers, today, now)
+        self._timers.follow(state, events, today, now)
         if self._overtime_at is None and state.workflow.timeout is not None and state.segment_at is not None:
             spent = min(state.workflow.timeout, max(0.0, (today - state.segment_at).total_seconds()))
             self._overtime_at = now + state.workflow.timeout - spent

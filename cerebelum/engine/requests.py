@@ -48,19 +48,24 @@ def request(store: EventStore, clock: Clock, execution_id: str, make: Make) -> L
 
 
 def cancel(state: State, stamp: Stamp, *, by: str, why: str | None) -> CancelRequested | None:
-    """A request to cancel; None if there is one already. Raises UsageError if the execution has ended otherwise."""
-    if state.ended in ("completed", "failed"):
+    """A request to cancel; None if one is being met. Raises UsageError if the execution has ended."""
+    if state.ended == "cancelled":
+        whom = f" by {state.cancel.by}" if state.cancel else ""
+        raise UsageError(f"{state.execution_id} was cancelled already{whom}")
+    if state.ended:
         raise UsageError(f"{state.execution_id} has {state.ended} already; there is nothing to cancel")
     return None if state.cancel else CancelRequested(by=by, why=why, **stamp)
 
 
 def pause(state: State, stamp: Stamp, *, by: str, why: str | None) -> PauseRequested | None:
-    """A request to pause; None if there is one, or it is paused already. Raises UsageError if it has ended."""
+    """A request to pause; None if one is being met. Raises UsageError if it is paused already, or has ended."""
     if state.ended:
         raise UsageError(f"{state.execution_id} has ended ({state.ended}); there is nothing to pause")
     if state.cancel:
         raise UsageError(f"{state.execution_id} is being cancelled by {state.cancel.by}")
-    return None if state.paused or state.pausing else PauseRequested(by=by, why=why, **stamp)
+    if state.paused:
+        raise UsageError(f"{state.execution_id} is paused already")
+    return None if state.pausing else PauseRequested(by=by, why=why, **stamp)
 
 
 def approve(

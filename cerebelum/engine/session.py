@@ -129,10 +129,9 @@ def clear_leftovers(store: EventStore, state: State) -> None:
             root = ProcessId(process.pid, process.start_ticks)
             kill_leftovers(root, process.session, process.token)
         store.note_process(state.execution_id, process, gone=True)
-    for step_id, kind in state.active.items():
-        if kind == "running":
-            # Perhaps spawned, and not recorded any more.
-            kill_leftovers(_UNKNOWN, -1, attempt_token(state, step_id, state.steps[step_id].attempt))
+    for step_id in state.active.at("running"):
+        # Perhaps spawned, and not recorded any more.
+        kill_leftovers(_UNKNOWN, -1, attempt_token(state, step_id, state.steps[step_id].attempt))
 
 
 class Stoppable(Protocol):

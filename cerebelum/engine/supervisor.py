@@ -233,7 +233,7 @@ class Supervisor(msgspec.Struct):
 
     def _go_on(self, execution_id: str, fence: Ownership, prepared: Prepared) -> Result | None:
         log = lookup.read(self.store, execution_id)
-        died = any(kind == "running" for kind in log.state.active.values())
+        died = log.state.active.count("running") > 0
         asked = log.state.cancel or log.state.pausing
         if log.state.ended or (log.state.paused and not asked):
             self.store.own(execution_id, None, fence)
@@ -271,7 +271,7 @@ class Supervisor(msgspec.Struct):
         message = f"its runner died {MOST_RESURRECTIONS + 1} times in a row without completing a step"
         clear_leftovers(self.store, state)
         events: list[AnyEvent] = []
-        for step_id in [s for s, kind in state.active.items() if kind == "running"]:
+        for step_id in state.active.at("running"):
             stamp: dict[str, Any] = {"version": state.version + len(events) + 1, "at": self.clock.now()}
             events.append(
                 StepInterrupted(step=step_id, attempt=state.steps[step_id].attempt, why="runner_died", **stamp)

@@ -2,38 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import heapq
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from cerebelum.core import phases
+from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import State
 from cerebelum.host.clock import remaining
 from cerebelum.steps.attempt import Attempt
 
-Timers = Mapping[str, tuple[tuple[str, int, int], float]]
-"""By step: which wait it is (status, attempt, number of the call), and the moment it is over."""
-
 ABANDON_AFTER = 2.0
 """Seconds after the grace until an attempt that does not end is given up."""
 
+_Wait = tuple[str, int, int]
+"""Which wait of a step it is: status, attempt, number of the call."""
 
-def timers(state: State, known: Timers, today: datetime, now: float) -> Timers:
-    """One timer for each step that waits for a moment; those in `known` stay, a moment in the past is due at once.
 
-    `today` and `now` are the two clocks as they were when the waits were decided.
-    """
-    found = {}
-    for step_id in phases.awaited(state):
-        kind, at = state.active[step_id], state.steps[step_id]
-        key = (kind, at.attempt, len(at.calls))
-        before = known.get(step_id)
-        if before is not None and before[0] == key:
-            found[step_id] = before
-        elif kind == "retrying" and at.retry_at is not None:
-            found[step_id] = (key, now + remaining(at.retry_at, at.retry_in, today))
-        elif kind in ("sleeping", "waiting_for_approval") and at.calls[-1].due_at is not None:
-            found[step_id] = (key, now + remaining(at.calls[-1].due_at, at.calls[-1].seconds, today))
-    return found
+class Timers:
+    """One timer for each step that waits for a moment."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, tuple[_Wait, float]] = {}
+        self._queue: list[tuple[float, str]] = []
+        """The moments in order; also some that do not count any more."""
+        self._ripe: set[str] = set()
+        self._seen: object = None
+
+    def follow(self, state: State, events: Iterable[AnyEvent], today: datetime, now: float) -> None:
+        """Set the timers that the state asks for, after `events` led to it; those that are set stay.
+
+        `today` and `now` are the two clocks as they were when the waits were decided: the wall's may have been set
+        since. A moment in the past is due at once.
+        """
+        # What is waited for depends on these; while they stay, only the steps that something happened to count.
+        seen = (state.phase, state.failed, state.cancel, state.graph, state.resumes)
+        awaited = phases.awaited_kinds(state)
+        if seen == self._seen:
+            changed = {event.step for event in events if hasattr(event, "step")}
+        else:
+            self._seen = seen
+            changed = {*self._waits, *state.active}
+        for step_id in changed:
+            kind = state.active.get(step_id)
+            if kind not in awaited or state.graph.group_of(step_id) != state.phase:
+                self._drop(step_id)
+                continue
+            at = state.steps[step_id]
+            wait = (kind, at.attempt, len(at.calls))
+            if step_id in self._waits and self._waits[step_id][0] == wait:
+                continue
+            self._drop(step_id)
+            if kind == "retrying" and at.retry_at is not None:
+                self._set(step_id, wait, now + remaining(at.retry_at, at.retry_in, today))
+            elif kind in ("sleeping", "waiting_for_approval") and at.calls[-1].due_at is not None:
+                self._set(step_id, wait, now + remaining(at.calls[-1].due_at, at.calls[-1].seconds, today))
+
+    def due(self, now: float) -> frozenset[str]:
+        """The steps whose moment has come."""
+        while self._queue and self._queue[0][0] <= now:
+            when, step_id = heapq.heappop(self._queue)
+            if self._counts(when, step_id):
+                self._ripe.add(step_id)
+        return frozenset(self._ripe)
+
+    def next(self, now: float) -> float | None:
+        """The earliest moment that is still to come; None if there is none."""
+        self.due(now)
+        while self._queue and not self._counts(*self._queue[0]):
+            heapq.heappop(self._queue)
+        return self._queue[0][0] if self._queue else None
+
+    def _set(self, step_id: str, wait: _Wait, when: float) -> None:
+        self._waits[step_id] = wait, when
+        heapq.heappush(self._queue, (when, step_id))
+
+    def _drop(self, step_id: str) -> None:
+        self._waits.pop(step_id, None)
+        self._ripe.discard(step_id)
+
+    def _counts(self, when: float, step_id: str) -> bool:
+        wait = self._waits.get(step_id)
+        return wait is not None and wait[1] == when
 
 
 def patience(attempts: Collection[Attempt], waits: Timers, overtime_at: float | None, now: float, most: float) -> float:
@@ -44,8 +94,11 @@ def patience(attempts: Collection[Attempt], waits: Timers, overtime_at: float | 
             left.append(max(0.0, attempt.deadline - now))
         elif attempt.stopped is not None and not attempt.abandoned:
             left.append(max(0.0, attempt.stopped + attempt.stop.grace + ABANDON_AFTER - now))
-    moments = [when for _, when in waits.values()]
-    if overtime_at is not None and overtime_at > now:
-        moments.append(overtime_at)
     # What is due while attempts run may have to wait for one of them: that is no reason to spin.
-    return min([*left, *(max(0.0, m - now) for m in moments if m > now or not attempts)])
+    if not attempts and waits.due(now):
+        return 0.0
+    if (coming := waits.next(now)) is not None:
+        left.append(coming - now)
+    if overtime_at is not None and overtime_at > now:
+        left.append(overtime_at - now)
+    return min(left)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -74,8 +75,16 @@ class Shell:
     captures_output = True
 
     def run(self, call: Invocation) -> Outcome:
-        # A name of its own: a daemon that an earlier step left may still write to that step's file.
-        output = call.scratch / f"output-{call.step.id}-{call.attempt}"
+        # A name of its own: a daemon that an earlier step left may still write to that step's file. Beside the scratch
+        # folder, so that one which nobody has touched can serve the next attempt.
+        output = call.scratch.with_name(f"output-{call.step.id}-{call.attempt}")
+        try:
+            return self._run(call, output)
+        finally:
+            with suppress(OSError):
+                output.unlink()
+
+    def _run(self, call: Invocation, output: Path) -> Outcome:
         env = {**call.env, "CEREBELUM_OUTPUT": str(output)}
         shell = call.options.get("shell")
         direct = shell is None and tricks.on("plain-command")
@@ -83,6 +92,7 @@ class Shell:
         if argv is not None:
             env["PWD"] = plain_command.logical(call.env.get("PWD", ""), call.cwd)
         try:
+            os.close(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             argv = argv or command(call.body, shell, call.env, call.scratch)
         except OSError as error:
             return Failed(StepError(kind="spawn", message=clean(f"the step cannot be prepared: {error}")))

@@ -78,6 +78,7 @@ def _step(at: StepState, step_id: str, group: str, executor: str, description: s
         "started_at": at.started_at,
         "ended_at": at.ended_at,
         "duration": at.duration,
+        "total_duration": at.whole(),
         "retry_at": at.retry_at,
         "skipped": at.skipped,
         "interrupted": at.interrupted,

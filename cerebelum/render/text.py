@@ -80,7 +80,7 @@ def status_text(view: View, symbols: Symbols, now: datetime, resume: str) -> str
     if view.status == "running" and view.row.runner is not None:
         facts.append(("runner", f"process {view.row.runner.pid} on {view.row.runner.host}"))
     lines += [harmless(line) for line in table([(name, text) for name, text in facts])]
-    lines += ["", *_step_lines(state, symbols)]
+    lines += ["", *_step_lines(state, symbols, now)]
     if state.output is not None:
         lines += ["", f"output: {value(state.output)}"]
     problems = failures_text(state, symbols)
@@ -91,7 +91,7 @@ def status_text(view: View, symbols: Symbols, now: datetime, resume: str) -> str
     return "\n".join(lines)
 
 
-def _step_lines(state: State, symbols: Symbols) -> list[str]:
+def _step_lines(state: State, symbols: Symbols, now: datetime) -> list[str]:
     rows: list[tuple[str, str]] = []
     for group in GROUPS:
         steps = state.workflow.group(group)
@@ -99,18 +99,21 @@ def _step_lines(state: State, symbols: Symbols) -> list[str]:
             rows.append((f"{group}:", ""))
         elif group != "steps":
             continue
-        rows += [(f"  {mark(state.steps[s.id], symbols)} {s.id}", said(state.steps[s.id])) for s in steps]
+        rows += [(f"  {mark(state.steps[s.id], symbols)} {s.id}", said(state.steps[s.id], now)) for s in steps]
     return table(rows)
 
 
-def said(at: StepState) -> str:
+def said(at: StepState, now: datetime) -> str:
     """What there is to say about a step's standing, on one line."""
+    whole = at.whole(now)
+    long = "" if whole is None else length(whole)
     attempt = f" (attempt {at.attempt})" if at.attempt > 1 else ""
     match at.status:
         case "completed":
-            return (length(at.duration) if at.duration is not None else "taken over") + attempt
+            return (_length(at, long) if at.duration is not None else "taken over") + attempt
         case "failed":
-            return (one_line(at.error.message) if at.error else "failed") + attempt
+            after = f", after {_length(at, long)}" if at.duration is not None else ""
+            return (one_line(at.error.message) if at.error else "failed") + attempt + after
         case "skipped":
             return f"skipped: {at.skipped}"
         case "interrupted":
@@ -122,8 +125,18 @@ def said(at: StepState) -> str:
             return at.status.replace("_", " ") + (f" until {moment(due)}" if due else "")
         case "pending":
             return "pending"
+        case "running" if long:
+            return f"running for {long}{attempt}"
         case _:
             return at.status + attempt
+
+
+def _length(at: StepState, whole: str) -> str:
+    """How long it took; also the last attempt, if there was more to it."""
+    last = length(at.duration or 0.0)
+    if not whole:
+        return last
+    return f"{whole}, the last attempt {last}" if at.began_at != at.started_at and not at.calls else whole
 
 
 def interruption(why: str | None) -> str:

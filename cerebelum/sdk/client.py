@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import msgspec
 
-from cerebelum.core.errors import NotFound
 from cerebelum.core.events import AnyEvent, decode
 from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.host.clock import Clock, SystemClock
@@ -129,8 +128,8 @@ class ExecutionClient:
         NotFound if the execution or the step is not there.
         """
         execution_id = self.resolve(name)
-        if step is not None and step not in lookup.read(self.store, execution_id).state.steps:
-            raise NotFound(f"{execution_id} has no step {step!r}", hint=f"see: cerebelum status {execution_id}")
+        if step is not None or attempt is not None:
+            lookup.check_attempt(lookup.read(self.store, execution_id).state, step, None if follow else attempt)
         return lookup.chunks(
             self.store, self._clock, execution_id, step, attempt, (wait or time.sleep) if follow else None
         )

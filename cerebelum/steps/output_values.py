@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cerebelum.core.errors import CerebelumError
+from cerebelum.core.strict_json import loads
 
 MAX_OUTPUT = 1 << 20
 """Bytes of JSON (or of the output file) that a step may hand on."""
@@ -50,7 +51,7 @@ def parse_output(text: str) -> dict[str, str]:
     Raises OutputError naming the line number of what is neither.
     """
     found: dict[str, str] = {}
-    lines = text.split("\n")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     number = 0
     while number < len(lines):
         line = lines[number]
@@ -78,18 +79,13 @@ def parse_json(data: bytes) -> Any:
     """The one JSON value in `data`. Raises OutputError with the position and what was there."""
     import json
 
-    def refuse(name: str) -> Any:
-        raise OutputError(f"stdout is not JSON: {name} is not a JSON number")
-
     if not data.strip():
         raise OutputError("stdout is empty, but `output: json` needs one JSON value there")
     try:
         text = data.decode("utf-8")
-        return to_output(json.loads(text, parse_constant=refuse), "stdout")
+        return to_output(loads(text), "stdout")
     except UnicodeDecodeError as error:
         raise OutputError(f"stdout is not JSON: byte {error.start} is not UTF-8") from None
-    except RecursionError:
-        raise OutputError(f"stdout is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
         there = _short(error.doc[error.pos :].split("\n", 1)[0]) if error.pos < len(error.doc) else "the end"
         raise OutputError(

@@ -74,12 +74,28 @@ def read(store: EventStore, execution_id: str, at: int | datetime | None = None)
         began = entries[0].at
         entries = [e for e in entries if (e.version <= at if isinstance(at, int) else e.at <= at)]
         if not entries:
-            raise NotFound(f"{execution_id} had not started then", hint=f"its first event is of {began.isoformat()}")
+            raise NotFound(
+                f"{execution_id} had not started then",
+                hint=f"its first event is of {began.astimezone():%Y-%m-%d %H:%M:%S}",
+            )
     state: State | None = None
     for entry in entries:
         state = evolve(state, decode(entry.text, where=f"{execution_id} version {entry.version}"), execution_id)
     assert state is not None
     return Log(state, entries[-1].digest, rows[0])
+
+
+def check_attempt(state: State, step: str | None, attempt: int | None) -> None:
+    """Raises NotFound if there is no such step, or it (or, without one, every step) has had fewer attempts."""
+    hint = f"see: cerebelum status {state.execution_id}"
+    if step is not None and step not in state.steps:
+        raise NotFound(f"{state.execution_id} has no step {step!r}", hint=hint)
+    had = max((state.steps[s].attempt for s in ([step] if step else state.steps)), default=0)
+    if attempt is not None and attempt > had:
+        who = f"step {step}" if step else "no step"
+        count = f"{had} attempt{'' if had == 1 else 's'}" if had else "no attempt"
+        most = f"has had {count}" if step else f"has had more than {count}" if had else "has started"
+        raise NotFound(f"{state.execution_id}: {who} {most}", hint=hint)
 
 
 def shown(clock: Clock, row: Row) -> tuple[Status, str | None]:

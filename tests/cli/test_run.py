@@ -198,13 +198,51 @@ def test_an_audience_that_leaves_does_not_stop_the_execution(cli: Home) -> None:
         assert process.stderr.read() == b""
 
 
-def test_output_that_cannot_be_written_is_an_error_only_where_it_is_all_there_is(cli: Home) -> None:
-    cli.write("one.yaml", "steps:\n  - {id: one, run: echo one}\n")
+def test_output_that_cannot_be_written_is_an_error_and_the_run_goes_on(cli: Home) -> None:
+    cli.write("one.yaml", "steps:\n  - {id: one, run: echo one}\n  - {id: two, run: touch done}\n")
+    for more in ([], ["--json"], ["--quiet"]):
+        (cli.folder / "done").unlink(missing_ok=True)
+        with open("/dev/full", "w") as full:
+            ran = cli("run", "one.yaml", *more, stdout=full)
+        assert (ran.code, ran.err.count("No space left")) == (74, 1), ran
+        assert (cli.folder / "done").exists()
+        assert cli("status", "last", "--json").json()["status"] == "completed"
     with open("/dev/full", "w") as full:
-        assert cli("run", "one.yaml", stdout=full).code == 0
-        refused = cli("list", stdout=full)
-    assert refused.code == 74
-    assert "No space left" in refused.err
+        for verb in (
+            ["list"],
+            ["status", "last"],
+            ["logs", "last"],
+            ["history", "last"],
+            ["list", "--json"],
+            ["--help"],
+        ):
+            refused = cli(*verb, stdout=full)
+            assert (refused.code, refused.err.count("No space left")) == (74, 1), verb
+
+
+def test_what_is_asked_without_a_standard_output_fails_and_a_run_does_not_mind(cli: Home) -> None:
+    cli.write("one.yaml", "steps: [{id: one, run: echo one}]\n")
+    assert cli("run", "one.yaml", stdout=None, preexec_fn=lambda: os.close(1)).code == 0
+    for verb in ("list", "status", "history"):
+        refused = cli(verb, *(["last"] if verb != "list" else []), stdout=None, preexec_fn=lambda: os.close(1))
+        assert (refused.code, "the output cannot be written" in refused.err) == (74, True), refused
+
+
+def test_a_group_of_verbs_alone_shows_its_help_once(cli: Home) -> None:
+    said = cli("store")
+    assert (said.code, said.err) == (2, "")
+    assert said.out.count("Usage:") == 1
+
+
+def test_too_little_memory_is_not_called_a_bug(cli: Home) -> None:
+    cli.write("big.yaml", "steps: [{id: a, run: 'true'}]")
+    plugin = cli.write(
+        "greedy.py",
+        "from cerebelum import hookimpl\n@hookimpl\ndef cerebelum_commands(group):\n"
+        "    import click\n    group.add_command(click.Command('eat', callback=lambda: bytearray(1 << 62)))\n",
+    )
+    said = cli("eat", "--plugin", str(plugin))
+    assert (said.code, "not enough memory" in said.err) == (71, True), said
 
 
 NASTY = r"""

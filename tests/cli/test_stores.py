@@ -148,6 +148,6 @@ def test_closed_standard_streams_harm_nobody(cli: Home, flaky: Callable[[], None
 
 def test_a_file_that_is_opened_never_becomes_a_standard_stream(cli: Home) -> None:
     code = "import os; [os.close(n) for n in (0, 1, 2)]; from cerebelum.cli import terminal; terminal.prepare(); "
-    code += "fd = os.open('fd', os.O_CREAT | os.O_WRONLY); os.write(fd, b'%d' % fd); print('lost')"
+    code += "fd = os.open('fd', os.O_CREAT | os.O_WRONLY); os.write(fd, b'%d' % fd)"
     subprocess.run([sys.executable, "-c", code], cwd=cli.folder, env=cli.environ, check=True)
     assert int((cli.folder / "fd").read_text()) > 2

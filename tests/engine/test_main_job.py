@@ -205,14 +205,18 @@ def test_what_an_execution_was_started_with_is_recorded(lab: Lab) -> None:
     assert start.source.path == str(lab.folder / "flow.yaml")
 
 
-def test_an_attempts_private_folder_is_empty_at_its_start_and_gone_at_the_end(lab: Lab) -> None:
-    lab.run("""
+def test_an_attempts_output_file_is_there_and_empty_at_its_start_and_nothing_is_left_at_the_end(lab: Lab) -> None:
+    look = 'wc -c < "$CEREBELUM_OUTPUT"; echo "$CEREBELUM_OUTPUT" >> files; echo k=v >> "$CEREBELUM_OUTPUT"'
+    lab.run(f"""
         steps:
-          - {id: a, run: 'd=$(dirname "$CEREBELUM_OUTPUT"); ls -A "$d" | wc -l; touch "$d/junk"; echo "$d" >> folders'}
-          - {id: b, run: 'd=$(dirname "$CEREBELUM_OUTPUT"); ls -A "$d" | wc -l; echo "$d" >> folders'}
+          - id: a
+            retry: {{attempts: 2, delay: 0}}
+            run: {look}; touch "$(dirname "$CEREBELUM_OUTPUT")/junk"; test -e tried || {{ touch tried; exit 1; }}
+          - {{id: b, run: '{look}'}}
         """)
-    assert lab.log() == b"0\n0\n"
-    assert not any(Path(folder).exists() for folder in lab.lines("folders"))
+    assert lab.log().split() == [b"0", b"0", b"0"]
+    assert len(set(lab.lines("files"))) == 3
+    assert not any(Path(file).parent.exists() for file in lab.lines("files"))
 
 
 def test_a_daemon_of_an_earlier_step_cannot_write_into_a_later_steps_outputs(lab: Lab) -> None:

@@ -98,7 +98,8 @@ def test_a_second_cancellation_is_harmless(world: World) -> None:
     world.run(STILL + HANDLERS, "--park")
     assert world("cancel", "x", "--by", "one").code == 0
     version = world.state().version
-    assert world("cancel", "x", "--by", "two").code == 0
+    again = world("cancel", "x", "--by", "two")
+    assert (again.code, "x was cancelled already by one" in again.err) == (2, True)
     assert world.state().version == version
     assert world.lines("done") == OVER
 

@@ -54,7 +54,8 @@ def test_an_execution_that_waits_or_was_cut_off_is_paused(world: World, how: str
         assert finish(world.started[0]).code == 75
     assert world.status() == "paused"
     version = world.state().version
-    assert world("pause", "x").code == 0
+    again = world("pause", "x")
+    assert (again.code, "paused already" in again.err) == (2, True)
     assert world("supervise", "--once").code == 0
     assert world.state().version == version, "pausing twice, or supervising, changes nothing"
     assert world.left() == []

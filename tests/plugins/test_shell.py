@@ -253,11 +253,12 @@ def test_output_json_is_the_value_on_stdout(tmp_path: Path) -> None:
         ('{"a": ', "where the end stands"),
         ('{"a": 1}\ndone', "at line 2, column 1, where 'done' stands"),
         ("", "stdout is empty"),
-        ("[NaN]", "NaN is not a JSON number"),
+        ("[NaN]", "NaN is not JSON"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key `c` appears twice"),
         ("[123456789012345678901234567890]", "stdout[0] is an integer beyond 64 bits"),
         (r'{"k": "\ud800"}', "stdout.k is text with a lone surrogate"),
-        ("[" * 100_000, "nested deeper"),
-        ("1e999", "stdout is inf"),
+        ("[" * 100_000, "nested too deeply"),
+        ("1e999", "the number 1e999 is too large"),
     ],
 )
 def test_stdout_that_is_not_json_says_where_and_what(tmp_path: Path, printed: str, said: str) -> None:
