@@ -51,6 +51,9 @@ def report(
             hint = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else None
             _tell(UsageError(error.format_message(), hint=hint and f"see: {hint}"), as_json)
             return errors.USAGE
+        case FileNotFoundError() if error.filename is None and _nowhere():
+            _tell(UsageError("the current folder is not there any more", hint="change to another one"), as_json)
+            return errors.USAGE
         case OSError() if error.filename is None and _is_output(error):
             terminal.silence_stdout()
             terminal.complain(f"cerebelum: error: the output cannot be written: {error.strerror}")
@@ -91,6 +94,15 @@ def _tell(error: CerebelumError, as_json: bool) -> None:
         terminal.complain(json.dumps(shape(error)))
     else:
         terminal.complain(text(error))
+
+
+def _nowhere() -> bool:
+    """Whether the folder that this process works in is gone."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _is_output(error: OSError) -> bool:

@@ -45,6 +45,19 @@ VERBS: dict[str, Verb] = {
 _EPILOG = "Ids may be given as any unique prefix, or as `last`. `cerebelum VERB --help` tells more."
 
 
+_MEANT = {
+    **dict.fromkeys(("ls", "ps"), "list"),
+    **dict.fromkeys(("start", "exec", "execute"), "run"),
+    **dict.fromkeys(("stop", "kill", "abort"), "cancel"),
+    **dict.fromkeys(("continue", "restart", "retry"), "resume"),
+    **dict.fromkeys(("check", "lint"), "validate"),
+    **dict.fromkeys(("show", "get", "describe"), "status"),
+    **dict.fromkeys(("log", "tail", "output"), "logs"),
+    **dict.fromkeys(("events", "audit"), "history"),
+}
+"""What other tools call it."""
+
+
 class Group(click.Group):
     """A group whose verbs are imported when called; plugins are asked only for a verb that is not ours."""
 
@@ -102,7 +115,7 @@ class Group(click.Group):
         if self.get_command(ctx, name) is None:
             import difflib
 
-            near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            near = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, self.list_commands(ctx), 1)
             hint = f"did you mean {near[0]}?" if near else "the verbs are " + ", ".join(self.list_commands(ctx))
             raise click.UsageError(f"there is no verb {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)

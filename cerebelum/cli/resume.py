@@ -22,6 +22,7 @@ def resume(
     accept_changes: bool,
     file: str | None,
     recorded: bool,
+    working_dir: str | None,
     take_over: bool,
     **manner: Unpack[Manner],
 ) -> int:
@@ -37,10 +38,13 @@ def resume(
     if plan:
         show_plan(client.plan(name, **choice), manner["as_json"])
         return 0
+    folder = None if working_dir is None else Path(unicode_text(working_dir, "the folder"))
     try:
         return see_through(
             tools,
-            lambda how: client.resume(name, **choice, take_over=take_over, on_note=terminal.warn, **how),
+            lambda how: client.resume(
+                name, **choice, working_dir=folder, take_over=take_over, on_note=terminal.warn, **how
+            ),
             manner,
         )
     except DefinitionChanged:
@@ -82,6 +86,7 @@ command = click.Command(
         click.Option(["--accept-changes"], is_flag=True, help="Keep the outputs of completed steps that have changed."),
         click.Option(["--file"], metavar="FILE", help="The workflow file, if it has moved."),
         click.Option(["--recorded"], is_flag=True, help="Use the definition as it was recorded."),
+        click.Option(["--working-dir"], metavar="DIR", help="Go on in this folder, if the one it was in is gone."),
         click.Option(
             ["--take-over"], is_flag=True, help="Kill the process here that drives it, if it hangs or is stopped."
         ),

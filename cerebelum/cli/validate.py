@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,18 @@ def validate(tools: Tools, files: tuple[str, ...], as_json: bool) -> int:
 
 
 def _checked(file: str, executors: Any) -> dict[str, Any]:
-    from cerebelum.definition import load
+    from cerebelum.definition import load, parse
+    from cerebelum.definition.sources import text_of
+    from cerebelum.host.surroundings import current_folder
 
     shown = file.encode("utf-8", "backslashreplace").decode()
     try:
-        workflow = load(Path(file), executors).workflow
+        if file == "-":
+            shown = "<stdin>"
+            data = sys.stdin.buffer.read()
+            workflow = parse(text_of(data, shown), shown, current_folder(), executors, thorough=True)
+        else:
+            workflow = load(Path(file), executors, thorough=True).workflow
     except DefinitionError as error:
         problems = [msgspec.structs.asdict(p) for p in error.problems]
     except UsageError as error:
@@ -59,6 +67,9 @@ HELP = """Check workflow files and say everything that is wrong with them, as `f
 \b
   cerebelum validate release.yaml
   cerebelum validate workflows/*.yaml --json
+  generate | cerebelum validate -
+
+Where bash is there, it is asked whether it understands the scripts that it is to perform.
 
 The exit code is 0 if all are in order, 2 if not.
 """

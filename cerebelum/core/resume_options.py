@@ -20,5 +20,7 @@ class ResumeOptions(msgspec.Struct, frozen=True):
     """Read the definition from here instead of from where it came from."""
     recorded: bool = False
     """Use the recorded definition."""
+    working_dir: Path | None = None
+    """Go on in this folder instead of the one that the execution was in."""
     take_over: bool = False
     """End the process of this machine that drives the execution, if one does."""

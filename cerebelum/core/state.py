@@ -233,6 +233,7 @@ def _resumed(state: State, event: ExecutionResumed) -> State:
         failed=state.failed if event.continues else (),
         phase=state.phase if event.continues else "steps",
         segment_at=state.segment_at if event.continues else event.at,
+        environment=replace(state.environment, cwd=event.environment.cwd) if event.environment else state.environment,
         source=event.source or state.source,
         inputs=state.inputs if event.inputs is None else event.inputs,
         ended=None,

@@ -22,6 +22,8 @@ _SUFFIX = r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$"
 _TOKEN = r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]|(?P<any>\[\.\.\.\])"
 _EXPECTED = r"Expected `(?P<wanted>[^`]+)`, got `[^`]+`$"
 _FIELD = r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`$"
+_LIMIT = r"Expected `\w+` (?P<of>of length )?(?P<op>[<>]=?) (?P<limit>\S+)$"
+_COMPARED = {">": "more than {}", ">=": "at least {}", "<": "less than {}", "<=": "at most {}"}
 _WORDS = {
     "str": "a text",
     "int": "an integer",
@@ -250,6 +252,14 @@ def _phrased(message: str, value: Any) -> str:
             return "is empty"
         wanted = " or ".join(_WORDS.get(word, word) for word in match["wanted"].split(" | "))
         return f"expected {wanted}, this is {kind_of(value)}"
+    if (limit := re.match(_LIMIT, message)) is not None:
+        than = _COMPARED[limit["op"]].format(limit["limit"].removesuffix(".0"))
+        if limit["of"]:
+            unit = "characters" if isinstance(value, str) else "entries"
+            return f"the number of {unit} is not {than}"
+        return f"{as_text(value)} is not {than}"
+    if (pattern := re.match(r"Expected `str` matching regex (?P<pattern>.*)$", message)) is not None:
+        return f"{quoted(value)} does not match the pattern {pattern['pattern']}"
     if message.startswith("Invalid enum value"):
         return f"{quoted(value)} is not one of the choices"
     return message[:1].lower() + message[1:]

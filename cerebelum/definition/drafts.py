@@ -81,6 +81,8 @@ class Draft(msgspec.Struct):
     """Other fields of `model.Step` that were written."""
     uses: list[Use] = msgspec.field(default_factory=list)
     executor_place: Place | None = None
+    body_node: AnyNode | None = None
+    when: Use | None = None
     predecessors: tuple[str, ...] = ()
 
 
@@ -143,6 +145,8 @@ def _read_executor(reading: Reading, table: Table, draft: Draft) -> None:
     if len(keys) > 1:
         message = f"a step does one thing, this has {' and '.join(map(quoted, keys))}"
         found.add(table.spots[keys[1]], path, message, "make two steps of it")
+        for key in keys:
+            _read_body(reading, table.entries[key], reading.executors[key], draft)
         return
     if not keys:
         if not unknown:
@@ -151,12 +155,8 @@ def _read_executor(reading: Reading, table: Table, draft: Draft) -> None:
     key = keys[0]
     executor = draft.executor = reading.executors[key]
     draft.executor_place = table.spots[key]
-    node = table.entries[key]
-    draft.body = check(reading, node, f"{path}.{key}", executor.body)
-    if key in executor.literal:
-        refuse_expressions(reading, node, f"{path}.{key}")
-    else:
-        draft.uses.extend(expressions_in(reading, node, f"{path}.{key}"))
+    draft.body_node = table.entries[key]
+    draft.body = _read_body(reading, draft.body_node, executor, draft)
     own = reading.options[key]
     for name in table.entries:
         if name in reading.known and name not in own and name != key and name not in COMMON:
@@ -171,6 +171,26 @@ def _read_executor(reading: Reading, table: Table, draft: Draft) -> None:
     if chosen:
         draft.options, uses = read_options(reading, table, chosen, executor, path)
         draft.uses.extend(uses)
+
+
+def _read_body(reading: Reading, node: AnyNode, executor: StepKind, draft: Draft) -> Any:
+    key, path = executor.key, f"{draft.path}.{executor.key}"
+    if key not in executor.literal:
+        body = check(reading, node, path, executor.body)
+        draft.uses.extend(expressions_in(reading, node, path))
+        return body
+    if executor.body is str and isinstance(node, Scalar):
+        number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        if number:
+            hint = f"if there is a program of that name: '{node.text}'"
+            reading.found.add(node, path, f"expected a text, this is {kind(node)}", hint)
+            return node.text
+        if isinstance(node.value, str) and not node.text.strip():
+            reading.found.add(node, path, "is empty")
+            return node.text
+    body = check(reading, node, path, executor.body)
+    refuse_expressions(reading, node, path)
+    return body
 
 
 def read_options(
@@ -314,6 +334,7 @@ def _read_when(reading: Reading, node: AnyNode, path: str, draft: Draft) -> None
     elif uses:
         draft.values["when"] = whole.text
         draft.uses.extend(uses)
+        draft.when = uses[0]
 
 
 def _read_needs(reading: Reading, node: AnyNode, path: str, draft: Draft) -> None:
@@ -339,6 +360,10 @@ def _read_secrets(reading: Reading, node: AnyNode, path: str, draft: Draft) -> N
 
 
 def _read_working_dir(reading: Reading, node: AnyNode, path: str, draft: Draft) -> None:
+    if isinstance(node, Scalar) and node.value is None and node.text == "~":
+        hint = "for the home folder write '~' in quotes, or ~/"
+        reading.found.add(node, path, "is empty: a `~` alone is nothing in YAML", hint)
+        return
     text = read_text(reading.found, node, path)
     if text is not None and not text.strip():
         reading.found.add(node, path, "is empty")

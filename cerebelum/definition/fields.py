@@ -32,7 +32,10 @@ def check_keys(found: Findings, table: Table, path: str, known: Collection[str],
     """Report every key that is not known; `more` is the hint where no known key is near."""
     for key in table.entries:
         if key not in known:
+            node, spot = table.entries[key], table.spots[key]
             hint = found.suggest(key, known) or more or f"there is {listed(sorted(known), 30)}"
+            if isinstance(node, Scalar) and node.value is None and not node.text and spot.line == table.line:
+                hint = "inside `{ }` a comma ends a value: put a text that contains `, ` in quotes"
             found.add(table.spots[key], path, f"unknown key {quoted(key)}", hint)
 
 

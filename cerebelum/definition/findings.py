@@ -40,7 +40,7 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return f"{shown} and {len(every) - most} more" if len(every) > most else shown
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The candidate that `name` most likely was meant to be; None if nothing is close."""
     if not name or len(name) > LONGEST_NAME:
         return None
@@ -50,7 +50,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
         return same if same != name else None
     import difflib
 
-    close = difflib.get_close_matches(name.lower(), [c.lower() for c in every if c != name], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), [c.lower() for c in every if c != name], n=1, cutoff=cutoff)
     return next((c for c in every if c.lower() == close[0]), None) if close else None
 
 

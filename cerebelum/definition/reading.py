@@ -83,6 +83,8 @@ class _Composer:
         self.characters = 0
         self.aliased_nodes = 0
         self.aliased_characters = 0
+        self.quoted: Any = None
+        """The last text in quotes that goes over several lines: its event."""
 
     def document(self) -> AnyNode | None:
         import yaml
@@ -129,6 +131,8 @@ class _Composer:
         mark = event.start_mark
         text = event.value
         node = Scalar(text, text, bool(event.style), mark.line + 1, mark.column + 1)
+        if event.style in ("'", '"') and event.end_mark.line > mark.line:
+            self.quoted = event
         self._count(len(text), node)
         if not text.isprintable() and (bad := re.search(_UNSTORABLE, text)):
             what = "a NUL character" if bad[0] == "\0" else "half of a surrogate pair"
@@ -263,7 +267,20 @@ class _Composer:
         if "\t" in line[: place.column] and not line[: place.column].strip():
             tab = Spot(place.line, line.index("\t") + 1)
             self._refuse(tab, "a tab cannot be used for indentation", "indent with spaces")
+        if "quoted scalar" in (error.context or "") and "end of stream" in problem and error.context_mark:
+            opened = Spot(error.context_mark.line + 1, error.context_mark.column + 1)
+            self._refuse(opened, "the quote that opens here is never closed")
+        if self.quoted is not None and self.quoted.end_mark.line == place.line - 1:
+            start = self.quoted.start_mark
+            message = f"the quote that opens here ends in line {place.line}, before something that cannot follow it"
+            self._refuse(Spot(start.line + 1, start.column + 1), message, "is it closed where it should be?")
+        if (block := _unindented_block(lines, place.line)) is not None:
+            message = f"the text that `{lines[block - 1].strip()[-1]}` announces in line {block} is not indented"
+            self._refuse(Spot(block + 1, 1 + _indentation(lines[block])), message, "indent it further than its key")
         hint = next((hint for part, hint in _HINTS if part in problem), None)
+        opening = re.match(r"\s*(?:- +)?[\w-]+: +([{\[])", line)
+        if opening and place.column > opening.end(1):
+            hint = f"a text that begins with `{opening[1]}` needs quotes"
         if "flow" in (error.context or "") and "${{" in line:
             hint = "inside `{ }` or `[ ]` an expression needs quotes: '${{ … }}'"
         context = f" {error.context}" if error.context and "block mapping" not in error.context else ""
@@ -288,6 +305,20 @@ _HINTS = (
     ("expected <document start>", "a workflow file is one mapping: `key: value` lines"),
     ("undefined tag handle", "a text that starts with `!` needs quotes"),
 )
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _unindented_block(lines: list[str], number: int) -> int | None:
+    """The line, at most a few before line `number`, whose `|` or `>` is followed by a text that is not indented."""
+    for at in range(min(number, len(lines)) - 1, max(0, number - 4), -1):
+        before, after = lines[at - 1], lines[at]
+        key = re.match(r"( *(?:- +)?)[\w-]+: *[|>][-+0-9]*\s*$", before)
+        if key and after.strip() and _indentation(after) <= len(key[1]):
+            return at
+    return None
 
 
 def _merge(table: Table, parts: list[Table]) -> None:

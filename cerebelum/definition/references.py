@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from cerebelum.core.model import Group
+from cerebelum.core.model import Group, Input
 from cerebelum.definition.drafts import Draft, Reading, Use
 from cerebelum.definition.findings import Findings, listed, quoted
 from cerebelum.definition.graph import ancestors
@@ -20,7 +20,7 @@ OF_A_STEP = ("output", "status")
 class Names(msgspec.Struct):
     """What a workflow declares."""
 
-    inputs: Collection[str]
+    inputs: Mapping[str, Input]
     secrets: frozenset[str]
     by_id: Mapping[str, Draft]
     orders: Mapping[Group, Sequence[Draft]]

@@ -22,9 +22,23 @@ def read_source(path: Path) -> tuple[str, Source]:
     data = _bytes(path, where)
     if len(data) > MAX_BYTES:
         raise UsageError("the file is larger than 16 MiB", where=where, hint="is this the workflow file?")
+    return text_of(data, where), Source("yaml", _lasting(path), sha256(data))
+
+
+def text_of(data: bytes, where: str) -> str:
+    """The text of a workflow file's bytes. Raises UsageError if it is none."""
     if not data.strip(b" \t\r\n\xef\xbb\xbf"):
         raise UsageError("the file is empty", where=where, hint="a workflow has at least `steps:` with one step")
-    return _text(data, where), Source("yaml", str(path.absolute()), sha256(data))
+    return _text(data, where)
+
+
+def _lasting(path: Path) -> str:
+    """The file's absolute path, without folders that are only gone through (`wd/../deploy.yaml`).
+
+    Symbolic links stay: what they point to may be another file by the time of a resume, and that is what they are for.
+    """
+    full = path.absolute()
+    return str(Path(os.path.realpath(full.parent)) / full.name if ".." in full.parts else full)
 
 
 def _bytes(path: Path, where: str) -> bytes:
@@ -61,6 +75,10 @@ def _files_hint(folder: Path, wanted: str) -> str | None:
         names = sorted(e.name for e in os.scandir(folder) if e.name.endswith((".yaml", ".yml")) and e.is_file())
     except (OSError, ValueError):
         return None
-    if (near := nearest(wanted, names)) is not None:
-        return f"did you mean {folder / near}?"
+    # By what stands before the suffix, which would make any two names look alike.
+    stems = {os.path.splitext(name)[0]: name for name in names}
+    stem = os.path.splitext(wanted)[0]
+    near = stem if stem in stems else nearest(stem, stems, cutoff=0.8)
+    if near is not None:
+        return f"did you mean {folder / stems[near]}?"
     return f"workflow files in {folder}: {listed(names, 5)}" if names else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import msgspec
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.model import GROUPS, Group, Input, Source, Step, Workflow, step_digest
 from cerebelum.core.step_kind import StepKind
+from cerebelum.definition.conditions import never_boolean
 from cerebelum.definition.declarations import Defaults, read_defaults, read_inputs
 from cerebelum.definition.drafts import Draft, Reading, Use, expressions_in, refuse_doubtful, scalars
 from cerebelum.definition.fields import (
@@ -24,7 +25,7 @@ from cerebelum.definition.fields import (
     read_text,
     sub,
 )
-from cerebelum.definition.findings import Findings, quoted
+from cerebelum.definition.findings import Findings, Place, quoted
 from cerebelum.definition.graph import check_ids, link, ordered, read_timeline
 from cerebelum.definition.nodes import AnyNode, Scalar, Spot, Table, kind, plain
 from cerebelum.definition.reading import read
@@ -36,7 +37,8 @@ from cerebelum.definition.references import (
     check_uses,
 )
 from cerebelum.definition.sources import read_source
-from cerebelum.definition.syntax import references
+from cerebelum.definition.syntax import parse as parse_expression
+from cerebelum.definition.syntax import references, split
 
 WORKFLOW_KEYS = (
     "name",
@@ -77,17 +79,17 @@ class Top(msgspec.Struct):
     defaults: Defaults = msgspec.field(default_factory=Defaults)
 
 
-def load(path: Path, executors: Mapping[str, StepKind]) -> Loaded:
-    """Read and check a workflow file.
+def load(path: Path, executors: Mapping[str, StepKind], *, thorough: bool = False) -> Loaded:
+    """Read and check a workflow file; `thorough` also asks bash whether it understands the scripts.
 
     Raises UsageError if the file cannot be read, DefinitionError with every problem found if its content is wrong.
     """
     text, source = read_source(path)
     folder = Path(source.path).parent
-    return Loaded(parse(text, str(path), folder, executors), source, folder)
+    return Loaded(parse(text, str(path), folder, executors, thorough=thorough), source, folder)
 
 
-def parse(text: str, name: str, folder: Path, executors: Mapping[str, StepKind]) -> Workflow:
+def parse(text: str, name: str, folder: Path, executors: Mapping[str, StepKind], *, thorough: bool = False) -> Workflow:
     """The workflow that a YAML text defines; `name` is the file's, as positions in messages show it.
 
     Raises DefinitionError with every problem found.
@@ -117,6 +119,8 @@ def parse(text: str, name: str, folder: Path, executors: Mapping[str, StepKind])
         if (order := ordered(found, groups[group])) is not None:
             orders[group] = order
     _check_references(reading, top, groups, Names(top.inputs, _secret_names(top, groups), by_id, orders))
+    if thorough:
+        _check_scripts(reading, (draft for drafts in groups.values() for draft in drafts))
     steps = {group: tuple(_build(reading, top, draft) for draft in drafts) for group, drafts in groups.items()}
     found.raise_if_any()
     fields: dict[str, Any] = {("finally_" if group == "finally" else group): steps[group] for group in steps}
@@ -192,6 +196,7 @@ def _check_references(reading: Reading, top: Top, groups: Mapping[Group, list[Dr
     for drafts in groups.values():
         for draft in drafts:
             check_uses(reading, names, draft, inherited, reach)
+            _check_condition(reading, top, draft)
             _refuse_secret_names(found, draft.env, f"{draft.path}.env", {*top.secrets, *draft.secrets})
             for step_id, node in draft.undoes:
                 target = names.by_id.get(step_id)
@@ -204,6 +209,43 @@ def _refuse_secret_names(found: Findings, env: Mapping[str, Scalar], path: str, 
     for name in env:
         if name in secrets:
             found.add(env[name], sub(path, name), f"{quoted(name)} is a secret too", "choose another name")
+
+
+def _check_condition(reading: Reading, top: Top, draft: Draft) -> None:
+    if draft.when is None:
+        return
+    [expression] = split(draft.when.node.text)
+    what = never_boolean(parse_expression(expression.text), top.inputs)
+    if what is not None:
+        message = f"{quoted(expression.text.strip())} is {what}, never true or false"
+        reading.found.add(draft.when.node, draft.when.path, message, "compare it with something, such as `== 'yes'`")
+
+
+def _check_scripts(reading: Reading, drafts: Iterable[Draft]) -> None:
+    """Ask executors that can tell whether they understand the bodies they will be given."""
+    by_executor: dict[str, list[tuple[Draft, Scalar]]] = {}
+    for draft in drafts:
+        node = draft.body_node
+        if draft.executor is not None and isinstance(draft.body, str) and isinstance(node, Scalar):
+            by_executor.setdefault(draft.executor.key, []).append((draft, node))
+    for key, found in by_executor.items():
+        flaws = getattr(reading.executors[key], "flaws", None)
+        if flaws is None:
+            continue
+        for (draft, node), flaw in zip(found, flaws([(d.body, d.options) for d, _ in found]), strict=True):
+            if flaw is not None:
+                line, message = flaw
+                reading.found.add(_line_of(reading, node, line), f"{draft.path}.{key}", message)
+
+
+def _line_of(reading: Reading, node: Scalar, number: int) -> Place:
+    """Where line `number` of a text stands in the file, if it is a `|` block; else where the text begins."""
+    first = reading.lines[node.line - 1][node.column - 1 :] if node.line <= len(reading.lines) else ""
+    at = node.line + number
+    if not first.startswith("|") or at > len(reading.lines):
+        return node
+    line = reading.lines[at - 1]
+    return Spot(at, len(line) - len(line.lstrip()) + 1)
 
 
 def _build(reading: Reading, top: Top, draft: Draft) -> Step:

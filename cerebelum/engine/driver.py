@@ -156,7 +156,7 @@ class Driver(msgspec.Struct, frozen=True):
             raise plan.refusal()
         prepared = prepare(definition.workflow, self.environ)
         refuse_in_definition(definition.workflow, (), prepared.masker)
-        preflight.check_folder(log.state)
+        folder = preflight.folder_for(log.state, choice.working_dir)
         inputs = preflight.inputs_for(log.state, definition.workflow)
         if choice.take_over:
             end_runner(self.store, log.row, on_note)
@@ -178,7 +178,7 @@ class Driver(msgspec.Struct, frozen=True):
                 inputs=inputs if inputs != log.state.inputs else None,
                 accepted=plan.accepted,
                 epoch=fence.epoch,
-                environment=surroundings(Path(log.state.environment.cwd)),
+                environment=surroundings(folder),
                 continues=plan.continues_handlers,
             )
             return self._drive(execution_id, Opened(event), registration, fence, prepared, log)

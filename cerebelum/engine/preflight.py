@@ -100,14 +100,20 @@ def check_untouched(before: State, now: State) -> None:
         )
 
 
-def check_folder(state: State) -> None:
-    """Raises UsageError if the folder the execution was started in is gone."""
-    if not Path(state.environment.cwd).is_dir():
+def folder_for(state: State, wanted: Path | None = None) -> Path:
+    """The folder to go on in: `wanted`, or where the execution was so far. Raises UsageError if it is not there."""
+    if wanted is not None:
+        if not wanted.is_dir():
+            raise UsageError(f"there is no folder {wanted}", hint="--working-dir takes a folder that is there")
+        return wanted.resolve()
+    folder = Path(state.environment.cwd)
+    if not folder.is_dir():
         raise UsageError(
-            f"the folder it was started in, {state.environment.cwd}, is not there",
+            f"the folder it was started in, {folder}, is not there",
             where=state.execution_id,
-            hint="create it again, or start a new execution elsewhere",
+            hint=f"create it again, or go on elsewhere: cerebelum resume {state.execution_id} --working-dir DIR",
         )
+    return folder
 
 
 def definition_for(state: State, file: Path | None, recorded: bool, executors: Mapping[str, Executor]) -> Definition:

@@ -27,7 +27,7 @@ from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine.loop import Engine
 from cerebelum.engine.ownership import Registration
-from cerebelum.engine.preflight import check_folder
+from cerebelum.engine.preflight import folder_for
 from cerebelum.engine.session import Prepared, Result, clear_leftovers, drive, prepare
 from cerebelum.engine.settings import Settings
 from cerebelum.host import faults
@@ -224,7 +224,7 @@ class Supervisor(msgspec.Struct):
         """Secrets and mask. Raises UsageError if something is missing that the rest of the execution needs."""
         if not state.cancel and (state.pausing or state.paused or state.ended):
             return Prepared({}, Masker({}))
-        check_folder(state)
+        folder_for(state)
         missing = sorted({s.executor for s in state.workflow.every_step()} - set(self.executors))
         if missing:
             hint = "name the plugin with --plugin, or install it"

@@ -199,18 +199,19 @@ class ExecutionClient:
         accept_changes: bool = False,
         file: Path | None = None,
         recorded: bool = False,
+        working_dir: Path | None = None,
         take_over: bool = False,
         on_note: Callable[[str], None] = lambda note: None,
         **how: Unpack[How],
     ) -> Result:
         """Go on with an execution that failed, was paused or interrupted, and drive it.
 
-        With `take_over`, the process of this machine that drives it is killed first. `on_note` is told what the user
-        should know about that, and about where the definition came from. Raises NotFound, OwnedElsewhere,
-        DefinitionChanged, UsageError (among others for one that has completed, or was cancelled and no `from_step` is
-        given), StoreError.
+        With `working_dir`, it goes on in that folder, now and later. With `take_over`, the process of this machine that
+        drives it is killed first. `on_note` is told what the user should know about that, and about where the
+        definition came from. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one that
+        has completed, or was cancelled and no `from_step` is given), StoreError.
         """
-        choice = ResumeOptions(from_step, accept_changes, file, recorded, take_over)
+        choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over)
         return self._driver(how).resume(self.resolve(name), choice, on_note)
 
     def supervise(

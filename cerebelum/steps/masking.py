@@ -12,22 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cerebelum.core.errors import UsageError
+from cerebelum.steps.secret_forms import GAPS, MIN_LENGTH, forms_of
 
 MASK = "***"
-MIN_LENGTH = 4
-"""Characters a secret must have; masking shorter ones would wreck all output and hide nothing."""
-
-_ARMOUR = r"-----(BEGIN|END)[ A-Z0-9]*-----"
 _MASK = MASK.encode()
 
 # A key of many lines makes hundreds of patterns. Looking at one 8-byte word in 24 bytes, all at once, tells whether any
 # of them can be there: whatever is at least 31 bytes long covers such a word.
 _WINDOW = 31
 _MANY = 8
-_HEX_LINE = 60
-"""Digits in a line of `xxd -p`."""
-_LINE = 76
-"""Characters in a line of `base32`."""
+_ENOUGH = 3
+"""Characters of a form before a gap from which on it is held back."""
 
 
 def check_secret(name: str, value: str) -> None:
@@ -39,22 +34,67 @@ def check_secret(name: str, value: str) -> None:
         )
 
 
+class _Needles:
+    """Byte sequences that are looked for all at once."""
+
+    def __init__(self, patterns: Sequence[bytes]) -> None:
+        self._longest = len(patterns[0]) if patterns else 0
+        self._long = tuple(pattern for pattern in patterns if len(pattern) >= _WINDOW)
+        self._short = patterns[len(self._long) :]
+        self._every = patterns
+        self._words = frozenset(_words(self._long)) if len(self._long) > _MANY else frozenset[int]()
+        self._prefixes = frozenset(p[:size] for p in patterns for size in range(1, min(len(p), _WINDOW)))
+
+    def in_question(self, data: bytes) -> Sequence[bytes]:
+        """Those that may be in `data`."""
+        return self._short if self._clear(data) else self._every
+
+    def overhang(self, data: bytes) -> int:
+        """Length of the longest end of `data` with which one of them could begin."""
+        longest = data[-(self._longest - 1) :] if self._longest > _WINDOW else b""
+        if len(longest) >= _WINDOW and not self._clear(longest):
+            best = max(_overlap(longest, pattern) for pattern in self._long)
+            if best:
+                return best
+        for size in range(min(len(data), _WINDOW - 1), 0, -1):
+            if data[-size:] in self._prefixes:
+                return size
+        return 0
+
+    def reach(self) -> int:
+        """Bytes at the end of data that `overhang` looks at."""
+        return max(self._longest, _WINDOW)
+
+    def _clear(self, data: bytes) -> bool:
+        """True if it is certain that no long one, nor as many bytes of one as count as long, is in `data`."""
+        if not self._words:
+            return False
+        return self._words.isdisjoint(memoryview(data)[: len(data) // 8 * 8].cast("Q")[::3])
+
+
 class Masker:
     """Replaces secrets by `***`. One instance may serve many threads; `stream()` makes one for each stream."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         names: dict[bytes, str] = {}
+        wrapped: dict[bytes, tuple[bytes, bytes]] = {}
+        self._names_dense: dict[bytes, str] = {}
         for name, value in secrets.items():
-            for pattern in _patterns(value):
+            forms = forms_of(value)
+            for pattern in forms.plain:
                 names.setdefault(pattern, name)
+            for dense, form in forms.wrapped.items():
+                wrapped.setdefault(dense, form)
+                self._names_dense.setdefault(dense, name)
         self._names = names
         # A pattern that contains another one is still needed: what is around the inner one is secret too.
         self.patterns = tuple(sorted(names, key=len, reverse=True))
-        self._longest = len(self.patterns[0]) if self.patterns else 0
-        self._long = tuple(pattern for pattern in self.patterns if len(pattern) >= _WINDOW)
-        self._short = self.patterns[len(self._long) :]
-        self._words = frozenset(_words(self._long)) if len(self._long) > _MANY else frozenset[int]()
-        self._prefixes = frozenset(p[:size] for p in self.patterns for size in range(1, min(len(p), _WINDOW)))
+        # What is found with gaps is found without.
+        gapped = {form for form, _ in wrapped.values()}
+        self._plain = _Needles(tuple(pattern for pattern in self.patterns if pattern not in gapped))
+        self._wrapped = _Needles(tuple(sorted(wrapped, key=len, reverse=True)))
+        self._forms = wrapped
+        self._expressions: dict[bytes, re.Pattern[bytes]] = {}
 
     def __bool__(self) -> bool:
         """False if there is nothing to mask."""
@@ -73,7 +113,7 @@ class Masker:
         spans = self._spans(data, 0)
         if not spans:
             return data
-        return _cut(data, spans, 0, len(data))
+        return _cut(data, spans, 0, 0, len(data))
 
     def value(self, value: Any) -> Any:
         """JSON-like data with every secret in its texts, keys and numbers replaced."""
@@ -99,6 +139,8 @@ class Masker:
             for pattern in self.patterns:
                 if pattern in data:
                     return self._names[pattern]
+            for dense, _ in self._gapped(data):
+                return self._names_dense[dense]
         return None
 
     def stream(self) -> MaskedStream:
@@ -108,11 +150,12 @@ class Masker:
     def _spans(self, data: bytes, covered: int) -> list[tuple[int, int]]:
         """Where secrets stand in `data`, merged where they overlap; the first `covered` bytes are known to be one."""
         spans = [(0, covered)] if covered else []
-        for pattern in self._short if self._clear(data) else self.patterns:
+        for pattern in self._plain.in_question(data):
             at = data.find(pattern)
             while at >= 0:
                 spans.append((at, at + len(pattern)))
                 at = data.find(pattern, at + 1)
+        spans += [span for _, span in self._gapped(data)]
         if len(spans) < 2:
             return spans
         spans.sort()
@@ -124,23 +167,40 @@ class Masker:
                 merged.append((start, end))
         return merged
 
-    def _held(self, data: bytes) -> int:
-        """Length of the longest end of `data` with which a secret could begin."""
-        longest = data[-(self._longest - 1) :] if self._longest > _WINDOW else b""
-        if len(longest) >= _WINDOW and not self._clear(longest):
-            best = max(_overlap(longest, pattern) for pattern in self._long)
-            if best:
-                return best
-        for size in range(min(len(data), _WINDOW - 1), 0, -1):
-            if data[-size:] in self._prefixes:
-                return size
-        return 0
+    def _gapped(self, data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
+        """Where forms of secrets stand with gaps in them."""
+        dense = data.translate(None, GAPS)
+        for pattern in self._wrapped.in_question(dense):
+            if pattern not in dense:
+                continue
+            expression = self._expressions.get(pattern)
+            if expression is None:
+                form, gap = self._forms[pattern]
+                expression = re.compile(gap.join(re.escape(form[at : at + 1]) for at in range(len(form))))
+                self._expressions[pattern] = expression
+            match = expression.search(data)
+            while match is not None:
+                yield pattern, match.span()
+                match = expression.search(data, match.start() + 1)
 
-    def _clear(self, data: bytes) -> bool:
-        """True if it is certain that no long pattern, nor as many bytes of one as count as long, is in `data`."""
-        if not self._words:
-            return False
-        return self._words.isdisjoint(memoryview(data)[: len(data) // 8 * 8].cast("Q")[::3])
+    def _overhang(self, data: bytes) -> tuple[int, int]:
+        """Bytes at the end of `data` with which a secret could begin: to be held back, and to be remembered at least.
+
+        What ends in a gap is held back only if much of a form is there: lines that end in the first letter of one are
+        common, and somebody waits for them.
+        """
+        keep = self._plain.overhang(data)
+        tail = data[-8 * self._wrapped.reach() :]
+        size = self._wrapped.overhang(tail.translate(None, GAPS))
+        if not size:
+            return keep, keep
+        start = len(tail)
+        while size:
+            start -= 1
+            size -= tail[start] not in GAPS
+        end = tail[start:]
+        enough = len(end.translate(None, GAPS)) >= _ENOUGH or end.translate(None, GAPS) == end
+        return (max(keep, len(end)) if enough else keep), max(keep, len(end))
 
 
 class MaskedStream:
@@ -149,8 +209,11 @@ class MaskedStream:
     def __init__(self, masker: Masker) -> None:
         self._masker = masker
         self._held = b""
+        """What is looked at again with what comes: first what was given out already, then what was held back."""
+        self._given = 0
+        """How many of these bytes were given out."""
         self._covered = 0
-        """How many of the held bytes belong to a secret for which `***` was given out already."""
+        """How many of these bytes belong to a secret for which `***` was given out already."""
 
     def feed(self, data: bytes) -> bytes:
         """The next piece; returns what can be given out by now."""
@@ -164,15 +227,20 @@ class MaskedStream:
 
     def _pass(self, data: bytes, *, final: bool) -> bytes:
         spans = self._masker._spans(data, self._covered)
-        keep = 0 if final else self._masker._held(data)
-        end = len(data) - keep
-        covered, self._held, self._covered = self._covered, data[end:], 0
+        keep, remember = self._masker._overhang(data)
+        given, covered = self._given, self._covered
+        end = len(data) if final else max(len(data) - keep, given)
+        first = min(len(data) - remember, end)
+        for _, stop in spans:
+            # What is masked is not remembered as having been given out.
+            first = end if first < stop <= end else first
+        self._held, self._given, self._covered = data[first:], end - first, 0
         for start, stop in spans:
             if start < end < stop or (start == 0 and covered and end < stop):
-                self._covered = stop - end
-        if not spans:
-            return data if not keep else data[:end]
-        return _cut(data, spans, covered, end)
+                self._held, self._given, self._covered = data[end:], 0, stop - end
+        if not spans and not given:
+            return data[:end] if end < len(data) else data
+        return _cut(data, spans, covered, given, end)
 
 
 def _overlap(data: bytes, pattern: bytes) -> int:
@@ -192,12 +260,14 @@ def _words(patterns: Sequence[bytes]) -> Iterator[int]:
             yield int.from_bytes(pattern[at : at + 8], sys.byteorder)
 
 
-def _cut(data: bytes, spans: list[tuple[int, int]], covered: int, end: int) -> bytes:
-    """`data[:end]` with `***` for each span; a span over the first `covered` bytes has had its mask before."""
-    parts, at = [], 0
+def _cut(data: bytes, spans: list[tuple[int, int]], covered: int, given: int, end: int) -> bytes:
+    """`data[given:end]` with `***` for each span; a span over the first `covered` bytes has had its mask before."""
+    parts, at = [], given
     for start, stop in spans:
         if start >= end:
             break
+        if stop <= given:
+            continue
         parts.append(data[at:start])
         if start > 0 or not covered:
             parts.append(_MASK)
@@ -219,90 +289,3 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(item)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield str(value)
-
-
-def _patterns(secret: str) -> set[bytes]:
-    """All byte sequences that stand for `secret`."""
-    lines = [line.strip() for line in secret.splitlines()]
-    parts = [line for line in lines if len(line) >= MIN_LENGTH and not re.fullmatch(_ARMOUR, line)]
-    if not parts:
-        # Only short lines, or only armour: such a secret is looked for as a whole.
-        parts = [secret]
-    found: set[bytes] = set()
-    for part in parts:
-        found.update(_raw(form) for form in _spellings(part))
-    for whole in {secret, secret.strip(), *(parts if len(parts) == 1 else ())}:
-        data = _raw(whole)
-        found.update(_base64(data))
-        found.update(_hexadecimal(data))
-        found.update(_base32(data))
-    return {pattern for pattern in found if len(pattern) >= MIN_LENGTH}
-
-
-def _spellings(text: str) -> set[str]:
-    """`text` as it is, and as it looks URL-encoded, in JSON, in XML, in Python's repr and in a shell's trace."""
-    found = {text}
-    if text.isascii() and text.isalnum():
-        return found
-    import html
-    import json
-    from urllib.parse import quote, quote_plus
-
-    data = _raw(text)
-    for safe in ("", "/", "!'()*", "!'()*/"):
-        for quoted in (quote(data, safe=safe), quote_plus(data, safe=safe)):
-            found.update((quoted, re.sub("%..", lambda match: match[0].lower(), quoted)))
-    for ascii_only in (True, False):
-        escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
-        found.update((escaped, escaped.replace("/", "\\/")))
-    # shlex.quote, and what bash prints for `printf %q`.
-    found.update((text.replace("'", "'\"'\"'"), re.sub(r"([^\w@%+=:./~-])", r"\\\1", text, flags=re.ASCII)))
-    found.update((html.escape(text), html.escape(text, quote=False), repr(text)[1:-1], text.replace("'", "'\\''")))
-    return found
-
-
-def _hexadecimal(data: bytes) -> set[bytes]:
-    """In one piece, wrapped as `xxd -p` does, and byte by byte with colons or blanks between, in either case."""
-    plain = data.hex()
-    found = {plain, data.hex(":"), data.hex(" ")}
-    if len(plain) > _HEX_LINE:
-        found.update(plain[at : at + _HEX_LINE] for at in range(0, len(plain), _HEX_LINE))
-    return {form.encode() for text in found for form in (text, text.upper())}
-
-
-def _base32(data: bytes) -> set[bytes]:
-    """What is left of `data` in any Base32 text that contains it, as `_base64` has it."""
-    from base64 import b32encode
-
-    found = set()
-    for before in range(5):
-        encoded = b32encode(bytes(before) + data)
-        found.add(encoded[-(-before * 8 // 5) : (before + len(data)) * 8 // 5])
-    alone = b32encode(data)[: len(data) * 8 // 5]
-    if len(alone) > _LINE:
-        found.update(alone[at : at + _LINE] for at in range(0, len(alone), _LINE))
-    return found
-
-
-def _base64(data: bytes) -> set[bytes]:
-    from base64 import b64encode, urlsafe_b64encode
-
-    """What is left of `data` in any Base64 text that contains it, wherever it begins, and when wrapped in lines."""
-    found = set()
-    for encode in (b64encode, urlsafe_b64encode):
-        for before in range(3):
-            encoded = encode(bytes(before) + data)
-            # The characters that no neighbouring byte has a part in.
-            found.add(encoded[(0, 2, 3)[before] : (before + len(data)) * 8 // 6])
-        alone = encode(data)[: len(data) * 8 // 6]
-        for width in (64, 76):
-            if len(alone) > width:
-                found.update(alone[at : at + width] for at in range(0, len(alone), width))
-    return found
-
-
-def _raw(text: str) -> bytes:
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")

@@ -41,7 +41,7 @@ def test_every_key_says_what_it_means() -> None:
 
 RIGHT = [
     SAMPLE,
-    "steps: [{id: a, run: 3}]",
+    "steps: [{id: a, run: true}]",
     "steps: [{id: a, run: x, retry: 3, timeout: 1h30m, needs: [], when: true}]",
     "x-any: 1\nsteps: [{parallel: [{id: a, run: x}]}]",
     "inputs: {a: {}}\nsteps: [{id: a, http: {url: u, expect: {status: '${{ inputs.a }}'}}}]",

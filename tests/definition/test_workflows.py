@@ -104,8 +104,8 @@ def test_inherited_variables_come_first_and_each_after_what_it_refers_to() -> No
 
 
 def test_a_text_keeps_what_is_written_without_quotes() -> None:
-    text = only("run: 3.10\n    env: {V: 3.10, Y: yes, T: True, O: 0o14, N: , D: 2024-01-01, H: 123456789e99999}")
-    assert text.body == "3.10"
+    text = only("run: true\n    env: {V: 3.10, Y: yes, T: True, O: 0o14, N: , D: 2024-01-01, H: 123456789e99999}")
+    assert text.body == "true"
     assert text.env == {
         "V": "3.10",
         "Y": "yes",

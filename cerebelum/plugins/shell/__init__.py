@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -110,6 +111,13 @@ class Shell:
             return Completed(_output(call.step, output, capture))
         except OutputError as error:
             return Failed(StepError(kind="output", message=one_line(error), tail=call.sink.tail() or None))
+
+    def flaws(self, bodies: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[int, str] | None]:
+        """What bash does not understand, for each script that it is to perform: the script's line, and why."""
+        from cerebelum.plugins.shell.bash_syntax import flaws
+
+        found = flaws([body if options.get("shell") in (None, "bash") else "" for body, options in bodies])
+        return [None if flaw is None else (flaw[0], f"bash does not understand this: {flaw[1]}") for flaw in found]
 
     def fingerprint(self, step: Step, folder: Path) -> str | None:
         _words(step.options.get("shell"))
