@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import pytest
 
 from cerebelum.app import App
 from cerebelum.cli.group import VERBS, build
 from cerebelum.core import errors
-from cerebelum.core.events import AnyEvent, Event
+from cerebelum.core.events import AnyEvent, Event, StepError
+from cerebelum.steps import Invocation
 from docs.generate import CLI, PAGES, ROOT, Block, Ran, blocks, cli_page, commands, environment, essence, perform
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -252,3 +254,12 @@ def test_what_makes_output_comparable_hides_no_difference_that_matters() -> None
     assert essence(shown) == essence(shown.replace("k3f9q2xm7p", "aaaaaaaaaa").replace("0.1 s", "2.0 s"))
     for before, after in (("failed", "completed"), ("code 1", "code 2"), ("build", "lint"), ("✓", "✗")):
         assert essence(shown) != essence(shown.replace(before, after))
+
+
+@pytest.mark.parametrize("kind", [Invocation, StepError])
+def test_the_page_on_plugins_names_every_field(kind: type[msgspec.Struct]) -> None:
+    text = page("docs/plugins.md")
+    start = text.index("| field | meaning |", text.index(f"`{kind.__name__}`", text.index("| attribute | meaning |")))
+    table = text[start:].split("\n\n")[0]
+    named = re.findall(r"`([a-z_]+)`", " ".join(row.split("|")[1] for row in table.splitlines()[2:]))
+    assert named == list(kind.__struct_fields__)

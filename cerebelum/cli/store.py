@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,17 +11,20 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.options import JSON, unicode_text
 from cerebelum.cli.tools import Tools
+from cerebelum.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from cerebelum.store.heads import Heads
     from cerebelum.store.verify import Flaw
 
 
-def verify(tools: Tools, execution_id: str | None, as_json: bool) -> int:
+def verify(tools: Tools, execution_id: str | None, heads: str | None, as_json: bool) -> int:
     """The verb `store verify`; returns the exit code."""
+    kept = None if heads is None else _kept(heads)
     name = None if execution_id is None else unicode_text(execution_id, "the id")
     looked_at, events = 0, 0
     flaws: list[Flaw] = []
-    for verified in tools.client().verify(name):
+    for verified in tools.client().verify(name, kept):
         looked_at += 1
         events += verified.events
         flaws += verified.flaws
@@ -39,11 +44,30 @@ def verify(tools: Tools, execution_id: str | None, as_json: bool) -> int:
     return 1 if flaws else 0
 
 
+def _kept(name: str) -> Heads:
+    from cerebelum.store.heads import read_heads
+
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return read_heads(data.decode("utf-8"), name)
+    except OSError as error:
+        raise UsageError(f"the file cannot be read: {error.strerror}", where=name) from None
+    except UnicodeDecodeError:
+        raise UsageError("this is not UTF-8", where=name) from None
+
+
 VERIFY = """Check that no event is missing or was changed, and that every summary is what its events add up to.
 
 \b
   cerebelum store verify
   cerebelum store verify deploy-k3f9q2xm7p --json
+
+\b
+  cerebelum list --json > heads.json     # now and then, to a place of its own
+  cerebelum store verify --heads heads.json
+
+With --heads, each execution must still have the events that it had when the file was made: a log that lost its end is
+sound in itself.
 
 Exits with 1 and names the execution and version if something is wrong.
 """
@@ -56,7 +80,15 @@ command = click.Group(
             "verify",
             callback=click.pass_obj(verify),
             help=VERIFY,
-            params=[click.Argument(["execution_id"], metavar="[ID]", required=False), JSON],
+            params=[
+                click.Argument(["execution_id"], metavar="[ID]", required=False),
+                click.Option(
+                    ["--heads"],
+                    metavar="FILE",
+                    help="What `list --json` or `status --json` printed earlier; - is standard input.",
+                ),
+                JSON,
+            ],
         )
     ],
 )

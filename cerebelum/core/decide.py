@@ -181,7 +181,7 @@ def _wait(turn: Turn, step_id: str, at: StepState, asked: Sleep | Approval) -> N
     now = turn.circumstances.now
     common = {"step": step_id, "call": len(at.calls), **turn.stamp}
     if isinstance(asked, Sleep):
-        seconds = (asked.seconds or 0.0) if asked.until is None else (asked.until - now).total_seconds()
+        seconds = float(asked.seconds or 0.0) if asked.until is None else (asked.until - now).total_seconds()
         seconds = max(0.0, seconds)
         turn.add(SleepStarted(until=now + timedelta(seconds=seconds), seconds=seconds, **common))
         return
@@ -191,7 +191,7 @@ def _wait(turn: Turn, step_id: str, at: StepState, asked: Sleep | Approval) -> N
             message=asked.message,
             data=asked.data,
             expires_at=now + timedelta(seconds=asked.timeout) if asked.timeout is not None else None,
-            seconds=asked.timeout,
+            seconds=None if asked.timeout is None else float(asked.timeout),
             on_timeout=asked.on_timeout,
             **common,
         )

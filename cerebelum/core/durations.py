@@ -15,6 +15,10 @@ _NUMBER = r"[-+]?\d{1,15}(?:\.\d{0,15})?"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+class Duration(float):
+    """Seconds. As a type of a key, it takes what `timeout:` takes: 90, 1.5, 30s, 1h30m, 500ms."""
+
+
 def duration(value: Any) -> float:
     """Seconds that a text or number says. ValueError, with the reason, if it says none or more than ten years."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):

@@ -10,13 +10,26 @@ from typing import Any
 
 import msgspec
 
+from cerebelum.core.durations import Duration, duration
+
 _looking = RLock()
 
 
 def convert(value: Any, kind: Any) -> Any:
-    """`value` as the type `kind`. Raises msgspec.ValidationError, which says where it does not fit."""
+    """`value` as the type `kind`, which may have `Duration` in it. Raises msgspec.ValidationError, which says where it
+    does not fit.
+    """
     with _looking:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, dec_hook=_special)
+
+
+def _special(kind: type[Any], value: Any) -> Any:
+    if kind is Duration:
+        try:
+            return Duration(duration(value))
+        except ValueError as error:
+            raise ValueError(f"`{str(value)[:60]}`: {error}") from None
+    raise NotImplementedError(f"{kind} is no type that a key can have")
 
 
 def decoder(kind: Any) -> msgspec.json.Decoder[Any]:

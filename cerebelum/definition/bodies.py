@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from cerebelum.core.durations import FORMS, Duration
 from cerebelum.core.errors import UsageError
 from cerebelum.core.step_kind import StepKind
 from cerebelum.core.typed import convert
@@ -240,6 +241,9 @@ def _choices(kind: Any, path: Path) -> list[str]:
 
 
 def _choices_hint(kind: Any, path: Path, value: Any) -> str | None:
+    wanted = _type_at(kind, path) if path else kind
+    if Duration in (wanted, *typing.get_args(wanted)):
+        return FORMS
     choices = _choices(kind, path)
     if not choices or isinstance(value, list | dict):
         return None

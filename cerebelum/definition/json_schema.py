@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cerebelum.core.durations import PATTERN
+from cerebelum.core.durations import PATTERN, Duration
 from cerebelum.core.model import GROUPS
 from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.bodies import option_names
@@ -213,9 +213,15 @@ def _executor_schemas(executors: Mapping[str, StepKind]) -> tuple[Schema, Schema
     return properties, {name: _loose(definition, False, root=True) for name, definition in definitions.items()}
 
 
+def _special(kind: type[Any]) -> Schema:
+    if kind is Duration:
+        return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": PATTERN}]}
+    raise NotImplementedError
+
+
 def _of_type(wanted: Any) -> tuple[Schema, Schema]:
     try:
-        (found,), definitions = msgspec.json.schema_components([wanted], ref_template=_REF)
+        (found,), definitions = msgspec.json.schema_components([wanted], schema_hook=_special, ref_template=_REF)
     except TypeError:
         return {}, {}
     return found, definitions

@@ -258,7 +258,8 @@ class Engine:
             return
         attempt.abandoned = True
         attempt.output.close()
-        error = StepError("timeout", "was told to end and did not; its thread is left behind until the process ends")
+        left = "was told to end and did not; its thread is left behind until the process ends"
+        error = StepError("timeout", f"{attempt.overrun}, {left}")
         outcome: Outcome = Failed(error, retryable=False) if attempt.stop.reason == "timeout" else Interrupted()
         self._inbox.put(self._ended(attempt, outcome, verified=False))
 

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from cerebelum.core.durations import FORMS, duration
-from cerebelum.core.errors import CerebelumError
+from cerebelum.core.durations import Duration
 from cerebelum.core.model import Step
 from cerebelum.core.outcome import Approval, Completed, Outcome
 from cerebelum.core.typed import convert
@@ -21,7 +20,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     message: str
     data: Any = None
-    timeout: str | float | int | None = None
+    timeout: Duration | None = None
     on_timeout: Literal["fail", "reject", "approve"] = "fail"
     type: str = "manual"
 
@@ -37,7 +36,7 @@ class ApprovalStep:
     captures_output = True
 
     def run(self, call: Invocation) -> Outcome:
-        """Ask, and complete once it was granted. Raises CerebelumError if the time limit cannot be understood."""
+        """Ask, and complete once it was granted."""
         if call.answers:
             return Completed(dict(call.answers[-1].response) or None)
         question = convert(call.body, Question)
@@ -45,25 +44,13 @@ class ApprovalStep:
             message=question.message,
             approval=question.type,
             data=question.data,
-            timeout=_seconds(question.timeout),
+            timeout=question.timeout,
             on_timeout=question.on_timeout,
         )
 
     def fingerprint(self, step: Step, folder: Path) -> str | None:
-        """Nothing outside the definition matters. Raises CerebelumError if a literal time limit makes no sense."""
-        timeout = step.body.get("timeout") if isinstance(step.body, dict) else None
-        if not (isinstance(timeout, str) and "${{" in timeout):
-            _seconds(timeout)
+        """Nothing outside the definition matters."""
         return None
-
-
-def _seconds(value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        return duration(value)
-    except ValueError as error:
-        raise CerebelumError(f"timeout {value!r}: {error}", hint=FORMS) from None
 
 
 def cerebelum_executors() -> Iterable[Executor]:

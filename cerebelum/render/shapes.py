@@ -35,6 +35,7 @@ def status_shape(view: View) -> dict[str, Any]:
         "status": view.status,
         "reason": view.reason,
         "version": state.version,
+        "digest": row.summary.digest,
         "started_at": state.started_at,
         "updated_at": state.updated_at,
         "ended_at": state.ended_at,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cerebelum.engine.session import Result
     from cerebelum.engine.settings import Settings
     from cerebelum.steps.executor import Executor
+    from cerebelum.store.heads import Heads
     from cerebelum.store.verify import Verified
 
 
@@ -96,11 +97,14 @@ class ExecutionClient:
         """
         return lookup.view(self.store, self._clock, self.resolve(name), at)
 
-    def verify(self, name: str | None = None) -> Iterator[Verified]:
-        """Check the logs of one execution, or of all of them, for damage. Raises NotFound, StoreError."""
+    def verify(self, name: str | None = None, heads: Heads | None = None) -> Iterator[Verified]:
+        """Check the logs of one execution, or of all of them, for damage, and against `heads` that were kept elsewhere.
+
+        Raises NotFound, StoreError.
+        """
         from cerebelum.store.verify import verify
 
-        return verify(self.store, None if name is None else self.resolve(name))
+        return verify(self.store, None if name is None else self.resolve(name), heads)
 
     def list(self, query: Query) -> Page:
         """Executions that match, newest first. One whose runner is dead counts, and is shown, as paused."""

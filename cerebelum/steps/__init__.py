@@ -3,10 +3,12 @@
 A plugin's executor imports what it needs from here. May import `core`, `host` and `store`.
 """
 
+from cerebelum.core.durations import Duration
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import StepError
 from cerebelum.core.model import Step
 from cerebelum.core.outcome import Approval, Completed, Failed, Interrupted, Outcome, Sleep
+from cerebelum.core.typed import convert
 from cerebelum.steps.executor import Answer, Executor, Invocation, Sink, Stop, Tracker
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "Approval",
     "CerebelumError",
     "Completed",
+    "Duration",
     "Executor",
     "Failed",
     "Interrupted",
@@ -25,4 +28,5 @@ __all__ = [
     "StepError",
     "Stop",
     "Tracker",
+    "convert",
 ]

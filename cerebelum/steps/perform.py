@@ -15,6 +15,7 @@ from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.core.step_state import StepState
 from cerebelum.steps.executor import Executor, Invocation, Stop
 from cerebelum.steps.masking import Masker
+from cerebelum.steps.output_values import OutputError, one_line, to_output
 
 _encoder = msgspec.json.Encoder()
 
@@ -73,8 +74,13 @@ def checked(outcome: Outcome, masker: Masker) -> Outcome:
         case Completed(None):
             return outcome
         case Completed(output):
+            try:
+                # What JSON has for dates, dataclasses, durations and the like.
+                output = to_output(output)
+            except OutputError as error:
+                return Failed(StepError("output", one_line(error)), retryable=False)
             problem = output_problem(output, masker)
-            return Failed(problem, retryable=False) if problem else outcome
+            return Failed(problem, retryable=False) if problem else Completed(output)
         case Failed(error, retryable):
             return Failed(masked(error, masker), retryable)
         case _:

@@ -10,6 +10,7 @@ from cerebelum.core.events import GENESIS, Entry, chain, decode
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.store import EventStore, Query, Row
+from cerebelum.store.heads import Heads, problem
 
 _PAGE = 200
 
@@ -31,18 +32,35 @@ class Verified(NamedTuple):
     flaws: tuple[Flaw, ...]
 
 
-def verify(store: EventStore, execution_id: str | None = None) -> Iterator[Verified]:
-    """Check one execution, or all of them. Raises StoreError if the store cannot be read at all."""
+def verify(store: EventStore, execution_id: str | None = None, heads: Heads | None = None) -> Iterator[Verified]:
+    """Check one execution, or all of them, also against `heads` that were kept elsewhere.
+
+    Raises StoreError if the store cannot be read at all.
+    """
+    kept = {key: value for key, value in (heads or {}).items() if execution_id in (None, key)}
     offset = 0
     while True:
         page = store.find(Query(id=execution_id, limit=_PAGE, offset=offset))
         for row in page.rows:
             entries = store.read(row.summary.execution_id)
             flaw = _flaw(row, entries)
-            yield Verified(row.summary.execution_id, len(entries), (flaw,) if flaw else ())
+            flaws = [flaw] if flaw else _head_flaws(row.summary.execution_id, entries, kept)
+            kept.pop(row.summary.execution_id, None)
+            yield Verified(row.summary.execution_id, len(entries), tuple(flaws))
         if not page.has_more:
-            return
+            break
         offset += _PAGE
+    for missing in list(kept):
+        entries = store.read(missing)
+        yield Verified(missing, len(entries), tuple(_head_flaws(missing, entries, kept)))
+
+
+def _head_flaws(execution_id: str, entries: list[Entry], heads: Heads) -> list[Flaw]:
+    """The latest head that the log does not have any more."""
+    for version, digest in sorted(heads.get(execution_id, {}).items(), reverse=True):
+        if (message := problem(entries, version, digest)) is not None:
+            return [Flaw(execution_id, version, message)]
+    return []
 
 
 def _flaw(row: Row, entries: list[Entry]) -> Flaw | None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from cerebelum import hookimpl
-from cerebelum.steps import CerebelumError, Completed, Executor, Invocation, Outcome, Step
+from cerebelum.steps import CerebelumError, Completed, Executor, Invocation, Outcome, Step, convert
 
 
 class FileBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +34,7 @@ class File:
 
     def run(self, call: Invocation) -> Outcome:
         """Called in a thread for every attempt; `call.body` has its expressions evaluated and fits `FileBody`."""
-        body = msgspec.convert(call.body, FileBody)
+        body = convert(call.body, FileBody)
         path = call.cwd / body.path
         data = body.content.encode()
         try:

@@ -1,5 +1,7 @@
 """`store verify` finds what was changed behind our back, and names the execution and the version."""
 
+import json
+
 import pytest
 
 from cerebelum.backends.sqlite.library import sqlite3
@@ -77,3 +79,62 @@ def test_a_summary_that_is_not_what_the_events_add_up_to_is_found(world: World, 
     done = world("store", "verify")
     assert done.code == 1, done
     assert f"the summary's {change.partition(' ')[0]}" in done.out
+
+
+def test_a_log_that_lost_its_end_is_sound_in_itself_and_found_by_its_head(world: World) -> None:
+    """As when the -wal file is cut off after a crash: what is left is an earlier state of the store."""
+    world.run(FLOW)
+    world.client.close()
+    connection = sqlite3.connect(world.store)
+    connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+    connection.close()
+    before = world.store.read_bytes()
+    world.run("steps: [{id: z, run: 'true'}]", name="y")
+    world.run("steps: [{id: z, run: 'true'}]", name="w")
+    for verb in (["list"], ["status", "y"], ["history", "y"]):
+        (world.folder / f"{verb[0]}.json").write_text(world(*verb, "--json").out)
+    whole = world("store", "verify", "--heads", "list.json")
+    assert (whole.code, whole.out) == (0, "3 executions, 14 events: all sound\n"), whole
+    world.client.close()
+    for suffix in ("-wal", "-shm"):
+        world.store.with_name(world.store.name + suffix).unlink(missing_ok=True)
+    world.store.write_bytes(before)
+    assert world("store", "verify").code == 0, "nothing inside the store can tell"
+    for name in ("list", "status", "history"):
+        found = world("store", "verify", "--heads", f"{name}.json")
+        assert (found.code, "y version " in found.out) == (1, True), found
+        assert "it is not there; its log had 4 events" in found.out
+    piped = world("store", "verify", "--heads", "-", "--json", stdin=(world.folder / "list.json").read_text())
+    assert {flaw["execution_id"] for flaw in piped.json()["flaws"]} == {"w", "y"}
+
+
+def test_a_log_that_was_cut_or_replaced_differs_from_its_head_and_one_that_grew_does_not(world: World) -> None:
+    world.run("steps: [{id: go, approval: {message: m}}, {id: b, run: 'true'}]", "--park")
+    early = world("status", "x", "--json").out
+    world.write("early.json", early)
+    assert world("approve", "x").code == 0
+    assert world("resume", "x").code == 0
+    assert world("store", "verify", "x", "--heads", "early.json").code == 0
+    world.write("late.json", early + world("status", "x", "--json").out)
+    version = world.state().version
+    other = world("status", "x", "--json").json() | {"digest": "0" * 64}
+    world.write("other.json", json.dumps([other]))
+    found = world("store", "verify", "--heads", "other.json")
+    assert (found.code, f"x version {version}: it is not the log that it was" in found.out) == (1, True)
+    assert world("store", "verify", "--heads", "late.json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no head in it"),
+        ("{}\n[1", "heads:2: what begins here is not JSON"),
+        ("{}", "there is no head in it"),
+    ],
+)
+def test_a_file_without_heads_is_refused(world: World, text: str, said: str) -> None:
+    world.run(FLOW)
+    world.write("heads", text)
+    refused = world("store", "verify", "--heads", "heads")
+    assert (refused.code, said in refused.err) == (2, True), refused
+    assert world("store", "verify", "--heads", "nowhere").code == 2
