@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
@@ -15,13 +16,14 @@ from cerebelum.cli.detach import detached
 from cerebelum.cli.interrupts import ignore_late_signals
 from cerebelum.cli.options import QUIET
 from cerebelum.cli.outlet import Outlet
-from cerebelum.cli.screen import JsonLines, Screen
+from cerebelum.cli.screen import Display, JsonLines, Screen
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.render.display import ASCII, UNICODE, length
 from cerebelum.render.text import failures_text, resume_command, value
 
 if TYPE_CHECKING:
+    from cerebelum.cli.live import LiveScreen
     from cerebelum.engine.session import Result
     from cerebelum.sdk.client import How
 
@@ -31,6 +33,7 @@ class Manner(TypedDict):
 
     as_json: bool
     quiet: bool
+    verbose: bool
     log_limit: int | None
     park: bool
     park_after: float | None
@@ -56,20 +59,10 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
     from cerebelum.steps.log import DEFAULT_LIMIT
 
     terminal.own_process()
-    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
     sys.stdout.flush()
     outlet = Outlet(sys.stdout.fileno())
-    display = (
-        JsonLines(outlet)
-        if manner["as_json"]
-        else Screen(
-            outlet,
-            symbols,
-            colour=terminal.colours(sys.stdout, tools.environ),
-            quiet=manner["quiet"],
-            encoding=sys.stdout.encoding,
-        )
-    )
+    live = _live(tools, outlet, manner)
+    display = live or _plain(tools, outlet, manner)
     settings = Settings(
         listeners=(display.event, *tools.listeners()),
         live=display,
@@ -87,14 +80,44 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
     ignore_late_signals(started)
     result: Result | None = None
     try:
-        result = drive({"settings": settings, "heed_signals": True, "on_start": begin})
+        with terminal.spoken_by(live.say) if live else nullcontext():
+            result = drive({"settings": settings, "heed_signals": True, "on_start": begin})
     finally:
+        if live:
+            live.close()
         stopped = result is None or result.state.paused is not None
         outlet.close(1.0 if stopped else None)
         if outlet.broken:
             terminal.silence_stdout()
-    last_word(tools, result, outlet, as_json=manner["as_json"])
+    last_word(tools, result, outlet, as_json=manner["as_json"], details=live is None)
     return result.exit_code or _unwritten(outlet.broken)
+
+
+def _plain(tools: Tools, outlet: Outlet, manner: Manner) -> Display:
+    """What reads well wherever it is kept."""
+    if manner["as_json"]:
+        return JsonLines(outlet)
+    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
+    colour = terminal.colours(sys.stdout, tools.environ)
+    return Screen(outlet, symbols, colour=colour, quiet=manner["quiet"], encoding=sys.stdout.encoding)
+
+
+def _live(tools: Tools, outlet: Outlet, manner: Manner) -> LiveScreen | None:
+    """What is drawn anew, where somebody watches."""
+    if manner["as_json"] or manner["quiet"] or not terminal.can_live(sys.stdout, tools.environ):
+        return None
+    from cerebelum.cli.learning import progress
+    from cerebelum.cli.live import LiveScreen
+
+    return LiveScreen(
+        outlet,
+        UNICODE if terminal.takes_symbols(sys.stdout) else ASCII,
+        terminal=sys.stdout.fileno(),
+        colour=terminal.colours(sys.stdout, tools.environ),
+        encoding=sys.stdout.encoding,
+        learn=partial(progress, tools.client()),
+        verbose=manner["verbose"],
+    )
 
 
 def _unwritten(error: OSError | None) -> int:
@@ -110,7 +133,7 @@ def _say_stopping(steps: Sequence[str], seconds: float) -> None:
     terminal.complain(f"ending {', '.join(steps)}, for at most {seconds:g} s; once more (Ctrl-C) kills at once")
 
 
-def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool) -> None:
+def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool, details: bool = True) -> None:
     """How it ended: good news on standard output, everything else on standard error."""
     if outlet.dropped:
         terminal.warn(f"output was left out here since nobody read it; see: cerebelum logs {result.execution_id}")
@@ -132,7 +155,7 @@ def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool) ->
     elif state.ended == "cancelled":
         text = f"{symbols.interrupted} {result.execution_id}: cancelled after {took}"
     else:
-        problems = failures_text(state, symbols)
+        problems = failures_text(state, symbols, details=details)
         text = "\n".join(["", *problems, "", f"{symbols.failed} {result.execution_id}: failed after {took}"])
         text += f"\n\nresume with: {again}"
     terminal.complain(text)
@@ -187,6 +210,9 @@ class Duration(click.ParamType[float]):
 MANNER: list[click.Parameter] = [
     click.Option(["--json", "as_json"], is_flag=True, help="Print each event as a line of JSON, and nothing else."),
     QUIET,
+    click.Option(
+        ["-v", "--verbose"], is_flag=True, help="On a terminal, show all output of the steps, not the last line."
+    ),
     click.Option(["--log-limit"], type=Size(), help="Bytes of output kept per attempt, such as 16M."),
     click.Option(["--park"], is_flag=True, help="Exit with 75 instead of waiting for a sleep, a retry or an approval."),
     click.Option(

@@ -35,6 +35,11 @@ class Outlet:
         self._thread = threading.Thread(target=self._work, name="cerebelum-outlet", daemon=True)
         self._thread.start()
 
+    @property
+    def pending(self) -> int:
+        """Bytes that were not written yet."""
+        return self._pending
+
     def put(self, data: bytes) -> None:
         """Take what must not be lost; never blocks."""
         with self._changed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from cerebelum.render.display import recoded
@@ -81,8 +83,25 @@ def as_json(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2)
 
 
+_say: Callable[[str], None] | None = None
+
+
+@contextmanager
+def spoken_by(say: Callable[[str], None]) -> Iterator[None]:
+    """Within it, what is complained of goes through `say(text)`, where both standard streams are the terminal."""
+    global _say
+    _say = say if stderr().isatty() else None
+    try:
+        yield
+    finally:
+        _say = None
+
+
 def complain(text: str) -> None:
     """Print text and a newline to standard error."""
+    if _say is not None:
+        _say(text)
+        return
     try:
         stdout().flush()
     except OSError:
@@ -118,3 +137,8 @@ def takes_symbols(stream: Any) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def can_live(stream: Any, environ: Any) -> bool:
+    """Whether lines may be drawn anew on a stream: it is a terminal that can, and nobody keeps what it shows."""
+    return bool(stream.isatty()) and environ.get("TERM", "dumb") not in ("dumb", "") and not environ.get("CI")

@@ -144,8 +144,8 @@ def interruption(why: str | None) -> str:
     return _WHY.get(why or "", why or "")
 
 
-def failures_text(state: State, symbols: Symbols) -> list[str]:
-    """What went wrong, with the last lines of output of each failed step."""
+def failures_text(state: State, symbols: Symbols, *, details: bool = True) -> list[str]:
+    """What went wrong, with the last lines of output of each failed step if `details` are wanted."""
     lines: list[str] = []
     failed = [s for s in state.failed if s in state.steps and state.steps[s].error is not None]
     for step_id in failed:
@@ -154,6 +154,8 @@ def failures_text(state: State, symbols: Symbols) -> list[str]:
         lines += error_text(f"{step_id} (attempt {at.attempt})" if at.attempt > 1 else step_id, at.error, symbols)
     if not failed and state.ended == "failed" and state.error is not None:
         lines += error_text(state.workflow.name, state.error, symbols)
+    if not details:
+        return [line for line in lines if not line.startswith(f"  {symbols.bar}")]
     return lines
 
 
