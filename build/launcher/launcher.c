@@ -509,9 +509,9 @@ static int try_variable(const struct image *image, const char *name, const char 
 
 int main(int argc, char **argv) {
     (void)argc;
-    /* Where a standard stream is closed, the next file to be opened would be taken for it. */
+    /* Where a standard stream is closed, the next file to be opened would be taken for it. Writing to it fails as before. */
     int fd;
-    do fd = open("/dev/null", O_RDWR);
+    do fd = open("/dev/null", O_RDONLY);
     while (fd >= 0 && fd <= 2);
     if (fd > 2) close(fd);
     static const char *const anywhere[] = {"/var/tmp", "/tmp", "/dev/shm"};

@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from cerebelum.cli import terminal
+from cerebelum.cli import displays, terminal
 from cerebelum.cli.detach import detached
 from cerebelum.cli.interrupts import ignore_late_signals
-from cerebelum.cli.options import QUIET
+from cerebelum.cli.options import QUIET, Duration
 from cerebelum.cli.outlet import Outlet
-from cerebelum.cli.screen import Display, JsonLines, Screen
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.render.display import ASCII, UNICODE, length
 from cerebelum.render.text import failures_text, resume_command, value
 
 if TYPE_CHECKING:
-    from cerebelum.cli.live import LiveScreen
     from cerebelum.engine.session import Result
     from cerebelum.sdk.client import How
 
@@ -61,8 +59,9 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
     terminal.own_process()
     sys.stdout.flush()
     outlet = Outlet(sys.stdout.fileno())
-    live = _live(tools, outlet, manner)
-    display = live or _plain(tools, outlet, manner)
+    as_json, quiet = manner["as_json"], manner["quiet"]
+    live = displays.live(tools, outlet, as_json=as_json, quiet=quiet, verbose=manner["verbose"])
+    display = live or displays.plain(tools, outlet, as_json=as_json, quiet=quiet)
     settings = Settings(
         listeners=(display.event, *tools.listeners()),
         live=display,
@@ -89,35 +88,8 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
         outlet.close(1.0 if stopped else None)
         if outlet.broken:
             terminal.silence_stdout()
-    last_word(tools, result, outlet, as_json=manner["as_json"], details=live is None)
+    last_word(tools, result, outlet, as_json=as_json, details=live is None)
     return result.exit_code or _unwritten(outlet.broken)
-
-
-def _plain(tools: Tools, outlet: Outlet, manner: Manner) -> Display:
-    """What reads well wherever it is kept."""
-    if manner["as_json"]:
-        return JsonLines(outlet)
-    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
-    colour = terminal.colours(sys.stdout, tools.environ)
-    return Screen(outlet, symbols, colour=colour, quiet=manner["quiet"], encoding=sys.stdout.encoding)
-
-
-def _live(tools: Tools, outlet: Outlet, manner: Manner) -> LiveScreen | None:
-    """What is drawn anew, where somebody watches."""
-    if manner["as_json"] or manner["quiet"] or not terminal.can_live(sys.stdout, tools.environ):
-        return None
-    from cerebelum.cli.learning import progress
-    from cerebelum.cli.live import LiveScreen
-
-    return LiveScreen(
-        outlet,
-        UNICODE if terminal.takes_symbols(sys.stdout) else ASCII,
-        terminal=sys.stdout.fileno(),
-        colour=terminal.colours(sys.stdout, tools.environ),
-        encoding=sys.stdout.encoding,
-        learn=partial(progress, tools.client()),
-        verbose=manner["verbose"],
-    )
 
 
 def _unwritten(error: OSError | None) -> int:
@@ -190,21 +162,6 @@ class Size(click.ParamType[int]):
         if not (digits.isascii() and digits.isdigit()) or len(digits) > 12 or int(digits) * factor < 2:
             self.fail(f"{value!r} is no size; write it like 500K, 16M or 1G", param, ctx)
         return int(digits) * factor
-
-
-class Duration(click.ParamType[float]):
-    """A length of time such as 30s, 10m or 1h30m; seconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        from cerebelum.core.durations import FORMS, duration
-
-        try:
-            return duration(value)
-        except ValueError as error:
-            self.fail(f"{value!r}: {error}; {FORMS}", param, ctx)
 
 
 MANNER: list[click.Parameter] = [

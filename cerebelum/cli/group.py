@@ -26,6 +26,8 @@ VERBS: dict[str, Verb] = {
     "run": Verb("run", "Start a workflow and see it through."),
     "resume": Verb("resume", "Go on with an execution where it stopped."),
     "status": Verb("status", "Show one execution, step by step."),
+    "watch": Verb("watch", "Watch an execution until it is over."),
+    "active": Verb("active", "List what is not over, and who drives it."),
     "list": Verb("list", "List executions, newest first."),
     "logs": Verb("logs", "Show what the steps printed."),
     "history": Verb("history", "Show the events of an execution."),

@@ -39,3 +39,18 @@ def unicode_text(text: str, what: str) -> str:
     if "\0" in text:
         raise UsageError(f"{what} {text!r} contains a NUL character")
     return text
+
+
+class Duration(click.ParamType[float]):
+    """A length of time such as 30s, 10m or 1h30m; seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        from cerebelum.core.durations import FORMS, duration
+
+        try:
+            return duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}; {FORMS}", param, ctx)

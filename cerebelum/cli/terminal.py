@@ -83,6 +83,7 @@ def as_json(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2)
 
 
+_UNKNOWN = 10_000
 _say: Callable[[str], None] | None = None
 
 
@@ -142,3 +143,11 @@ def takes_symbols(stream: Any) -> bool:
 def can_live(stream: Any, environ: Any) -> bool:
     """Whether lines may be drawn anew on a stream: it is a terminal that can, and nobody keeps what it shows."""
     return bool(stream.isatty()) and environ.get("TERM", "dumb") not in ("dumb", "") and not environ.get("CI")
+
+
+def width() -> int:
+    """Columns of the terminal that standard output is; a wide one where it is none."""
+    try:
+        return os.get_terminal_size(stdout().fileno()).columns or _UNKNOWN
+    except (OSError, ValueError):
+        return _UNKNOWN

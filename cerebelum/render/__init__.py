@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         summary_shape,
     )
     from cerebelum.render.text import (
+        active_text,
         history_line,
         list_text,
         plan_text,
@@ -33,6 +34,7 @@ __all__ = [
     "ASCII",
     "UNICODE",
     "Symbols",
+    "active_text",
     "ago",
     "event_line",
     "harmless",

@@ -10,7 +10,7 @@ import msgspec
 
 from cerebelum.core.model import GROUPS, Workflow
 from cerebelum.core.state import State, StepState
-from cerebelum.render.display import Symbols, harmless, length, moment, one_line
+from cerebelum.render.display import Symbols, ago, harmless, length, moment, one_line
 
 if TYPE_CHECKING:
     from cerebelum.core.events import StepError
@@ -181,6 +181,28 @@ def list_text(page: Page, query: Query) -> str:
         steps = f"{s.steps_done}/{s.steps_total}"
         rows.append((s.execution_id, s.status, harmless(s.workflow), steps, moment(s.started_at), note))
     return "\n".join([*table(rows), "", _total(page, query)])
+
+
+def active_text(page: Page, now: datetime, width: int) -> str:
+    """The table of `active`, not wider than the terminal."""
+    if not page.rows:
+        return "nothing is going on"
+    from cerebelum.render.width import clipped
+
+    rows = [("ID", "STATUS", "PROGRESS", "NOW", "STARTED", "DRIVEN BY")]
+    for row in page.rows:
+        s = row.summary
+        reason = f" ({one_line(s.reason, 40)})" if s.reason else ""
+        owner = f"process {row.runner.pid} on {row.runner.host}" if row.runner is not None else "nobody"
+        going_on = ", ".join(s.current) if s.current else "-"
+        status = s.status.replace("_", " ") + reason
+        rows.append(
+            (s.execution_id, status, f"{s.steps_done}/{s.steps_total}", going_on, ago(s.started_at, now), owner)
+        )
+    lines = [clipped(harmless(line), width) for line in table(rows)]
+    if page.has_more:
+        lines += ["", f"and more: {page.total} in all"]
+    return "\n".join(lines)
 
 
 def _total(page: Page, query: Query) -> str:
