@@ -19,7 +19,7 @@ NOT_SHIPPED = {
 NOT_NEEDED = {
     # What the packages of the program import only if it is there, or for what the program does not do.
     *("chardet", "charset_normalizer", "attr", "attrs", "pygments", "markdown_it", "mdurl", "IPython", "numpy"),
-    *("setuptools", "pkg_resources", "pip", "wheel", "pytest", "_pytest", "hypothesis", "mypy"),
+    *("setuptools", "pkg_resources", "pip", "wheel", "pytest", "_pytest", "hypothesis", "mypy", "wcwidth"),
 }
 # Time zones are the system's.
 _WITHOUT_MODULES = {"tzdata", "markdown-it-py"}
