@@ -263,3 +263,11 @@ def test_the_page_on_plugins_names_every_field(kind: type[msgspec.Struct]) -> No
     table = text[start:].split("\n\n")[0]
     named = re.findall(r"`([a-z_]+)`", " ".join(row.split("|")[1] for row in table.splitlines()[2:]))
     assert named == list(kind.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", ["docs/design.md", "CONTRIBUTING.md"])
+def test_every_file_and_folder_that_the_design_names_is_there(name: str) -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+(?:/|\.py))`", page(name)))
+    assert named
+    places = [ROOT, ROOT / "cerebelum"]
+    assert not {n for n in named if not any((place / n).exists() for place in places)}

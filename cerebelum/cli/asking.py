@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import terminal
+from cerebelum.cli.interrupts import say_stopping
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.store.lookup import INTERRUPTED, NOT_DRIVEN
@@ -36,7 +37,7 @@ def manner(tools: Tools) -> How:
     from cerebelum.engine.settings import Settings
 
     terminal.own_process()
-    return {"settings": Settings(listeners=tools.listeners()), "heed_signals": True}
+    return {"settings": Settings(listeners=tools.listeners(), on_stopping=say_stopping), "heed_signals": True}
 
 
 def tell(tools: Tools, row: Row, done: str, as_json: bool) -> int:

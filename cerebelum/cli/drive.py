@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
@@ -13,7 +13,7 @@ import click
 
 from cerebelum.cli import displays, terminal
 from cerebelum.cli.detach import detached
-from cerebelum.cli.interrupts import ignore_late_signals
+from cerebelum.cli.interrupts import ignore_late_signals, say_stopping
 from cerebelum.cli.options import QUIET, Duration
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.tools import Tools
@@ -68,7 +68,7 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
         log_limit=manner["log_limit"] or DEFAULT_LIMIT,
         park=manner["park"],
         park_after=manner["park_after"],
-        on_stopping=_say_stopping,
+        on_stopping=say_stopping,
     )
     started: list[str] = []
 
@@ -98,11 +98,6 @@ def _unwritten(error: OSError | None) -> int:
         return errors.OK
     terminal.complain(f"cerebelum: error: the output cannot be written: {error.strerror}")
     return errors.STORE
-
-
-def _say_stopping(steps: Sequence[str], seconds: float) -> None:
-    """At once, since nothing else is to be seen until the steps have ended."""
-    terminal.complain(f"ending {', '.join(steps)}, for at most {seconds:g} s; once more (Ctrl-C) kills at once")
 
 
 def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool, details: bool = True) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from types import FrameType
+
+from cerebelum.cli import terminal
 
 
 def ignore_late_signals(started: list[str]) -> None:
@@ -28,3 +31,8 @@ def ignore_late_signals(started: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, heed)
+
+
+def say_stopping(steps: Sequence[str], seconds: float) -> None:
+    """At once, since nothing else is to be seen until the steps have ended."""
+    terminal.complain(f"ending {', '.join(steps)}, for at most {seconds:g} s; once more (Ctrl-C) kills at once")

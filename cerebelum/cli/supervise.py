@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cerebelum.cli import terminal
+from cerebelum.cli.interrupts import say_stopping
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 
@@ -18,7 +19,7 @@ def supervise(tools: Tools, once: bool, most: int, quiet: bool) -> int:
             terminal.complain(text)
 
     terminal.own_process()
-    settings = Settings(listeners=tools.listeners())
+    settings = Settings(listeners=tools.listeners(), on_stopping=say_stopping)
     stopped = tools.client().supervise(once=once, most=most, settings=settings, tell=tell, heed_signals=True)
     return errors.OK if stopped is None else errors.SIGNALS.get(stopped.signal or "", errors.OK)
 

@@ -245,3 +245,37 @@ def test_of_simultaneous_starts_with_or_resume_the_later_one_ends_as_if_it_had_c
         assert all(code in (0, 4) for code, _, _ in ends), ends
         assert 0 in [code for code, _, _ in ends]
         assert lab.lines("done") == ["a"] * (number + 1)
+
+
+HELD = """
+    steps:
+      - id: a
+        run: |
+          test -e resumed || { echo a > first; read x < never; }
+          echo a > ready; read x < go; echo a >> done
+    """
+
+
+def test_a_supervisor_that_was_stopped_for_long_goes_on_with_what_it_drives(lab: Lab) -> None:
+    first, ready, go = lab.fifo("first"), lab.fifo("ready"), lab.fifo("go")
+    lab.fifo("never")
+    runner = lab.start("run", lab.write(HELD))
+    await_words(first)
+    kill(runner)
+    (lab.folder / "resumed").touch()
+    command = [sys.executable, "-c", _SLOW, "--store", str(lab.store), "supervise", "--once"]
+    with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as supervisor:
+        try:
+            await_words(ready)
+            supervisor.send_signal(signal.SIGTSTP)
+            os.waitid(os.P_PID, supervisor.pid, os.WSTOPPED | os.WNOWAIT)
+            threading.Event().wait(1.0)  # What is tested is the passing of time.
+            supervisor.send_signal(signal.SIGCONT)
+            go.write_text("go\n")
+            _, said_there = supervisor.communicate(timeout=30)
+        finally:
+            supervisor.kill()
+    assert supervisor.returncode == 0, said_there
+    assert "could not be reached" not in said_there
+    assert lab.lines("done") == ["a"]
+    assert lab.client().status("last").status == "completed"
