@@ -12,7 +12,7 @@ _PATIENCE = 2.0
 
 def main() -> None:
     """Run the command line of this process and end the process with its exit code."""
-    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
+    if sys.argv[1:] in (["--version"], ["-V"]) and sys.stdout is not None:
         try:
             sys.stdout.write(f"cerebelum {__version__}\n")
         except OSError as error:

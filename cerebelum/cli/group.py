@@ -37,6 +37,8 @@ VERBS: dict[str, Verb] = {
     "reject": Verb("reject", "Refuse what a step asks for."),
     "fork": Verb("fork", "Start a new execution in the middle of an old one."),
     "supervise": Verb("supervise", "Take up what nobody drives: the interrupted, the due."),
+    "init": Verb("init", "Write a workflow to start from."),
+    "graph": Verb("graph", "Show which steps need which."),
     "validate": Verb("validate", "Check workflow files without running them."),
     "schema": Verb("schema", "Print the JSON Schema of workflow files."),
     "plugins": Verb("plugins", "List plugins and what they add."),
@@ -44,6 +46,16 @@ VERBS: dict[str, Verb] = {
     "doctor": Verb("doctor", "Check this installation and its store."),
 }
 
+_FIRST = """\
+cerebelum runs workflows that survive failures, and resumes them where they stopped.
+
+  cerebelum init              write a workflow to start from
+  cerebelum run FILE          start a workflow and see it through
+  cerebelum resume last       go on where the last one stopped
+  cerebelum watch             see what is going on, from any terminal
+  cerebelum status last       what happened, and what to do next
+
+`cerebelum --help` lists all verbs, `cerebelum help VERB` tells more about one."""
 _EPILOG = "Ids may be given as any unique prefix, or as `last`. `cerebelum VERB --help` tells more."
 
 
@@ -69,7 +81,7 @@ class Group(click.Group):
             callback=_about_itself,
             params=[
                 *shared_options(),
-                click.Option(["--version"], is_flag=True, help="Print the version."),
+                click.Option(["-V", "--version"], is_flag=True, help="Print the version."),
                 click.Option(["--json"], is_flag=True, help="With --version: also commit, build, Python and SQLite."),
                 click.Option(["--licenses"], is_flag=True, help="Print the licences of everything inside."),
             ],
@@ -114,6 +126,8 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb and its arguments. Raises click.UsageError, with the nearest verb, for an unknown one."""
         name = args[0]
+        if name == "help" and "help" not in self.commands:
+            return self._help(ctx, args[1:])
         if self.get_command(ctx, name) is None:
             import difflib
 
@@ -121,6 +135,13 @@ class Group(click.Group):
             hint = f"did you mean {near[0]}?" if near else "the verbs are " + ", ".join(self.list_commands(ctx))
             raise click.UsageError(f"there is no verb {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def _help(self, ctx: click.Context, names: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """`help VERB` is `VERB --help`, and `help` is `--help`."""
+        if not names:
+            terminal.show(ctx.get_help())
+            ctx.exit(0)
+        return self.resolve_command(ctx, [*names, "--help"])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs with one line each, without importing ours."""
@@ -173,7 +194,7 @@ def _about_itself(ctx: click.Context, version: bool, json: bool, licenses: bool)
         terminal.show(_facts(ctx.obj, json) if version else _licenses())
         ctx.exit(0)
     if verb is None:
-        click.echo(ctx.get_help())
+        terminal.show(_FIRST)
         ctx.exit(2)
 
 

@@ -1,0 +1,69 @@
+"""`cerebelum graph`: which steps need which, of a file or of an execution."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cerebelum.cli import terminal
+from cerebelum.cli.options import unicode_text
+from cerebelum.cli.tools import Tools
+
+if TYPE_CHECKING:
+    from cerebelum.render.graphs import Picture
+
+
+def graph(tools: Tools, target: str, kind: str) -> int:
+    """The verb; returns the exit code."""
+    from cerebelum.render import graphs
+    from cerebelum.render.display import ASCII, UNICODE
+
+    picture = _picture(tools, unicode_text(target, "the file or id"))
+    if kind == "text":
+        terminal.show(graphs.text_graph(picture, UNICODE if terminal.takes_symbols(sys.stdout) else ASCII))
+    else:
+        terminal.show(graphs.FORMATS[kind](picture))
+    return 0
+
+
+def _picture(tools: Tools, target: str) -> Picture:
+    from cerebelum.render.graphs import Picture
+
+    if os.sep in target or target.endswith((".yaml", ".yml", ".py")) or os.path.isfile(target):
+        from cerebelum.definition import load
+
+        return Picture(load(Path(target), tools.executors()).workflow)
+    state = tools.client().status(target).state
+    return Picture(state.workflow, state.steps)
+
+
+HELP = """Show which steps need which: of a workflow file, or of an execution, then with how the steps stand.
+
+\b
+  cerebelum graph deploy.yaml
+  cerebelum graph last
+  cerebelum graph last --format mermaid >> README.md
+  cerebelum graph deploy.yaml --format dot | dot -Tsvg > deploy.svg
+
+As text, steps of one block may run at the same time, and need all of the block above unless it says otherwise.
+"""
+
+command = click.Command(
+    "graph",
+    callback=click.pass_obj(graph),
+    help=HELP,
+    params=[
+        click.Argument(["target"], metavar="FILE|ID"),
+        click.Option(
+            ["--format", "kind"],
+            type=click.Choice(["text", "mermaid", "dot"]),
+            default="text",
+            show_default=True,
+            help="What to write.",
+        ),
+    ],
+)
