@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.answers import COUNT_TO
+from cerebelum.cli.answers import COUNT_TO, style
 from cerebelum.cli.options import JSON
 from cerebelum.cli.tools import Tools
 from cerebelum.core.state import Status
@@ -26,7 +26,7 @@ def active(tools: Tools, as_json: bool) -> int:
     if as_json:
         terminal.show_json(render.listing(page, query))
     else:
-        terminal.show(render.active_text(page, datetime.now(UTC), terminal.width()))
+        terminal.show(render.active_text(page, datetime.now(UTC), style(tools)))
     return 0
 
 

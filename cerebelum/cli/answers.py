@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 from cerebelum.cli import terminal
 from cerebelum.cli.tools import Tools
 from cerebelum.store import Query
+
+if TYPE_CHECKING:
+    from cerebelum.render import Style
+    from cerebelum.store.lookup import View
 
 LIMIT = 20
 COUNT_TO = 10_000
@@ -21,19 +27,50 @@ def show_list(tools: Tools, query: Query, *, as_json: bool) -> int:
     if as_json:
         terminal.show_json(render.listing(page, query))
     else:
-        terminal.show(render.list_text(page, query))
+        terminal.show(render.list_text(page, query, style(tools)))
     return 0
 
 
-def show_status(tools: Tools, execution_id: str, at: int | datetime | None, *, as_json: bool) -> int:
-    """Print how an execution stands, or stood at a version or time; returns the exit code."""
+def show_status(
+    tools: Tools, execution_id: str, at: int | datetime | None, step: str | None = None, *, as_json: bool
+) -> int:
+    """Print how an execution, or one step of it, stands, or stood at a version or time; returns the exit code."""
     from cerebelum import render
 
     view = tools.client().status(execution_id, at)
+    if step is not None:
+        return _show_step(tools, view, step, as_json=as_json)
     if as_json:
         terminal.show_json(render.status_shape(view))
     else:
-        symbols = render.UNICODE if terminal.takes_symbols(sys.stdout) else render.ASCII
-        again = render.resume_command(view.state.execution_id, tools.store, tools.plugin_files)
-        terminal.show(render.status_text(view, symbols, datetime.now(UTC), again))
+        command = partial(render.command_line, tools.store, tools.plugin_files)
+        terminal.show(render.status_text(view, style(tools), datetime.now(UTC), command))
     return 0
+
+
+def _show_step(tools: Tools, view: View, step: str, *, as_json: bool) -> int:
+    from cerebelum import render
+    from cerebelum.core.errors import NotFound
+    from cerebelum.render.shapes import steps_shape
+
+    state = view.state
+    if step not in state.steps:
+        import difflib
+
+        near = difflib.get_close_matches(step, list(state.steps), 1)
+        hint = f"did you mean {near[0]}?" if near else f"see: cerebelum status {state.execution_id}"
+        raise NotFound(f"{state.execution_id} has no step {step!r}", hint=hint)
+    if as_json:
+        shape = next(one for one in steps_shape(state) if one["id"] == step)
+        terminal.show_json({"execution_id": state.execution_id, **shape})
+    else:
+        terminal.show(render.step_text(state, step, style(tools), datetime.now(UTC)))
+    return 0
+
+
+def style(tools: Tools) -> Style:
+    """How text is to look on this process's standard output."""
+    from cerebelum.render import ASCII, UNICODE, Style
+
+    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
+    return Style(symbols, terminal.colours(sys.stdout, tools.environ), terminal.width())

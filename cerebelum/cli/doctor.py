@@ -18,7 +18,7 @@ from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.core.errors import CerebelumError
 from cerebelum.render.display import harmless
-from cerebelum.render.text import table
+from cerebelum.render.tables import table
 from cerebelum.store import Query
 
 _COUNT_TO = 10_000

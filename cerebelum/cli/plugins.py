@@ -11,7 +11,7 @@ from cerebelum.cli.options import JSON
 from cerebelum.cli.tools import Tools
 from cerebelum.registry import Plugin
 from cerebelum.render.display import harmless
-from cerebelum.render.text import table
+from cerebelum.render.tables import table
 
 
 def plugins(tools: Tools, as_json: bool) -> int:

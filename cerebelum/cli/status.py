@@ -12,10 +12,11 @@ from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
 
-def status(tools: Tools, execution_id: str, at: str | None, as_json: bool) -> int:
+def status(tools: Tools, execution_id: str, step: str | None, at: str | None, as_json: bool) -> int:
     """The verb; returns the exit code."""
     name, then = unicode_text(execution_id, "the id"), None if at is None else moment(at)
-    return show_status(tools, name, then, as_json=as_json)
+    wanted = None if step is None else unicode_text(step, "the step")
+    return show_status(tools, name, then, wanted, as_json=as_json)
 
 
 def moment(text: str) -> int | datetime:
@@ -35,11 +36,18 @@ HELP = """Show how an execution stands: its steps, what failed and why, and how 
 
 \b
   cerebelum status deploy-k3
+  cerebelum status last unit
   cerebelum status last --json
   cerebelum status last --at 12
   cerebelum status last --at 2026-11-22T20:15
 
-With --at it is shown as it was then: after the event of that version, or at that time.
+With a STEP, that step is shown in full. With --at things are shown as they were then: after the event of that version,
+or at that time.
 """
 
-command = click.Command("status", callback=click.pass_obj(status), help=HELP, params=[ID, AT, JSON])
+command = click.Command(
+    "status",
+    callback=click.pass_obj(status),
+    help=HELP,
+    params=[ID, click.Argument(["step"], metavar="[STEP]", required=False), AT, JSON],
+)

@@ -83,7 +83,6 @@ def as_json(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2)
 
 
-_UNKNOWN = 10_000
 _say: Callable[[str], None] | None = None
 
 
@@ -145,9 +144,9 @@ def can_live(stream: Any, environ: Any) -> bool:
     return bool(stream.isatty()) and environ.get("TERM", "dumb") not in ("dumb", "") and not environ.get("CI")
 
 
-def width() -> int:
-    """Columns of the terminal that standard output is; a wide one where it is none."""
+def width() -> int | None:
+    """Columns of the terminal that standard output is; None where it is none."""
     try:
-        return os.get_terminal_size(stdout().fileno()).columns or _UNKNOWN
+        return os.get_terminal_size(stdout().fileno()).columns or None
     except (OSError, ValueError):
-        return _UNKNOWN
+        return None

@@ -19,23 +19,28 @@ if TYPE_CHECKING:
         status_shape,
         summary_shape,
     )
+    from cerebelum.render.tables import table
     from cerebelum.render.text import (
+        Style,
         active_text,
+        command_line,
         history_line,
         list_text,
         plan_text,
         preview_text,
         resume_command,
         status_text,
-        table,
+        step_text,
     )
 
 __all__ = [
     "ASCII",
     "UNICODE",
+    "Style",
     "Symbols",
     "active_text",
     "ago",
+    "command_line",
     "event_line",
     "harmless",
     "history_line",
@@ -52,6 +57,7 @@ __all__ = [
     "size",
     "status_shape",
     "status_text",
+    "step_text",
     "summary_shape",
     "table",
 ]

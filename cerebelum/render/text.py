@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,13 @@ import msgspec
 
 from cerebelum.core.model import GROUPS, Workflow
 from cerebelum.core.state import State, StepState
-from cerebelum.render.display import Symbols, ago, harmless, length, moment, one_line
+from cerebelum.render.display import UNICODE, Symbols, ago, harmless, length, moment, one_line
+from cerebelum.render.tables import table
 
 if TYPE_CHECKING:
     from cerebelum.core.events import StepError
     from cerebelum.core.plan import Plan
+    from cerebelum.core.step_state import Call
     from cerebelum.engine.preflight import Checked
     from cerebelum.store import Page, Query
     from cerebelum.store.lookup import View
@@ -25,9 +27,14 @@ _WHY = {"runner_died": "its runner died", "operator": "stopped", "fenced": "anot
 
 def resume_command(execution_id: str, store: str | None = None, plugins: Iterable[str] = (), *more: str) -> str:
     """The command line that goes on with an execution, given the way it was started."""
+    return command_line(store, plugins, "resume", execution_id, *more)
+
+
+def command_line(store: str | None, plugins: Iterable[str], *words_: str) -> str:
+    """A command line of cerebelum with the store and plugins that are in use."""
     import shlex
 
-    words = ["cerebelum", "resume", execution_id, *more]
+    words = ["cerebelum", *words_]
     if store is not None:
         words += ["--store", store]
     for plugin in plugins:
@@ -35,12 +42,35 @@ def resume_command(execution_id: str, store: str | None = None, plugins: Iterabl
     return shlex.join(words)
 
 
-def table(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Rows with their columns lined up; nothing is cut off, and the last column is not padded."""
-    if not rows:
-        return []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+_COLOURS = {
+    "completed": "32",
+    "failed": "31",
+    "running": "36",
+    "answered": "36",
+    "retrying": "33",
+    "interrupted": "33",
+    "paused": "33",
+    "waiting_for_approval": "33",
+    "cancelled": "35",
+    "sleeping": "34",
+    "skipped": "2",
+    "pending": "2",
+}
+"""What statuses look like where colours are welcome; the words stand beside them."""
+
+
+class Style(msgspec.Struct, frozen=True):
+    """How text is to look where it is shown."""
+
+    symbols: Symbols = UNICODE
+    colour: bool = False
+    width: int | None = None
+    """Columns that lines may take; None: any number."""
+
+    def paint(self, text: str, status: str) -> str:
+        """The text in the colour of a status."""
+        code = _COLOURS.get(status, "")
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
 
 
 def mark(at: StepState, symbols: Symbols) -> str:
@@ -62,45 +92,113 @@ def mark(at: StepState, symbols: Symbols) -> str:
             return symbols.waiting
 
 
-def status_text(view: View, symbols: Symbols, now: datetime, resume: str) -> str:
-    """An execution with its steps; `resume` is the command that goes on with it, shown where it can be resumed."""
+def status_text(view: View, style: Style, now: datetime, command: Callable[..., str]) -> str:
+    """An execution with its steps, and what can be done next; `command(verb, id, …)` is a command line for that."""
     state = view.state
     end = state.ended_at or (state.updated_at if view.status == "paused" else now)
     reason = f" ({one_line(view.reason)})" if view.reason and view.status != "failed" else ""
-    lines = [f"{state.execution_id}  {view.status}{reason}"]
+    lines = [f"{state.execution_id}  {style.paint(view.status.replace('_', ' '), view.status)}{reason}"]
+    long = length((end - state.started_at).total_seconds())
     facts = [
         ("workflow", f"{state.workflow.name} ({state.source.path})"),
-        ("started", f"{moment(state.started_at)}, {length((end - state.started_at).total_seconds())} long"),
+        ("started", f"{moment(state.started_at)}, {long} long"),
         ("steps", f"{view.row.summary.steps_done} of {view.row.summary.steps_total} done"),
     ]
+    if state.resumes:
+        facts.append(("resumed", f"{state.resumes} time{'s' if state.resumes > 1 else ''}"))
+    if state.parent:
+        facts.append(("fork of", state.parent))
     if state.tags:
         facts.append(("tags", ", ".join(state.tags)))
     if state.inputs:
         facts.append(("inputs", ", ".join(f"{k}={value(v)}" for k, v in state.inputs.items())))
+    where = state.environment
+    facts.append(("ran in", f"{where.cwd} as {where.user or '?'}@{where.host}"))
     if view.status == "running" and view.row.runner is not None:
         facts.append(("runner", f"process {view.row.runner.pid} on {view.row.runner.host}"))
-    lines += [harmless(line) for line in table([(name, text) for name, text in facts])]
-    lines += ["", *_step_lines(state, symbols, now)]
+    lines += table([(name, harmless(text)) for name, text in facts], width=style.width, giving=(1,))
+    lines += ["", *_step_lines(state, style, now)]
     if state.output is not None:
         lines += ["", f"output: {value(state.output)}"]
-    problems = failures_text(state, symbols)
+    problems = failures_text(state, style.symbols)
     if problems:
         lines += ["", *problems]
-    if view.status in ("failed", "paused"):
-        lines += ["", f"resume with: {resume}"]
+    if next_lines := _next(view, command):
+        lines += ["", *next_lines]
     return "\n".join(lines)
 
 
-def _step_lines(state: State, symbols: Symbols, now: datetime) -> list[str]:
-    rows: list[tuple[str, str]] = []
+def _next(view: View, command: Callable[..., str]) -> list[str]:
+    """What can be done now."""
+    state, name = view.state, view.state.execution_id
+    if view.status in ("failed", "paused"):
+        return [f"resume with: {command('resume', name)}"]
+    asking = [s for s, kind in state.active.items() if kind == "waiting_for_approval"] if not state.ended else []
+    return [f"decide with: {command('approve', name, step)}, or reject" for step in asking]
+
+
+def _step_lines(state: State, style: Style, now: datetime) -> list[str]:
+    rows: list[tuple[str, str, str]] = []
+    colours: list[tuple[str, str, str]] = []
     for group in GROUPS:
         steps = state.workflow.group(group)
         if group != "steps" and any(state.steps[s.id].status != "pending" for s in steps):
-            rows.append((f"{group}:", ""))
+            rows.append((f"{group}:", "", ""))
+            colours.append(("", "", ""))
         elif group != "steps":
             continue
-        rows += [(f"  {mark(state.steps[s.id], symbols)} {s.id}", said(state.steps[s.id], now)) for s in steps]
-    return table(rows)
+        for step in steps:
+            at = state.steps[step.id]
+            output = "" if at.output is None else f"{_ARROW if style.symbols is UNICODE else '->'} {value(at.output)}"
+            rows.append((f"  {mark(at, style.symbols)} {step.id}", said(at, now), one_line(output, 80)))
+            colours.append((_COLOURS.get(at.status, "") if style.colour else "", "", "2" if style.colour else ""))
+    return table(rows, width=style.width, giving=(2, 1), colours=colours)
+
+
+_ARROW = "→"
+
+
+def step_text(state: State, step_id: str, style: Style, now: datetime) -> str:
+    """One step in full: how it stands, what it waited for, its output, and what went wrong."""
+    step, at = state.graph.step(step_id), state.steps[step_id]
+    facts = [
+        ("status", style.paint(at.status.replace("_", " "), at.status)),
+        ("does", f"{step.executor}: {one_line(value(step.body))}"),
+        ("attempts", str(at.attempt)),
+    ]
+    if step.description:
+        facts.insert(0, ("about", one_line(step.description)))
+    if step.needs:
+        facts.append(("needs", ", ".join(step.needs)))
+    if at.began_at is not None:
+        facts.append(("began", moment(at.began_at)))
+    if at.started_at is not None and at.started_at != at.began_at:
+        facts.append(("last attempt", moment(at.started_at)))
+    if at.ended_at is not None:
+        facts.append(("ended", moment(at.ended_at)))
+    if (whole := at.whole(now)) is not None:
+        facts.append(("took", _length(at, length(whole)) if at.duration is not None else length(whole)))
+    if at.retry_at is not None:
+        facts.append(("again at", moment(at.retry_at)))
+    if at.skipped:
+        facts.append(("skipped", at.skipped))
+    if at.interrupted:
+        facts.append(("interrupted", interruption(at.interrupted)))
+    facts += [(call.kind, _call_said(call)) for call in at.calls]
+    lines = [f"{state.execution_id} {step_id}", *table([(name, text) for name, text in facts])]
+    if at.output is not None:
+        lines += ["", "output:", harmless(msgspec.json.format(msgspec.json.encode(at.output), indent=2).decode())]
+    if at.error is not None:
+        lines += ["", *error_text(step_id, at.error, style.symbols)]
+    return "\n".join(lines)
+
+
+def _call_said(call: Call) -> str:
+    due = f", until {moment(call.due_at)}" if call.due_at else ""
+    how = "" if call.result is None else f": {call.result.replace('_', ' ')}" + (f" by {call.by}" if call.by else "")
+    asked = f" {one_line(call.request.message)}" if call.request else ""
+    comment = f" ({one_line(call.comment)})" if call.comment else ""
+    return harmless(f"since {moment(call.at)}{due}{asked}{how}{comment}")
 
 
 def said(at: StepState, now: datetime) -> str:
@@ -170,7 +268,7 @@ def error_text(name: str, error: StepError, symbols: Symbols) -> list[str]:
     return lines
 
 
-def list_text(page: Page, query: Query) -> str:
+def list_text(page: Page, query: Query, style: Style) -> str:
     """The table of `list`, with the total below."""
     if not page.rows:
         return "no executions" if query.offset == 0 and not _filtered(query) else "no executions match"
@@ -180,16 +278,20 @@ def list_text(page: Page, query: Query) -> str:
         note = one_line(s.reason, 60) if s.reason else ", ".join(s.current)
         steps = f"{s.steps_done}/{s.steps_total}"
         rows.append((s.execution_id, s.status, harmless(s.workflow), steps, moment(s.started_at), note))
-    return "\n".join([*table(rows), "", _total(page, query)])
+    colours = [("",) * 6, *(_list_colours(row.summary.status, style) for row in page.rows)]
+    return "\n".join([*table(rows, width=style.width, giving=(5, 2, 0), colours=colours), "", _total(page, query)])
 
 
-def active_text(page: Page, now: datetime, width: int) -> str:
-    """The table of `active`, not wider than the terminal."""
+def _list_colours(status: str, style: Style) -> tuple[str, ...]:
+    return ("", _COLOURS.get(status, "") if style.colour else "", "", "", "", "2" if style.colour else "")
+
+
+def active_text(page: Page, now: datetime, style: Style) -> str:
+    """The table of `active`."""
     if not page.rows:
         return "nothing is going on"
-    from cerebelum.render.width import clipped
-
     rows = [("ID", "STATUS", "PROGRESS", "NOW", "STARTED", "DRIVEN BY")]
+    colours = [("",) * 6]
     for row in page.rows:
         s = row.summary
         reason = f" ({one_line(s.reason, 40)})" if s.reason else ""
@@ -199,7 +301,8 @@ def active_text(page: Page, now: datetime, width: int) -> str:
         rows.append(
             (s.execution_id, status, f"{s.steps_done}/{s.steps_total}", going_on, ago(s.started_at, now), owner)
         )
-    lines = [clipped(harmless(line), width) for line in table(rows)]
+        colours.append(("", _COLOURS.get(s.status, "") if style.colour else "", "", "", "", ""))
+    lines = table(rows, width=style.width, giving=(5, 3, 1, 0), colours=colours)
     if page.has_more:
         lines += ["", f"and more: {page.total} in all"]
     return "\n".join(lines)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from unicodedata import category, east_asian_width
-
 
 def columns(text: str) -> int:
     """Columns that the text takes: two for wide characters, none for those that combine with the one before."""
@@ -13,6 +11,9 @@ def columns(text: str) -> int:
 
 
 def _columns(character: str) -> int:
+    # Loaded when it is first needed: most texts are ASCII.
+    from unicodedata import category, east_asian_width
+
     if category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if east_asian_width(character) in "WF" else 1

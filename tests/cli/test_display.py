@@ -13,7 +13,8 @@ from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import Lines
 from cerebelum.core.errors import UsageError
 from cerebelum.render.display import harmless, harmless_data, length, one_line, size
-from cerebelum.render.text import resume_command, table, value
+from cerebelum.render.tables import table
+from cerebelum.render.text import resume_command, value
 
 
 @pytest.mark.parametrize(
