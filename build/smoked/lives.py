@@ -52,7 +52,7 @@ def every_verb_explains_itself(desk: Desk) -> None:
     verbs = desk("--help").partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()
     names = {line.split()[0] for line in verbs if not line.startswith("   ")}
     used = {"run", "resume", "status", "list", "logs", "history", "pause", "cancel", "approve", "reject", "fork"}
-    used |= {"supervise", "validate", "schema", "plugins", "store", "doctor"}
+    used |= {"supervise", "validate", "schema", "plugins", "store", "doctor", "watch", "active", "init", "graph"}
     expect(names == used, f"these checks know {used}, but there are {names}")
     for name in sorted(names):
         expect("Usage" in desk(name, "--help"), f"{name} --help")
@@ -67,8 +67,11 @@ def a_failed_execution_is_resumed(desk: Desk) -> None:
     expect("three" in desk("resume", "f", "--plan"), "the plan does not name what is left")
     desk("resume", "f")
     expect((desk.folder / "effects").read_text() == "one\nthree\n", "a step ran twice")
-    for verb in ("status", "logs", "history"):
+    for verb in ("status", "logs", "history", "watch", "graph"):
         desk(verb, "f")
+    expect("nothing is going on" in desk("active"), "active shows what is over")
+    desk("init", "mine.yaml")
+    desk("run", "mine.yaml")
     expect("f" in desk("list"), "list does not show it")
     desk("store", "verify")
     desk("fork", "f", "--from", "three", "--id", "g")
