@@ -43,7 +43,7 @@ def verify(store: EventStore, execution_id: str | None = None, heads: Heads | No
         page = store.find(Query(id=execution_id, limit=_PAGE, offset=offset))
         for row in page.rows:
             entries = store.read(row.summary.execution_id)
-            flaw = _flaw(row, entries)
+            flaw = _flaw(row, _as_of(store, row, entries))
             flaws = [flaw] if flaw else _head_flaws(row.summary.execution_id, entries, kept)
             kept.pop(row.summary.execution_id, None)
             yield Verified(row.summary.execution_id, len(entries), tuple(flaws))
@@ -53,6 +53,16 @@ def verify(store: EventStore, execution_id: str | None = None, heads: Heads | No
     for missing in list(kept):
         entries = store.read(missing)
         yield Verified(missing, len(entries), tuple(_head_flaws(missing, entries, kept)))
+
+
+def _as_of(store: EventStore, row: Row, entries: list[Entry]) -> list[Entry]:
+    """The log as it was when its summary was read, if somebody has appended to both since."""
+    known = row.summary.version
+    if entries and entries[-1].version > known:
+        now = store.find(Query(id=row.summary.execution_id, limit=1)).rows
+        if now and now[0].summary.version >= entries[-1].version:
+            return [entry for entry in entries if entry.version <= known]
+    return entries
 
 
 def _head_flaws(execution_id: str, entries: list[Entry], heads: Heads) -> list[Flaw]:

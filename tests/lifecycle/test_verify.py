@@ -1,10 +1,12 @@
 """`store verify` finds what was changed behind our back, and names the execution and the version."""
 
 import json
+from typing import Any
 
 import pytest
 
 from cerebelum.backends.sqlite.library import sqlite3
+from cerebelum.store.verify import verify
 from tests.lifecycle.world import World
 
 FLOW = "steps: [{id: a, run: 'true'}, {id: b, run: 'true'}]"
@@ -138,3 +140,20 @@ def test_a_file_without_heads_is_refused(world: World, text: str, said: str) -> 
     refused = world("store", "verify", "--heads", "heads")
     assert (refused.code, said in refused.err) == (2, True), refused
     assert world("store", "verify", "--heads", "nowhere").code == 2
+
+
+def test_a_log_that_grows_while_it_is_looked_at_is_not_taken_for_damaged(world: World) -> None:
+    world.run("steps: [{id: go, approval: {message: m}}]", "--park")
+
+    class Busy:
+        """The store, in which somebody approves between two looks."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.client.store, name)
+
+        def read(self, execution_id: str, after: int = 0) -> Any:
+            world("approve", "x")
+            return world.client.store.read(execution_id, after)
+
+    [verified] = verify(Busy())
+    assert verified.flaws == ()
