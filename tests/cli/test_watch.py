@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -123,24 +122,6 @@ def test_a_finished_execution_is_shown_and_left(world: World) -> None:
     nothing = world("watch")
     assert (nothing.code, "nothing is going on" in nothing.err) == (3, True)
     assert world("watch", "nope").code == 3
-
-
-def test_an_event_is_shown_soon_and_watching_costs_little(world: World) -> None:
-    world.begin(FLOW)
-    world.wait_for_event("StepStarted long")
-    watcher = world.start("watch", "x", "--json")
-    stat = Path(f"/proc/{watcher.pid}/stat")
-    wait_until(lambda: watcher.stdout is not None and b"long" in watcher.stdout.peek())  # type: ignore[attr-defined]
-
-    def used() -> int:
-        return sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
-
-    before, began = used(), time.monotonic()
-    while time.monotonic() - began < 1.0:
-        time.sleep(0.05)
-    assert used() - before <= 15, "hundredths of a second, in one of them"
-    world.write("go", "")
-    assert ended(watcher).code == 0
 
 
 def test_active_lists_what_is_not_over_and_fits_the_terminal(world: World, window: Opens) -> None:
