@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What `watch` costs while nothing happens, and how soon it shows an event, beside a process that does nothing.
 
-A run waits in a step; `watch --json` follows it for a while, and its processor time is taken, as is that of a process that
-sleeps in Python as often. Then the step is let go, and the time from its event to the line of `watch` is taken.
+A run waits in a step; `watch --json` follows it for a while, and its processor time is taken, as is that of a process
+that sleeps in Python as often. Then the step is let go, and the time from its event to the line of `watch` is taken.
 """
 
 from __future__ import annotations
