@@ -7,6 +7,7 @@ from typing import cast
 
 import click
 
+from cerebelum.cli import terminal
 from cerebelum.cli.answers import COUNT_TO, LIMIT, show_list
 from cerebelum.cli.options import JSON, unicode_text
 from cerebelum.cli.tools import Tools
@@ -55,6 +56,7 @@ def list_(
     limit: int,
     offset: int,
     count: bool,
+    form: str | None,
     as_json: bool,
 ) -> int:
     """The verb; returns the exit code."""
@@ -67,7 +69,34 @@ def list_(
         offset=offset,
         count_to=_COUNT_ALL if count else COUNT_TO,
     )
+    if form is not None:
+        if as_json:
+            raise UsageError("--format and --json exclude each other")
+        return _show_formatted(tools, query, unicode_text(form, "the format"))
     return show_list(tools, query, as_json=as_json)
+
+
+def _show_formatted(tools: Tools, query: Query, form: str) -> int:
+    from cerebelum import render
+
+    for row in tools.client().list(query).rows:
+        shape = render.summary_shape(row)
+        fields = {"id": row.summary.execution_id, **{name: _as_text(given) for name, given in shape.items()}}
+        try:
+            line = form.format_map(fields)
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+            hint = "there is " + ", ".join(f"{{{name}}}" for name in fields)
+            raise UsageError(f"--format {form!r} cannot be filled in: {error}", hint=hint) from None
+        terminal.show(render.harmless(line))
+    return 0
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 HELP = """List executions, newest first.
@@ -76,6 +105,7 @@ HELP = """List executions, newest first.
   cerebelum list
   cerebelum list --status failed,paused --since 2d
   cerebelum list --workflow deploy --tag nightly --json
+  cerebelum list --status failed --format '{id} {workflow} {started_at}'
 
 Above 10,000 executions the total says "10000+"; --count counts them all.
 """
@@ -102,6 +132,9 @@ command = click.Command(
         ),
         click.Option(["--offset"], type=click.IntRange(0, 1 << 53), default=0, help="How many to leave out first."),
         click.Option(["--count"], is_flag=True, help="Count all, however many there are."),
+        click.Option(
+            ["--format", "form"], metavar="TEXT", help="A line for each, with {id}, {status} and so on filled in."
+        ),
         JSON,
     ],
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import click
 
 from cerebelum.cli import terminal
+from cerebelum.cli.list import since
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.screen import Lines
 from cerebelum.cli.tools import Tools
@@ -65,6 +67,9 @@ def logs(
     step: str | None,
     follow: bool,
     attempt: int | None,
+    tail: int | None,
+    failed: bool,
+    since_text: str | None,
     timestamps: bool,
     raw: bool,
     as_json: bool,
@@ -72,18 +77,62 @@ def logs(
     """The verb; returns the exit code."""
     if raw + as_json + timestamps > 1:
         raise UsageError("--raw, --json and --timestamps exclude each other")
-    chunks = tools.client().logs(
+    chunks: Iterable[Chunk] = tools.client().logs(
         unicode_text(execution_id, "the id"),
         step=None if step is None else unicode_text(step, "the step"),
         attempt=attempt,
         follow=follow,
     )
+    if follow and (tail is not None or failed):
+        raise UsageError("--follow goes on and on: --tail and --failed look back")
+    if failed:
+        wanted = _failed(tools, execution_id)
+        chunks = (chunk for chunk in chunks if (chunk.step, chunk.attempt) in wanted)
+    if since_text is not None:
+        begin = since(since_text, datetime.now(UTC))
+        chunks = (chunk for chunk in chunks if chunk.at >= begin)
+    if tail is not None:
+        chunks = _last(chunks, tail, anew=not as_json)
     printer = Printer(named=step is None, timestamps=timestamps, symbols=terminal.takes_symbols(sys.stdout))
     for data in _rendered(chunks, printer, raw=raw, as_json=as_json):
         terminal.show_data(data, as_is=raw or as_json)
         if follow:
             sys.stdout.flush()
     return 0
+
+
+def _failed(tools: Tools, execution_id: str) -> set[tuple[str, int]]:
+    """The last attempt of each step that failed."""
+    state = tools.client().status(execution_id).state
+    return {(step_id, at.attempt) for step_id, at in state.steps.items() if at.status == "failed"}
+
+
+def _last(chunks: Iterable[Chunk], lines: int, *, anew: bool) -> list[Chunk]:
+    """The chunks of the last lines of each attempt; the first of them is cut where its lines begin.
+
+    With `anew`, their offsets begin at 0, so that what is before is not taken for something that is missing.
+    """
+    import msgspec
+
+    by_stream: dict[tuple[str, int], list[Chunk]] = {}
+    for chunk in chunks:
+        by_stream.setdefault((chunk.step, chunk.attempt), []).append(chunk)
+    kept: list[Chunk] = []
+    for every in by_stream.values():
+        data = b"".join(chunk.data for chunk in every)
+        at = len(data.rstrip(b"\n"))
+        for _ in range(lines):
+            at = data.rfind(b"\n", 0, at)
+            if at < 0:
+                break
+        skip, base = at + 1, None
+        for chunk in every:
+            if skip < len(chunk.data):
+                begin = chunk.offset + skip
+                base = begin if base is None and anew else base or 0
+                kept.append(msgspec.structs.replace(chunk, data=chunk.data[skip:], offset=begin - base))
+            skip = max(0, skip - len(chunk.data))
+    return kept
 
 
 def _rendered(chunks: Iterable[Chunk], printer: Printer, *, raw: bool, as_json: bool) -> Iterable[bytes]:
@@ -105,6 +154,7 @@ HELP = """Show what the steps of an execution printed, or one STEP, of all attem
   cerebelum logs last
   cerebelum logs deploy-k3 unit --attempt 2
   cerebelum logs last image --raw > image.log
+  cerebelum logs last --failed --tail 20
 
 Terminal escapes are made visible and invalid UTF-8 is replaced, except with --raw, which gives the bytes as they were.
 Secrets are masked before anything is kept.
@@ -119,6 +169,9 @@ command = click.Command(
         click.Argument(["step"], metavar="[STEP]", required=False),
         click.Option(["-f", "--follow"], is_flag=True, help="Go on until the execution no longer runs."),
         click.Option(["--attempt"], type=click.IntRange(1), metavar="N", help="Of this attempt only."),
+        click.Option(["--tail"], type=click.IntRange(1), metavar="N", help="Only the last N lines of each step."),
+        click.Option(["--failed"], is_flag=True, help="Only of steps that failed."),
+        click.Option(["--since", "since_text"], metavar="WHEN", help="Printed since then: 10m, 2h, or a moment."),
         click.Option(["--timestamps"], is_flag=True, help="Put the local time before each line."),
         click.Option(["--raw"], is_flag=True, help="The bytes as they were, without names."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print each piece as a line of JSON."),

@@ -126,8 +126,12 @@ def silence_stdout() -> None:
 
 
 def colours(stream: Any, environ: Any) -> bool:
-    """Whether colours are welcome on a stream."""
-    return bool(stream.isatty()) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    """Whether colours are welcome on a stream. NO_COLOR says no, FORCE_COLOR and CLICOLOR_FORCE yes, to any."""
+    if environ.get("NO_COLOR"):
+        return False
+    if any(environ.get(name, "") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return True
+    return bool(stream.isatty()) and environ.get("TERM") != "dumb"
 
 
 def takes_symbols(stream: Any) -> bool:

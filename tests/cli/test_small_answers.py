@@ -143,3 +143,45 @@ def test_a_pattern_is_also_bounded_in_a_thread() -> None:
     assert in_thread(hopeless)() == "given up"
     assert in_thread(lambda: patterns.matches("(a+)+", "aaa"))() is True
     assert in_thread(lambda: patterns.matches("(a+)+", "aab"))() is False
+
+
+TALKS = """
+steps:
+  - {id: a, run: 'seq 1 30'}
+  - {id: b, run: 'echo out; echo err >&2; seq 100 105; exit 1'}
+"""
+
+
+def test_the_end_of_the_logs_and_those_of_what_failed(world: World) -> None:
+    assert world.run(TALKS).code == 1
+    assert world("logs", "x", "a", "--tail", "3").out == "28\n29\n30\n"
+    assert world("logs", "x", "a", "--tail", "99").out == world("logs", "x", "a").out
+    assert world("logs", "x", "--failed", "--tail", "2").out == "b │ 104\nb │ 105\n"
+    assert world("logs", "x", "--tail", "1").out == "a │ 30\nb │ 105\n"
+    assert world("logs", "x", "b", "--tail", "2", "--raw").out == "104\n105\n"
+    assert world("logs", "x", "--since", "1h").out == world("logs", "x").out
+    assert world("logs", "x", "--since", "2001-01-01").out == world("logs", "x").out
+    assert world("logs", "x", "--since", "2100-01-01").out == ""
+    refused = world("logs", "x", "-f", "--tail", "1")
+    assert (refused.code, "look back" in refused.err) == (2, True)
+
+
+def test_a_list_in_the_form_that_a_script_wants(world: World) -> None:
+    assert world.run("name: n\nsteps: [{id: a, run: 'true'}]").code == 0
+    started = world.state().started_at.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    assert world("list", "--format", "{id}|{status}|{workflow}|{started_at}").out == f"x|completed|n|{started}\n"
+    for wrong in ("{nope}", "{id", "{id.x}", "{0}"):
+        refused = world("list", "--format", wrong)
+        assert (refused.code, "{status}" in refused.err) == (2, True), refused
+    assert world("list", "--format", "{id}", "--json").code == 2
+
+
+def test_colours_can_be_forced_and_forbidden(world: World) -> None:
+    assert world.run("steps: [{id: a, run: 'true'}]").code == 0
+    for env, coloured in (
+        ({"FORCE_COLOR": "1"}, True),
+        ({"CLICOLOR_FORCE": "1"}, True),
+        ({"FORCE_COLOR": "0"}, False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ):
+        assert ("\x1b[32m" in world("list", env=env).out) is coloured, env
