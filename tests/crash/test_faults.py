@@ -33,7 +33,8 @@ EVERYDAY = [
     Round("after-commit:1", way="supervise"),
     Round("after-commit:3", "after-own:1", way="supervise"),
     Round("after-commit:9"),
-    Round("after-commit:15"),
+    # `left` and the first attempt of `flaky` may end in one commit, so that there are 14 or 15.
+    Round("after-commit:14"),
     Round("before-spawn:1", "before-commit:1"),
     Round("before-spawn:6", way="supervise", fail=True),
     Round("after-spawn:2", way="supervise"),
@@ -47,7 +48,7 @@ EVERYDAY = [
     Round(0.35, 0.45),
     Round(0.6, way="supervise"),
 ]
-_MOST = {"commit": 15, "spawn": 7, "record": 7, "exit": 7, "flush": 2}
+_MOST = {"commit": 14, "spawn": 7, "record": 7, "exit": 7, "flush": 2}
 """How often an undisturbed run comes to each kind of point."""
 
 
