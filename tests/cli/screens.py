@@ -59,12 +59,17 @@ class Window:
     def until(self, condition: Callable[[list[str]], object]) -> list[str]:
         """The lines, once they are as wanted; fails if that takes too long."""
         end = time.monotonic() + PATIENCE
-        while not condition(self.lines()):
+        while not (self._whole() and condition(self.lines())):
             assert time.monotonic() < end, "\n".join(self.lines())
             if not self._read(0.1):
                 break
-        assert condition(self.lines()), "\n".join(self.lines())
-        return self.lines()
+        lines = self.lines()
+        assert condition(lines), "\n".join(lines)
+        return lines
+
+    def _whole(self) -> bool:
+        """Whether all of what was drawn at once has been read."""
+        return self.raw.count(b"\x1b[?2026h") == self.raw.count(b"\x1b[?2026l")
 
     def finish(self) -> tuple[int, list[str]]:
         """The exit code, and what is left on the screen."""
