@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +47,7 @@ def _kept(name: str) -> Heads:
     from cerebelum.store.heads import read_heads
 
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        data = terminal.read_stdin() if name == "-" else Path(name).read_bytes()
         return read_heads(data.decode("utf-8"), name)
     except OSError as error:
         raise UsageError(f"the file cannot be read: {error.strerror}", where=name) from None

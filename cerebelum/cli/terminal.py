@@ -64,6 +64,12 @@ def show(text: str) -> None:
     stdout().write(text + "\n")
 
 
+def read_stdin(most: int = -1) -> bytes:
+    """What comes from standard input, at most `most` bytes if that is not negative; nothing where it is closed."""
+    with open(0, "rb", closefd=False) as stream:
+        return stream.read(most)
+
+
 def show_json(value: Any) -> None:
     """Print a value as indented JSON to standard output."""
     stdout().flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +33,16 @@ def validate(tools: Tools, files: tuple[str, ...], as_json: bool) -> int:
 
 def _checked(file: str, executors: Any) -> dict[str, Any]:
     from cerebelum.definition import load, parse
-    from cerebelum.definition.sources import text_of
+    from cerebelum.definition.sources import MAX_BYTES, text_of
     from cerebelum.host.surroundings import current_folder
 
     shown = file.encode("utf-8", "backslashreplace").decode()
     try:
         if file == "-":
             shown = "<stdin>"
-            data = sys.stdin.buffer.read()
+            data = terminal.read_stdin(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise UsageError("it is larger than 16 MiB", where=shown)
             workflow = parse(text_of(data, shown), shown, current_folder(), executors, thorough=True)
         else:
             workflow = load(Path(file), executors, thorough=True).workflow

@@ -1,5 +1,6 @@
 """`validate`: what bash says of scripts, standard input, limits in the words of the program, and what was meant."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,22 @@ def test_limits_of_a_plugins_types_are_said_in_plain_words(cli: Home) -> None:
         "y.yaml:1:33: steps[0].limited.name: `ABC` does not match the pattern '^[a-z]*$'",
         "cerebelum: error: 4 problems found",
     ]
+
+
+def test_no_script_is_left_unchecked_and_what_follows_an_exit_is_not_read() -> None:
+    assert bash_syntax.flaws([f"test {n} && x" for n in range(2100)] + ["echo )"])[-1] is not None
+    assert bash_syntax.flaws(["echo a\nexit 0\nthis is (no script", "exit 0\n", "if x\nexit 0\necho )"])[:2] == [
+        None,
+        None,
+    ]
+    assert bash_syntax.flaws(["if x; then\nexit 0\necho )"])[0] is not None
+    flaw = bash_syntax.flaws(["echo 'open"])[0]
+    assert flaw is not None
+    assert flaw[1].endswith("looking for matching a single quote")
+
+
+def test_a_standard_input_that_is_closed_or_too_large_is_no_bug(cli: Home) -> None:
+    closed = cli("validate", "-", preexec_fn=lambda: os.close(0))
+    assert (closed.code, "the file is empty" in closed.err) == (2, True), closed
+    large = cli("validate", "-", stdin="x" * (17 << 20))
+    assert (large.code, "larger than 16 MiB" in large.err) == (2, True), large.err[:300]

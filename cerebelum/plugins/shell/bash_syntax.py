@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-MOST = 2000
-"""How many different scripts are looked at; a generated file may have more, and each takes a process."""
 _PLAIN = r"[\w ./:=,@%+^-]*"
 _RESERVED = r"\b(?:if|then|elif|else|fi|for|in|while|until|do|done|case|esac|select|function|coproc|time)\b"
 _MESSAGE = r".*?-c: line (\d+): (.*)"
 _SECONDS = 10.0
+_QUOTES = {"'": "a single quote", '"': "a double quote", "`": "a backtick"}
 
 Flaw = tuple[int, str]
 """The line of a script, from 1, and what is wrong there."""
@@ -23,7 +22,7 @@ Flaw = tuple[int, str]
 def flaws(scripts: Sequence[str]) -> list[Flaw | None]:
     """For each script, the first thing that bash does not understand; None for all of them where there is no bash."""
     bash = shutil.which("bash")
-    asked = [script for script in dict.fromkeys(scripts) if not _is_plain(script)][:MOST]
+    asked = [script for script in dict.fromkeys(scripts) if not _is_plain(script)]
     if bash is None or not asked:
         return [None] * len(scripts)
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -55,5 +54,19 @@ def _flaw(bash: str, script: str) -> Flaw | None:
     said = done.stderr.decode("utf-8", "replace").splitlines()
     for line in said:
         if done.returncode and (match := re.fullmatch(_MESSAGE, line)):
-            return min(int(match[1]), len(script.splitlines()) or 1), match[2].replace("`", "'").replace("''", "'")
+            number = min(int(match[1]), len(script.splitlines()) or 1)
+            return None if _left_before(bash, script) else (number, re.sub("`(.+)'", _token, match[2]))
     return None
+
+
+def _left_before(bash: str, script: str) -> bool:
+    """Whether bash, which reads a script bit by bit, may have left it before what it does not understand."""
+    lines = script.splitlines()
+    ends = [at for at, line in enumerate(lines) if re.match(r"(?:exit|exec|return)\b", line)]
+    if not ends or ends[0] == len(lines) - 1:
+        return False
+    return _flaw(bash, "\n".join(lines[: ends[0] + 1])) is None
+
+
+def _token(found: re.Match[str]) -> str:
+    return _QUOTES.get(found[1], f"'{found[1]}'")
