@@ -147,6 +147,9 @@ def _read_executor(reading: Reading, table: Table, draft: Draft) -> None:
         found.add(table.spots[keys[1]], path, message, "make two steps of it")
         for key in keys:
             _read_body(reading, table.entries[key], reading.executors[key], draft)
+            own = reading.options[key].difference(COMMON)
+            if chosen := {name: item for name, item in table.entries.items() if name in own}:
+                read_options(reading, table, chosen, reading.executors[key], path)
         return
     if not keys:
         if not unknown:
