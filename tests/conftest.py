@@ -1,16 +1,23 @@
 """What all tests share: signals that are not ignored, nothing left running, and skips that say what they lack."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cerebelum.host.process_tree import become_subreaper
 from tests.binary.program import remove_cache, share_cache
+
+if TYPE_CHECKING:
+    from tests.lifecycle.world import World
 
 # --- what a test starts ----------------------------------------------------------------------------------------------
 
@@ -32,6 +39,16 @@ def nothing_left_running() -> Iterator[None]:
                 os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A fresh folder, home and program, with nothing left of them afterwards."""
+    from tests.lifecycle.world import World
+
+    world = World(tmp_path)
+    yield world
+    world.close()
 
 
 def _children(pid: int) -> set[int]:

@@ -483,7 +483,8 @@ static void try_place(const struct image *image, const char *base, const char *s
             /* No other place would help. Others may use it: a home can be shared with systems that have glibc. */
             if (!flock(copy, LOCK_EX | LOCK_NB)) retire(cache, id);
             fail(CANNOT_START, "this system cannot start programs that need glibc: %s (is its C library musl?)\n  hint:"
-                 " install cerebelum as a Python package instead", error == ENOENT ? LOADER " is missing" : strerror(error));
+                 " install cerebelum as a Python package instead",
+                 error == ENOENT ? LOADER " is missing" : strerror(error));
         }
         errno = error;
     } else errno = ENAMETOOLONG;
@@ -509,7 +510,8 @@ static int try_variable(const struct image *image, const char *name, const char 
 
 int main(int argc, char **argv) {
     (void)argc;
-    /* Where a standard stream is closed, the next file to be opened would be taken for it. Writing to it fails as before. */
+    /* Where a standard stream is closed, the next file to be opened would be taken for it. Writing to it fails as
+     * before. */
     int fd;
     do fd = open("/dev/null", O_RDONLY);
     while (fd >= 0 && fd <= 2);

@@ -10,10 +10,9 @@ from cerebelum.cli import terminal
 from cerebelum.cli.answers import COUNT_TO, style
 from cerebelum.cli.options import JSON
 from cerebelum.cli.tools import Tools
-from cerebelum.core.state import Status
+from cerebelum.core.state import GOING_ON
 from cerebelum.store import Query
 
-GOING_ON: tuple[Status, ...] = ("running", "sleeping", "waiting_for_approval")
 _MOST = 200
 
 

@@ -89,10 +89,10 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
         if outlet.broken:
             terminal.silence_stdout()
     last_word(tools, result, outlet, as_json=as_json, details=live is None)
-    return result.exit_code or _unwritten(outlet.broken)
+    return result.exit_code or unwritten(outlet.broken)
 
 
-def _unwritten(error: OSError | None) -> int:
+def unwritten(error: OSError | None) -> int:
     """The exit code of a run of which not all could be shown: nobody misses what they closed or left themselves."""
     if error is None or error.errno in (errno.EPIPE, errno.EBADF):
         return errors.OK

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cerebelum.cli import terminal
+from cerebelum.cli import answers, terminal
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
 
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 def graph(tools: Tools, target: str, kind: str) -> int:
     """The verb; returns the exit code."""
     from cerebelum.render import graphs
-    from cerebelum.render.display import ASCII, UNICODE
 
     picture = _picture(tools, unicode_text(target, "the file or id"))
     if kind == "text":
-        terminal.show(graphs.text_graph(picture, UNICODE if terminal.takes_symbols(sys.stdout) else ASCII))
+        terminal.show(graphs.text_graph(picture, answers.style(tools).symbols))
     else:
         terminal.show(graphs.FORMATS[kind](picture))
     return 0

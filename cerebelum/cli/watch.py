@@ -9,8 +9,7 @@ from contextlib import nullcontext
 import click
 
 from cerebelum.cli import displays, terminal
-from cerebelum.cli.active import GOING_ON
-from cerebelum.cli.drive import last_word
+from cerebelum.cli.drive import last_word, unwritten
 from cerebelum.cli.options import Duration, unicode_text
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import Display
@@ -18,12 +17,13 @@ from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.core.errors import NotFound
 from cerebelum.core.events import decode
-from cerebelum.core.state import State, evolve
+from cerebelum.core.state import GOING_ON, State, evolve
 from cerebelum.store import EventStore, Query
 from cerebelum.store.lookup import View
 
 _LOOK = 1.0
 """Seconds between two looks at whether somebody still drives it."""
+_LEAST_INTERVAL = 0.01
 _PAGE = 500
 
 
@@ -85,7 +85,10 @@ def watch(tools: Tools, execution_id: str | None, interval: float, verbose: bool
         if drawn:
             drawn.close()
         outlet.close(None if view else 1.0)
-    return 0 if view is None else _last_word(tools, view, outlet, as_json=as_json)
+        if outlet.broken:
+            terminal.silence_stdout()
+    code = errors.OK if view is None else _last_word(tools, view, outlet, as_json=as_json)
+    return code or unwritten(outlet.broken)
 
 
 def _newest(tools: Tools) -> str:
@@ -113,7 +116,7 @@ def _follow(tools: Tools, name: str, follower: _Follower, interval: float, outle
         if over and not news:
             looked = 0.0
             continue
-        time.sleep(0.0 if over else interval)
+        time.sleep(0.0 if over else max(interval, _LEAST_INTERVAL))
     return None
 
 

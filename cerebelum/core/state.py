@@ -41,14 +41,13 @@ from cerebelum.core.step_state import Call, Steps, StepState, StepStatus, refuse
 
 __all__ = ["Call", "State", "StepState", "StepStatus", "evolve", "reconstruct", "refused", "settled", "status"]
 
-
 replace = msgspec.structs.replace
-
 
 Status = Literal["running", "sleeping", "waiting_for_approval", "paused", "completed", "failed", "cancelled"]
 
-
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
+GOING_ON: tuple[Status, ...] = ("running", "sleeping", "waiting_for_approval")
+"""Of what somebody drives, or should."""
 
 
 class State(msgspec.Struct, frozen=True):

@@ -30,7 +30,9 @@ def _float(text: str) -> float:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key `{twice[:60]}` appears twice")
+        unseen = set(result)
+        for name, _ in pairs:
+            if name not in unseen:
+                raise ValueError(f"the key `{name[:60]}` appears twice")
+            unseen.remove(name)
     return result

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 import threading
 from types import FrameType
@@ -21,7 +20,7 @@ class TooLong(Exception):
 
 def matches(pattern: str, value: str) -> bool:
     """Whether the whole value matches the pattern, which is a valid one. Raises TooLong."""
-    if len(value) <= len(pattern) < 2 or not hasattr(signal, "setitimer"):
+    if not hasattr(signal, "setitimer"):
         return re.fullmatch(pattern, value) is not None
     if threading.current_thread() is threading.main_thread():
         return _under_alarm(pattern, value)
@@ -43,6 +42,8 @@ def _under_alarm(pattern: str, value: str) -> bool:
 
 
 def _in_child(pattern: str, value: str) -> bool:
+    import subprocess
+
     # The matcher keeps the interpreter's lock, so that no other thread could end it.
     command = [sys.executable, "-I", "-S", "-c", _CHILD, pattern, value]
     try:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from cerebelum.core.errors import OwnedElsewhere
+from cerebelum.core.state import GOING_ON
 from cerebelum.engine.ownership import owned
 from cerebelum.host.process_tree import ProcessId, boot_id, is_stopped, pid_namespace, send_signal, start_ticks
 from cerebelum.store import EventStore, Query, Row, Runner
@@ -29,7 +30,7 @@ def end_runner(store: EventStore, row: Row, on_note: Callable[[str], None]) -> N
     _refuse_unless_ours(row, runner)
     others = [
         other.summary.execution_id
-        for other in store.find(Query(status=("running", "sleeping", "waiting_for_approval"), limit=200)).rows
+        for other in store.find(Query(status=GOING_ON, limit=200)).rows
         if other.ownership.owner == row.ownership.owner and other.summary.execution_id != row.summary.execution_id
     ]
     how = "which was stopped" if is_stopped(runner.pid) else "which was alive"

@@ -332,10 +332,10 @@ def _psutil_row(pid: int) -> _Row | None:
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            zombie = process.status() == psutil.STATUS_ZOMBIE
+            status = process.status()
             started = int(process.create_time() * 100)
             parent = process.ppid()
-        stopped = process.status() == psutil.STATUS_STOPPED
+        zombie, stopped = status == psutil.STATUS_ZOMBIE, status == psutil.STATUS_STOPPED
         return _Row(parent, os.getsid(pid), started, zombie, False, stopped)
     except (psutil.Error, OSError):
         return None

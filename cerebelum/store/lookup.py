@@ -9,7 +9,7 @@ import msgspec
 
 from cerebelum.core.errors import NotFound, UsageError
 from cerebelum.core.events import decode
-from cerebelum.core.state import State, Status, evolve, status
+from cerebelum.core.state import GOING_ON, State, Status, evolve, status
 from cerebelum.core.summary import summarise
 from cerebelum.host.clock import Clock
 from cerebelum.store import Chunk, EventStore, Ownership, Query, Row
@@ -144,7 +144,7 @@ def chunks(
     position = 0
     while True:
         row = store.find(Query(id=execution_id, limit=1)).rows[0]
-        over = wait is None or shown(clock, row)[0] not in ("running", "sleeping", "waiting_for_approval")
+        over = wait is None or shown(clock, row)[0] not in GOING_ON
         while True:
             page = store.read_log(execution_id, step=step, attempt=attempt, after=position, limit=_LOG_PAGE)
             position = page.position

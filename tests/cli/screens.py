@@ -11,7 +11,8 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 
 import pyte
 
@@ -94,3 +95,17 @@ class Window:
             self.process.kill()
         self.process.wait()
         os.close(self.master)
+
+
+Opens = Callable[..., Window]
+
+
+@contextmanager
+def windows(home: Home) -> Iterator[Opens]:
+    """What opens windows, all of which are closed in the end."""
+    with ExitStack() as opened:
+
+        def start(*arguments: str, columns: int = 80, rows: int = 24, **env: str) -> Window:
+            return opened.enter_context(closing(Window(home, *arguments, columns=columns, rows=rows, **env)))
+
+        yield start

@@ -1,12 +1,12 @@
 """What `run` shows on a terminal, read from the screen of a terminal."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.cli.conftest import Home
-from tests.cli.screens import Window
+from tests.cli.screens import Opens, windows
 
 FLOW = """
 name: show
@@ -20,20 +20,11 @@ steps:
   - {id: end, run: 'echo end'}
 """
 
-Opens = Callable[..., Window]
-
 
 @pytest.fixture
 def window(cli: Home) -> Iterator[Opens]:
-    opened: list[Window] = []
-
-    def start(*arguments: str, **options: object) -> Window:
-        opened.append(Window(cli, *arguments, **options))  # type: ignore[arg-type]
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
+    with windows(cli) as opens:
+        yield opens
 
 
 def running(lines: list[str]) -> list[str]:

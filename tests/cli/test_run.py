@@ -214,6 +214,8 @@ def test_output_that_cannot_be_written_is_an_error_and_the_run_goes_on(cli: Home
             ["logs", "last"],
             ["history", "last"],
             ["list", "--json"],
+            ["watch", "last"],
+            ["watch", "last", "--json"],
             ["--help"],
         ):
             refused = cli(*verb, stdout=full)

@@ -1,8 +1,6 @@
 """What is told about attempts, times and decisions that are not there, not yet there, or over."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,14 +10,6 @@ from cerebelum.definition import patterns
 from tests.cli.conftest import Home
 from tests.engine.harness import in_thread
 from tests.lifecycle.world import World, wait_until
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.close()
-
 
 RETRIED = """
 steps:

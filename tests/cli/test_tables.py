@@ -1,7 +1,7 @@
 """`list` and `status` on a terminal: they fit it, say in colour what they say in words, and show one step in full."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cerebelum.render.tables import table
 from cerebelum.render.width import clipped, columns
 from tests.cli.conftest import Home
-from tests.cli.screens import Window
+from tests.cli.screens import Opens, windows
 
 FLOW = """
 name: a-rather-long-name-for-a-workflow
@@ -22,20 +22,11 @@ steps:
   - {id: never, run: 'true'}
 """
 
-Opens = Callable[..., Window]
-
 
 @pytest.fixture
 def window(cli: Home) -> Iterator[Opens]:
-    opened: list[Window] = []
-
-    def start(*arguments: str, **options: object) -> Window:
-        opened.append(Window(cli, *arguments, **options))  # type: ignore[arg-type]
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
+    with windows(cli) as opens:
+        yield opens
 
 
 @given(st.lists(st.lists(st.text(max_size=30), min_size=4, max_size=4), min_size=1, max_size=5), st.integers(20, 100))

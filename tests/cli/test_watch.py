@@ -2,13 +2,12 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests.cli.conftest import Done
-from tests.cli.screens import Window
+from tests.cli.screens import Opens, windows
 from tests.lifecycle.world import World, wait_until
 
 FLOW = """
@@ -19,27 +18,11 @@ FLOW = """
       - {id: bye, run: 'echo bye; test ! -e broken'}
     """
 
-Opens = Callable[..., Window]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.close()
-
 
 @pytest.fixture
 def window(world: World) -> Iterator[Opens]:
-    opened: list[Window] = []
-
-    def start(*arguments: str, **options: object) -> Window:
-        opened.append(Window(world, *arguments, **options))  # type: ignore[arg-type]
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
+    with windows(world) as opens:
+        yield opens
 
 
 def ended(process: subprocess.Popen[bytes]) -> Done:

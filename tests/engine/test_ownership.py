@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -184,6 +185,15 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@contextmanager
+def stopped(process: subprocess.Popen[str]) -> Iterator[None]:
+    """As by Ctrl-Z, and then by `fg`."""
+    process.send_signal(signal.SIGTSTP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    yield
+    process.send_signal(signal.SIGCONT)
+
+
 def test_a_runner_that_was_stopped_for_long_goes_on_if_nobody_has_taken_over(lab: Lab) -> None:
     """Ctrl-Z and fg, a suspended laptop, a paused machine: time that passed is no loss of ownership."""
     ready, go = lab.fifo("ready"), lab.fifo("go")
@@ -192,10 +202,8 @@ def test_a_runner_that_was_stopped_for_long_goes_on_if_nobody_has_taken_over(lab
     with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as runner:
         try:
             await_words(ready)
-            runner.send_signal(signal.SIGTSTP)
-            os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
-            threading.Event().wait(1.0)  # What is tested is the passing of time.
-            runner.send_signal(signal.SIGCONT)
+            with stopped(runner):
+                threading.Event().wait(1.0)  # What is tested is the passing of time.
             go.write_text("go\n")
             _, said_there = runner.communicate(timeout=30)
         finally:
@@ -212,13 +220,11 @@ def test_a_runner_that_was_stopped_for_long_stops_if_it_was_taken_over(lab: Lab)
     with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as runner:
         try:
             await_words(ready)
-            runner.send_signal(signal.SIGTSTP)
-            os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
-            client = lab.client()
-            name = client.resolve("last")
-            assert client.store.own(name, "thief", client.store.find(Query(id=name)).rows[0].ownership) is not None
-            threading.Event().wait(1.0)
-            runner.send_signal(signal.SIGCONT)
+            with stopped(runner):
+                client = lab.client()
+                name = client.resolve("last")
+                assert client.store.own(name, "thief", client.store.find(Query(id=name)).rows[0].ownership) is not None
+                threading.Event().wait(1.0)
             _, said_there = runner.communicate(timeout=30)
         finally:
             runner.kill()
@@ -267,10 +273,8 @@ def test_a_supervisor_that_was_stopped_for_long_goes_on_with_what_it_drives(lab:
     with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as supervisor:
         try:
             await_words(ready)
-            supervisor.send_signal(signal.SIGTSTP)
-            os.waitid(os.P_PID, supervisor.pid, os.WSTOPPED | os.WNOWAIT)
-            threading.Event().wait(1.0)  # What is tested is the passing of time.
-            supervisor.send_signal(signal.SIGCONT)
+            with stopped(supervisor):
+                threading.Event().wait(1.0)
             go.write_text("go\n")
             _, said_there = supervisor.communicate(timeout=30)
         finally:
