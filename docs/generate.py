@@ -147,6 +147,8 @@ def _without_jobs(printed: str) -> str:
 
 _VARIABLE = (
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|\+\d\d:\d\d)?", "TIME"),
+    (r"^\d\d:\d\d:\d\d ", ""),
+    (r" on \d{4}-\d\d-\d\d \(\S+\)", ""),
     (r"\b\d+(\.\d)? (s|min|h)\b( \d+ s)?", "LENGTH"),
     (r'"(total_)?duration": ?[\d.e-]+', '"duration": LENGTH'),
     (r"\b[0-9a-f]{64}\b", "DIGEST"),

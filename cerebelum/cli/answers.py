@@ -70,7 +70,4 @@ def _show_step(tools: Tools, view: View, step: str, *, as_json: bool) -> int:
 
 def style(tools: Tools) -> Style:
     """How text is to look on this process's standard output."""
-    from cerebelum.render import ASCII, UNICODE, Style
-
-    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
-    return Style(symbols, terminal.colours(sys.stdout, tools.environ), terminal.width())
+    return terminal.style(sys.stdout, tools.environ)

@@ -7,24 +7,31 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cerebelum.cli import terminal
+from cerebelum.cli.look import Look
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import Display, JsonLines, Screen
+from cerebelum.cli.step_output import Output
 from cerebelum.cli.tools import Tools
-from cerebelum.render.display import ASCII, UNICODE, Symbols
+from cerebelum.core.errors import CerebelumError
+from cerebelum.render.display import ASCII, UNICODE
 
 if TYPE_CHECKING:
     from cerebelum.cli.live import LiveScreen
+    from cerebelum.core.model import Workflow
+    from cerebelum.sdk.client import ExecutionClient
 
 
-def plain(tools: Tools, outlet: Outlet, *, as_json: bool, quiet: bool) -> Display:
+def plain(tools: Tools, outlet: Outlet, output: Output, *, as_json: bool, quiet: bool) -> Display:
     """What reads well wherever it is kept."""
     if as_json:
         return JsonLines(outlet)
-    colour = terminal.colours(sys.stdout, tools.environ)
-    return Screen(outlet, _symbols(), colour=colour, quiet=quiet, encoding=sys.stdout.encoding)
+    output = "stream" if output == "live" else output
+    workflow = partial(_workflow_of, tools.client())
+    stamps = tools.environ.get("CEREBELUM_TIMESTAMPS", "1") not in ("0", "false", "no", "off")
+    return Screen(outlet, _look(tools, stamps=stamps), output=output, quiet=quiet, workflow_of=workflow)
 
 
-def live(tools: Tools, outlet: Outlet, *, as_json: bool, quiet: bool, verbose: bool) -> LiveScreen | None:
+def live(tools: Tools, outlet: Outlet, output: Output, *, as_json: bool, quiet: bool) -> LiveScreen | None:
     """What is drawn anew, where somebody watches."""
     if as_json or quiet or not terminal.can_live(sys.stdout, tools.environ):
         return None
@@ -33,14 +40,22 @@ def live(tools: Tools, outlet: Outlet, *, as_json: bool, quiet: bool, verbose: b
 
     return LiveScreen(
         outlet,
-        _symbols(),
+        _look(tools, stamps=False),
         terminal=sys.stdout.fileno(),
-        colour=terminal.colours(sys.stdout, tools.environ),
-        encoding=sys.stdout.encoding,
         learn=partial(progress, tools.client()),
-        verbose=verbose,
+        output=output,
+        workflow_of=partial(_workflow_of, tools.client()),
     )
 
 
-def _symbols() -> Symbols:
-    return UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
+def _workflow_of(client: ExecutionClient, execution_id: str) -> Workflow | None:
+    try:
+        return client.status(execution_id).state.workflow
+    except CerebelumError:
+        # What it is asked for is only nice to have.
+        return None
+
+
+def _look(tools: Tools, *, stamps: bool) -> Look:
+    symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
+    return Look(symbols, sys.stdout.encoding, terminal.colours(sys.stdout, tools.environ), stamps)

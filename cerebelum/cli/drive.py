@@ -16,12 +16,16 @@ from cerebelum.cli.detach import detached
 from cerebelum.cli.interrupts import ignore_late_signals, say_stopping
 from cerebelum.cli.options import QUIET, Duration
 from cerebelum.cli.outlet import Outlet
+from cerebelum.cli.step_output import OUTPUTS, Output
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
-from cerebelum.render.display import ASCII, UNICODE, length
-from cerebelum.render.text import failures_text, resume_command, value
+from cerebelum.core.errors import UsageError
+from cerebelum.render.display import harmless, length
+from cerebelum.render.summary import summary_lines
+from cerebelum.render.text import Style, failures_text, resume_command, value
 
 if TYPE_CHECKING:
+    from cerebelum.core.state import State
     from cerebelum.engine.session import Result
     from cerebelum.sdk.client import How
 
@@ -31,7 +35,9 @@ class Manner(TypedDict):
 
     as_json: bool
     quiet: bool
+    output: Output | None
     verbose: bool
+    summary: bool
     log_limit: int | None
     park: bool
     park_after: float | None
@@ -60,8 +66,9 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
     sys.stdout.flush()
     outlet = Outlet(sys.stdout.fileno())
     as_json, quiet = manner["as_json"], manner["quiet"]
-    live = displays.live(tools, outlet, as_json=as_json, quiet=quiet, verbose=manner["verbose"])
-    display = live or displays.plain(tools, outlet, as_json=as_json, quiet=quiet)
+    output = chosen_output(manner["output"], verbose=manner["verbose"])
+    live = displays.live(tools, outlet, output, as_json=as_json, quiet=quiet)
+    display = live or displays.plain(tools, outlet, output, as_json=as_json, quiet=quiet)
     settings = Settings(
         listeners=(display.event, *tools.listeners()),
         live=display,
@@ -82,14 +89,20 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
         with terminal.spoken_by(live.say) if live else nullcontext():
             result = drive({"settings": settings, "heed_signals": True, "on_start": begin})
     finally:
-        if live:
-            live.close()
+        display.close()
         stopped = result is None or result.state.paused is not None
         outlet.close(1.0 if stopped else None)
         if outlet.broken:
             terminal.silence_stdout()
-    last_word(tools, result, outlet, as_json=as_json, details=live is None)
+    last_word(tools, result, outlet, as_json=as_json, summary=manner["summary"] and not quiet)
     return result.exit_code or unwritten(outlet.broken)
+
+
+def chosen_output(output: Output | None, *, verbose: bool) -> Output:
+    """How output of steps is shown. Raises UsageError."""
+    if output not in (None, "stream") and verbose:
+        raise UsageError(f"--verbose means --output stream, which is not {output}")
+    return output or ("stream" if verbose else "live")
 
 
 def unwritten(error: OSError | None) -> int:
@@ -100,48 +113,62 @@ def unwritten(error: OSError | None) -> int:
     return errors.STORE
 
 
-def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool, details: bool = True) -> None:
+def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool, summary: bool) -> None:
     """How it ended: good news on standard output, everything else on standard error."""
     if outlet.dropped:
         terminal.warn(f"output was left out here since nobody read it; see: cerebelum logs {result.execution_id}")
-    if result.exit_code == errors.OK:
-        if not as_json:
-            _good_news(result, outlet)
+    good = result.exit_code == errors.OK
+    if good and as_json:
         return
-    symbols = UNICODE if terminal.takes_symbols(terminal.stderr()) else ASCII
-    state = result.state
-    again = resume_command(result.execution_id, tools.store, tools.plugin_files)
-    took = length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
-    if result.end == "fenced":
-        text = f"{result.execution_id}: another runner has taken over; this one has stopped"
-    elif result.end == "parked":
-        text = f"{symbols.waiting} {result.execution_id}: parked\n\ngo on with: {again}"
-    elif state.paused is not None:
-        text = f"{symbols.interrupted} {result.execution_id}: paused ({state.paused.signal or state.paused.why})"
-        text += f" after {took}; nothing is lost\n\nresume with: {again}"
-    elif state.ended == "cancelled":
-        text = f"{symbols.interrupted} {result.execution_id}: cancelled after {took}"
-    else:
-        problems = failures_text(state, symbols, details=details)
-        text = "\n".join(["", *problems, "", f"{symbols.failed} {result.execution_id}: failed after {took}"])
-        text += f"\n\nresume with: {again}"
-    terminal.complain(text)
-
-
-def _good_news(result: Result, outlet: Outlet) -> None:
-    symbols = UNICODE if terminal.takes_symbols(terminal.stdout()) else ASCII
-    state = result.state
-    took = length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
-    how = "has completed already; nothing was done" if result.already else f"completed in {took}"
-    text = f"{symbols.completed} {result.execution_id}: {how}"
-    if state.output is not None:
-        text += f"\noutput: {value(state.output)}"
+    style = terminal.style(terminal.stdout() if good else terminal.stderr(), tools.environ)
+    table = summary_lines(result.state, style) if summary and not (as_json or result.already) else []
+    said = [*(["", *table, ""] if table else []), *(_good_news(result, style) if good else _news(tools, result, style))]
+    if not good:
+        # What went wrong was said when it did, unless only events were shown; the table says it again.
+        failed = result.state.ended == "failed" and not table
+        problems = failures_text(result.state, style.symbols, details=as_json) if failed else []
+        terminal.complain("\n".join([*(["", *problems, ""] if problems else []), *said]))
+        return
     try:
-        terminal.show(text)
+        terminal.show("\n".join(said))
         terminal.stdout().flush()
     except OSError as error:
         terminal.silence_stdout()
         outlet.broken = outlet.broken or error
+
+
+def _good_news(result: Result, style: Style) -> list[str]:
+    state = result.state
+    how = "has completed already; nothing was done" if result.already else f"completed in {_took(state)}"
+    lines = [style.paint(f"{style.symbols.completed} {result.execution_id}: {how}", "completed")]
+    return lines if state.output is None else [*lines, f"output: {value(state.output)}"]
+
+
+def _news(tools: Tools, result: Result, style: Style) -> list[str]:
+    state, symbols = result.state, style.symbols
+    head = f"{result.execution_id}: "
+    again = resume_command(result.execution_id, tools.store, tools.plugin_files)
+    if result.end == "fenced":
+        return [f"{head}another runner has taken over; this one has stopped"]
+    if result.end == "parked":
+        return [style.paint(f"{symbols.waiting} {head}parked", "sleeping"), "", f"go on with: {again}"]
+    if state.paused is not None:
+        why = f"paused ({state.paused.signal or state.paused.why}) after {_took(state)}; nothing is lost"
+        return [style.paint(f"{symbols.interrupted} {head}{why}", "paused"), "", f"resume with: {again}"]
+    if state.ended == "cancelled":
+        return [style.paint(f"{symbols.interrupted} {head}cancelled after {_took(state)}", "cancelled")]
+    line = style.paint(f"{symbols.failed} {head}failed after {_took(state)}{_root(state)}", "failed")
+    return [line, "", f"resume with: {again}"]
+
+
+def _root(state: State) -> str:
+    """What failed first."""
+    first = next((s for s in state.failed if s in state.steps and state.steps[s].error is not None), None)
+    return "" if first is None else f" in {harmless(first)}"
+
+
+def _took(state: State) -> str:
+    return length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
 
 
 class Size(click.ParamType[int]):
@@ -159,11 +186,24 @@ class Size(click.ParamType[int]):
         return int(digits) * factor
 
 
+OUTPUT: list[click.Parameter] = [
+    click.Option(
+        ["--output"],
+        type=click.Choice(OUTPUTS),
+        help="What of the steps' output is shown: the last line of each (live, the default on a terminal), all as it"
+        " comes (stream, the default elsewhere), a block for each step once it is over (grouped), or that only for"
+        " failed attempts (failed).",
+    ),
+    click.Option(["-v", "--verbose"], is_flag=True, help="The same as --output stream."),
+]
+"""Options of every verb that shows an execution while it goes on."""
+
 MANNER: list[click.Parameter] = [
     click.Option(["--json", "as_json"], is_flag=True, help="Print each event as a line of JSON, and nothing else."),
     QUIET,
+    *OUTPUT,
     click.Option(
-        ["-v", "--verbose"], is_flag=True, help="On a terminal, show all output of the steps, not the last line."
+        ["--summary/--no-summary"], default=True, help="Whether the end shows each step's time, attempts and outcome."
     ),
     click.Option(["--log-limit"], type=Size(), help="Bytes of output kept per attempt, such as 16M."),
     click.Option(["--park"], is_flag=True, help="Exit with 75 instead of waiting for a sleep, a retry or an approval."),

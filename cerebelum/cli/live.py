@@ -6,12 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import IO
 
 import msgspec
 
+from cerebelum.cli.lines import Lines
+from cerebelum.cli.look import Look
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.region import Region
-from cerebelum.cli.screen import Lines, Screen
+from cerebelum.cli.screen import Screen
+from cerebelum.cli.step_output import Output
 from cerebelum.core.events import (
     AnyEvent,
     ApprovalGranted,
@@ -28,8 +32,8 @@ from cerebelum.core.events import (
     StepSkipped,
     StepStarted,
 )
-from cerebelum.render.display import ASCII, Symbols, harmless, length, one_line
-from cerebelum.render.text import error_text
+from cerebelum.core.model import Workflow
+from cerebelum.render.display import ASCII, harmless, length, one_line
 from cerebelum.render.width import clipped, columns, padded
 from cerebelum.store import Stream
 
@@ -73,25 +77,24 @@ class _Row:
 class LiveScreen(Screen):
     """Shows what goes on at the bottom of the terminal, and what is over above it.
 
-    `learn(id)` is asked once, in a thread of its own, for what is known of the execution; with `verbose` all output is
-    shown, too.
+    `learn(id)` is asked once, in a thread of its own, for what is known of the execution. With an `output` other than
+    live, what steps print is shown above, too.
     """
 
     def __init__(
         self,
         outlet: Outlet,
-        symbols: Symbols,
+        look: Look,
         *,
         terminal: int,
-        colour: bool,
-        encoding: str,
         learn: Callable[[str], Progress],
-        verbose: bool = False,
+        output: Output = "live",
+        workflow_of: Callable[[str], Workflow | None] = lambda execution_id: None,
     ) -> None:
-        super().__init__(outlet, symbols, colour=colour, encoding=encoding)
-        self._region = Region(outlet, terminal, encoding, colour=colour)
+        super().__init__(outlet, look, output=output, workflow_of=workflow_of)
+        self._region = Region(outlet, terminal, look.encoding, colour=look.colour)
         self._learn = learn
-        self._verbose = verbose
+        self._shows_output = output != "live"
         self._rows: dict[str, _Row] = {}
         self._done: list[int] = []
         """Versions of the events by which a step of the main graph was over."""
@@ -101,13 +104,15 @@ class LiveScreen(Screen):
         self._execution_id = ""
         self._guard = threading.RLock()
         self._over = threading.Event()
-        self._frames = _ASCII_FRAMES if symbols is ASCII else _FRAMES
+        self._frames = _ASCII_FRAMES if look.symbols is ASCII else _FRAMES
         self._ticker = threading.Thread(target=self._tick, name="cerebelum-live", daemon=True)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
     def event(self, execution_id: str, event: AnyEvent) -> None:
         """Show what happened."""
+        self._learn_steps(execution_id, event)
+        self._printed.over(event)
         with self._guard:
             above = self._follow(execution_id, event)
             self._region.draw(self._lines_below(), above)
@@ -118,31 +123,32 @@ class LiveScreen(Screen):
     def say(self, text: str) -> None:
         """Show text above the living lines."""
         with self._guard:
-            self._region.draw(self._lines_below(), (text + "\n").encode(self._encoding, "backslashreplace"))
+            self._region.draw(self._lines_below(), self._plain(text + "\n"))
+
+    def _show(self, *parts: bytes | IO[bytes]) -> None:
+        with self._guard:
+            self._region.draw(self._lines_below(), *parts)
 
     def output(self, step: str, attempt: int, stream: Stream, data: bytes) -> None:
-        """Show all of it, or the last line."""
+        """Show the last line, and the rest if it is wanted."""
         with self._guard:
             row = self._rows.get(step)
-            if row is None:
-                return
-            row.heard = time.monotonic()
-            shown = row.lines[stream].feed(data).decode("utf-8", "replace").rstrip("\n")
-            if shown:
-                row.said = shown.rpartition("\n")[2].replace("\t", " ")
-            if self._verbose and shown:
-                bar = f"{step} {self._symbols.bar} "
-                lines = "".join(f"{bar}{line}\n" for line in shown.split("\n"))
-                self._region.draw(self._lines_below(), lines.encode(self._encoding, "backslashreplace"))
+            if row is not None:
+                row.heard = time.monotonic()
+                shown = row.lines[stream].feed(data).decode("utf-8", "replace").rstrip("\n")
+                if shown:
+                    row.said = shown.rpartition("\n")[2].replace("\t", " ")
+        if self._shows_output:
+            super().output(step, attempt, stream, data)
 
     def left_out(self, step: str, attempt: int) -> None:
         """The log has the rest."""
-
-    def ended(self, step: str, attempt: int) -> None:
-        """The line of the step says so."""
+        if self._shows_output:
+            super().left_out(step, attempt)
 
     def close(self) -> None:
         """Take away what lives; what is over stays."""
+        super().close()
         self._over.set()
         with self._guard:
             self._region.clear()
@@ -172,8 +178,6 @@ class LiveScreen(Screen):
                 over = isinstance(event, StepCompleted | StepSkipped)
                 if over and (self._main is None or event.step in self._main):
                     self._done.append(event.version)
-                if isinstance(event, StepFailed):
-                    text = "\n".join([text, *error_text(event.step, event.error, self._symbols)[1:]])
             case ApprovalGranted() | ApprovalRejected() | ApprovalTimedOut():
                 text, colour = self._said(execution_id, event)
                 if event.step in self._rows:
@@ -181,8 +185,6 @@ class LiveScreen(Screen):
             case ExecutionStarted():
                 text, colour = self._said(execution_id, event)
                 self._since = event.at
-                self._steps = {s.id: s for s in event.definition.every_step()}
-                self._fresh = True
                 self._main = frozenset(step.id for step in event.definition.steps)
                 self._progress = Progress(len(event.definition.steps))
             case ExecutionResumed():
@@ -193,7 +195,7 @@ class LiveScreen(Screen):
         if not text:
             return b""
         first, newline, rest = text.partition("\n")
-        return self._line(first, colour) + (rest + newline).encode(self._encoding, "backslashreplace")
+        return self._line(first, colour) + self._plain(rest + newline)
 
     def _wait(self, step: str, at: datetime, what: str, until: datetime | None) -> None:
         row = self._rows.setdefault(step, _Row(at))

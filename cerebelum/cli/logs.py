@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import click
 
 from cerebelum.cli import terminal
+from cerebelum.cli.lines import Lines
 from cerebelum.cli.list import since
 from cerebelum.cli.options import unicode_text
-from cerebelum.cli.screen import Lines
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 from cerebelum.render.display import ASCII, UNICODE, size

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections import deque
+from typing import IO
 
 _MOST_PENDING = 4 << 20
 _PATIENCE = 2.0
@@ -23,7 +24,7 @@ class Outlet:
         self._patience = patience
         # A copy: the descriptor itself may become a step's.
         self._descriptor = os.dup(descriptor)
-        self._parts: deque[bytes] = deque()
+        self._parts: deque[bytes | IO[bytes]] = deque()
         self._pending = 0
         self._changed = threading.Condition()
         self._progress = time.monotonic()
@@ -40,10 +41,11 @@ class Outlet:
         """Bytes that were not written yet."""
         return self._pending
 
-    def put(self, data: bytes) -> None:
-        """Take what must not be lost; never blocks."""
+    def put(self, *parts: bytes | IO[bytes]) -> None:
+        """Take what must not be lost, files to be read to their end and closed among it; never blocks."""
         with self._changed:
-            self._take(data)
+            for part in parts:
+                self._take(part)
 
     def offer(self, data: bytes) -> bool:
         """Take what may be a lot: waits while much is pending, and drops it (False) if nobody reads."""
@@ -59,12 +61,15 @@ class Outlet:
             self._take(data)
         return True
 
-    def _take(self, data: bytes) -> None:
-        if not self.broken and data:
+    def _take(self, part: bytes | IO[bytes]) -> None:
+        if self.broken and not isinstance(part, bytes):
+            part.close()
+        elif not self.broken and part:
             if not self._parts:
                 self._progress = time.monotonic()
-            self._parts.append(data)
-            self._pending += len(data)
+            self._parts.append(part)
+            # Of a file, only what has been read from it counts: it takes no memory.
+            self._pending += len(part) if isinstance(part, bytes) else 0
             self._changed.notify_all()
 
     def close(self, patience: float | None = None) -> None:
@@ -77,14 +82,7 @@ class Outlet:
             os.close(self._descriptor)
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not self._parts:
-                    if self._closing:
-                        return
-                    self._changed.wait()
-                data = b"".join(self._parts)
-                self._parts.clear()
+        while (data := self._next()) is not None:
             view = memoryview(data)
             while view:
                 try:
@@ -103,6 +101,26 @@ class Outlet:
                     self._pending -= written
                     self._progress = time.monotonic()
                     self._changed.notify_all()
+
+    def _next(self) -> bytes | None:
+        """What is to be written next: all there is up to the next file, or a piece of that; None at the end."""
+        with self._changed:
+            while not self._parts:
+                if self._closing:
+                    return None
+                self._changed.wait()
+            first = self._parts[0]
+            if isinstance(first, bytes):
+                ready = []
+                while self._parts and isinstance(self._parts[0], bytes):
+                    ready.append(self._parts.popleft())
+                return b"".join(part for part in ready if isinstance(part, bytes))
+            data = first.read(_PIECE)
+            self._pending += len(data)
+            if not data:
+                self._parts.popleft()
+                first.close()
+            return data
 
     def _give_up(self, error: OSError) -> None:
         with self._changed:

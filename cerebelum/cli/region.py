@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import IO
 
 from cerebelum.cli.outlet import Outlet
 from cerebelum.render.width import columns
@@ -33,23 +34,23 @@ class Region:
             return _FALLBACK
         return size if size.columns > 0 and size.lines > 0 else _FALLBACK
 
-    def draw(self, lines: Sequence[tuple[str, str]], above: bytes = b"") -> None:
+    def draw(self, lines: Sequence[tuple[str, str]], *above: bytes | IO[bytes]) -> None:
         """Show these lines (text and colour, each fitting the width) instead of the present ones, under `above`.
 
         Nothing is drawn while the terminal has not taken what came before, unless there is something above.
         """
         size = self.size()
-        if not above and (self._outlet.pending or (self._last == (size, *lines))):
+        if not any(above) and (self._outlet.pending or (self._last == (size, *lines))):
             return
         self._last = (size, *lines)
-        parts = [_BEGIN, self._erased(size.columns), above]
-        parts.append(b"\n".join(self._line(text, colour) for text, colour in lines))
+        erased = self._erased(size.columns)
+        below = b"\n".join(self._line(text, colour) for text, colour in lines)
         self._drawn = [columns(text) for text, _ in lines]
-        self._outlet.put(b"".join([*parts, _END]))
+        self._outlet.put(_BEGIN + erased, *above, below + _END)
 
-    def clear(self, above: bytes = b"") -> None:
+    def clear(self) -> None:
         """Take the lines away."""
-        self.draw((), above or self._erased(self.size().columns))
+        self.draw((), self._erased(self.size().columns))
 
     def _line(self, text: str, colour: str) -> bytes:
         shown = f"\x1b[{colour}m{text}\x1b[0m" if colour and self._colour else text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
+from typing import IO, Protocol
 
+from cerebelum.cli.look import Look
 from cerebelum.cli.outlet import Outlet
+from cerebelum.cli.step_output import Output, StepOutput
 from cerebelum.core.events import (
     AnyEvent,
     ApprovalGranted,
@@ -29,14 +31,11 @@ from cerebelum.core.events import (
     StepSkipped,
     StepStarted,
 )
-from cerebelum.core.model import Step
-from cerebelum.render.display import Symbols, harmless, harmless_data, length, moment, one_line, recoded
+from cerebelum.core.model import Step, Workflow
+from cerebelum.render.display import harmless, length, moment, one_line
 from cerebelum.render.shapes import event_line
-from cerebelum.render.text import interruption
+from cerebelum.render.text import error_details, interruption
 from cerebelum.store import Stream
-
-_LONGEST_LINE = 64 << 10
-"""Bytes of an unfinished line that are held back before they are shown as if it had ended."""
 
 
 class Display(Protocol):
@@ -50,145 +49,110 @@ class Display(Protocol):
 
     def ended(self, step: str, attempt: int) -> None: ...
 
-
-class Lines:
-    """Makes whole, harmless lines of one stream's output, each behind a prefix."""
-
-    def __init__(self, prefix: bytes) -> None:
-        self._held = b""
-        self.prefix(prefix)
-
-    def prefix(self, prefix: bytes) -> None:
-        """Put this before every line from now on."""
-        self._prefix = prefix
-        self._between = b"\n" + prefix
-
-    def feed(self, data: bytes) -> bytes:
-        """The lines that `data` completes, ready to be shown."""
-        whole, newline, rest = data.rpartition(b"\n")
-        if not newline:
-            self._held += rest
-            if b"\r" in rest:
-                self._held = _after_return(self._held)
-            if len(self._held) < _LONGEST_LINE:
-                return b""
-            whole, self._held = _cut(self._held)
-        else:
-            whole, self._held = self._held + whole, rest
-        return self._shown(whole)
-
-    def flush(self) -> bytes:
-        """The unfinished line, as if it had ended."""
-        held, self._held = self._held, b""
-        return self._shown(held) if held else b""
-
-    def _shown(self, block: bytes) -> bytes:
-        if b"\r" in block:
-            block = block.replace(b"\r\n", b"\n")
-            block = b"\n".join([_after_return(line.rstrip(b"\r")) for line in block.split(b"\n")])
-        return self._prefix + harmless_data(block).replace(b"\n", self._between) + b"\n"
-
-
-def _after_return(line: bytes) -> bytes:
-    """What a progress bar left standing: the text after the last carriage return that has any behind it."""
-    ends = len(line) - len(line.rstrip(b"\r"))
-    body = line[: len(line) - ends] if ends else line
-    return body.rpartition(b"\r")[2] + line[len(line) - ends :] if ends else body.rpartition(b"\r")[2]
-
-
-def _cut(data: bytes) -> tuple[bytes, bytes]:
-    """`data` in two, not inside a UTF-8 character."""
-    end = len(data)
-    while end > len(data) - 4 and data[end - 1] & 0xC0 == 0x80:
-        end -= 1
-    if data[end - 1] >= 0xC0:
-        end -= 1
-    else:
-        end = len(data)
-    return data[:end], data[end:]
+    def close(self) -> None:
+        """Nothing more happens."""
+        ...
 
 
 class Screen:
-    """Plain text, in one piece of output per event, so that it reads the same on a terminal and in a CI log."""
+    """Plain text, in one piece of output per event, so that it reads the same on a terminal and in a CI log.
+
+    `workflow_of(id)` is asked for the workflow of an execution that goes on from earlier; with `stamps`, every line has
+    the local time in front.
+    """
 
     def __init__(
-        self, outlet: Outlet, symbols: Symbols, *, colour: bool = False, quiet: bool = False, encoding: str = "utf-8"
+        self,
+        outlet: Outlet,
+        look: Look,
+        *,
+        output: Output = "stream",
+        quiet: bool = False,
+        workflow_of: Callable[[str], Workflow | None] = lambda execution_id: None,
     ) -> None:
         self._outlet = outlet
-        self._symbols = symbols
-        self._colour = colour
+        self._look = look
+        self._symbols = look.symbols
         self._quiet = quiet
-        self._encoding = encoding
-        self._lines: dict[tuple[str, int], dict[Stream, Lines]] = {}
+        self._printed = StepOutput(look, output, self._show)
+        self._workflow_of = workflow_of
         self._steps: dict[str, Step] = {}
         self._began: dict[str, datetime] = {}
         self._on_timeout: dict[str, str] = {}
-        self._fresh = False
-        self._lock = threading.Lock()
+
+    def _show(self, *parts: bytes | IO[bytes]) -> None:
+        """Show what a step printed."""
+        if len(parts) == 1 and isinstance(parts[0], bytes):
+            self._outlet.offer(parts[0])
+        else:
+            self._outlet.put(*parts)
 
     # -- output of steps ----------------------------------------------------------------------------------------------
 
     def output(self, step: str, attempt: int, stream: Stream, data: bytes) -> None:
         """Show the whole lines of what a step printed."""
-        if self._quiet or self._outlet.broken:
-            return
-        with self._lock:
-            streams = self._lines.setdefault((step, attempt), {})
-            lines = streams.get(stream)
-            if lines is None:
-                lines = streams[stream] = Lines(self._prefix(step))
-            shown = lines.feed(data)
-        if shown:
-            self._outlet.offer(recoded(shown, self._encoding))
+        if not self._quiet and not self._outlet.broken:
+            self._printed.feed(step, attempt, stream, data)
 
     def left_out(self, step: str, attempt: int) -> None:
         """Say that the rest of a step's output is not shown."""
         if not self._quiet:
-            self._flush(step, attempt)
-            self._outlet.put(self._line(f"{step} {self._symbols.bar} {self._symbols.ellipsis} more than is shown here"))
+            self._printed.left_out(step, attempt)
 
     def ended(self, step: str, attempt: int) -> None:
         """Show what is left of a step's output."""
         if not self._quiet:
-            self._flush(step, attempt)
-
-    def _flush(self, step: str, attempt: int) -> None:
-        with self._lock:
-            streams = self._lines.pop((step, attempt), {})
-        for lines in streams.values():
-            rest = lines.flush()
-            if rest:
-                self._outlet.offer(recoded(rest, self._encoding))
-
-    def _prefix(self, step: str) -> bytes:
-        bar = f"{step} {self._symbols.bar}"
-        return (f"\x1b[2m{bar}\x1b[0m " if self._colour else f"{bar} ").encode()
-
-    def _line(self, text: str, colour: str = "") -> bytes:
-        text = f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
-        return (text + "\n").encode(self._encoding, "backslashreplace")
+            self._printed.flush(step, attempt)
 
     # -- events -------------------------------------------------------------------------------------------------------
 
     def event(self, execution_id: str, event: AnyEvent) -> None:
         """Show what happened."""
-        if isinstance(event, ExecutionStarted):
-            self._steps = {s.id: s for s in event.definition.every_step()}
-            self._fresh = True
+        self._learn_steps(execution_id, event)
         if self._quiet and not isinstance(event, StepFailed | ApprovalRequested):
             return
+        self._printed.over(event)
         text, colour = self._said(execution_id, event)
         if text:
-            self._outlet.put(self._line(text, colour))
+            first, newline, rest = text.partition("\n")
+            problem = ""
+            if isinstance(event, StepFailed) and event.retry_at is None:
+                problem = self._look.problem(event.step, event.error.message)
+            self._outlet.put(self._line(first, colour, event.at) + self._plain(rest + newline + problem))
+
+    def close(self) -> None:
+        """Nothing more happens."""
+        self._printed.close()
+
+    def _learn_steps(self, execution_id: str, event: AnyEvent) -> None:
+        """Know the steps, so that names can be padded and attempts counted."""
+        match event:
+            case ExecutionStarted():
+                workflow: Workflow | None = event.definition
+            case ExecutionResumed():
+                workflow = event.definition or (None if self._steps else self._workflow_of(execution_id))
+            case _:
+                return
+        if workflow is not None:
+            self._steps = {step.id: step for step in workflow.every_step()}
+            self._printed.name_steps(self._steps)
+
+    def _line(self, text: str, colour: str = "", at: datetime | None = None) -> bytes:
+        stamp = f"{at.astimezone():%H:%M:%S} " if at is not None and self._look.stamps else ""
+        return self._plain(stamp + self._look.paint(text, colour) + "\n")
+
+    def _plain(self, text: str) -> bytes:
+        return text.encode(self._look.encoding, "backslashreplace")
 
     def _said(self, execution_id: str, event: AnyEvent) -> tuple[str, str]:
         s = self._symbols
         match event:
             case ExecutionStarted():
                 count = len(event.definition.steps)
-                return f"{execution_id}: started, {count} step{'s' if count != 1 else ''}", "1"
+                return f"{execution_id}: started{self._day(event)}, {count} step{'s' if count != 1 else ''}", "1"
             case ExecutionResumed():
-                return f"{execution_id}: resumed" + (f" from {event.from_step}" if event.from_step else ""), "1"
+                start = f" from {event.from_step}" if event.from_step else ""
+                return f"{execution_id}: resumed{self._day(event)}{start}", "1"
             case StepStarted():
                 self._began.setdefault(event.step, event.at)
                 return f"{s.started} {event.step}" + (f"  attempt {event.attempt}" if event.attempt > 1 else ""), ""
@@ -196,9 +160,12 @@ class Screen:
                 note = ", found to have taken effect" if event.verified else ""
                 return f"{s.completed} {event.step}  {length(self._took(event))}{note}", "32"
             case StepFailed():
-                if event.retry_at is None:
-                    self._began.pop(event.step, None)
-                return f"{s.failed} {event.step}  {one_line(event.error.message)}{self._again(event)}", "31"
+                line = f"{s.failed} {event.step}  {one_line(event.error.message)}{self._again(event)}"
+                if event.retry_at is not None:
+                    return line, "31"
+                self._began.pop(event.step, None)
+                tail = not self._printed.has_shown(event.step, event.attempt)
+                return "\n".join([line, *error_details(event.error, s, tail=tail)]), "31"
             case StepInterrupted():
                 self._began.pop(event.step, None)
                 return f"{s.interrupted} {event.step}  interrupted: {interruption(event.why)}", "33"
@@ -226,6 +193,10 @@ class Screen:
             case ExecutionPaused() | ExecutionCancelled() | ExecutionFailed() | ExecutionCompleted():
                 return "", ""
 
+    def _day(self, event: AnyEvent) -> str:
+        """The day, where all lines have the time of day."""
+        return f"{event.at.astimezone(): on %Y-%m-%d (%Z)}" if self._look.stamps else ""
+
     def _took(self, event: StepCompleted) -> float:
         """Seconds since the step's beginning, as far as it was seen here: sleeps, approvals and retries count."""
         began = self._began.pop(event.step, None)
@@ -233,8 +204,9 @@ class Screen:
 
     def _again(self, event: StepFailed) -> str:
         step = self._steps.get(event.step)
-        tries = step.retry.attempts if step and self._fresh else 0
-        count = f"attempt {event.attempt} of {tries}" if tries > 1 else f"attempt {event.attempt}"
+        tries = step.retry.attempts if step else 0
+        # A resumed step has more attempts than one budget.
+        count = f"attempt {event.attempt} of {tries}" if tries >= max(event.attempt, 2) else f"attempt {event.attempt}"
         if event.retry_at is not None:
             return f" ({count}, again in {length((event.retry_at - event.at).total_seconds())})"
         return f" ({count})" if event.attempt > 1 else ""
@@ -258,3 +230,6 @@ class JsonLines:
 
     def ended(self, step: str, attempt: int) -> None:
         """Output is in the log."""
+
+    def close(self) -> None:
+        """Each line is complete."""

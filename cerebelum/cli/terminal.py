@@ -6,9 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from cerebelum.render.display import recoded
+
+if TYPE_CHECKING:
+    from cerebelum.render import Style
 
 
 def prepare() -> None:
@@ -154,9 +157,16 @@ def can_live(stream: Any, environ: Any) -> bool:
     return bool(stream.isatty()) and environ.get("TERM", "dumb") not in ("dumb", "") and not environ.get("CI")
 
 
-def width() -> int | None:
-    """Columns of the terminal that standard output is; None where it is none."""
+def width(stream: Any) -> int | None:
+    """Columns of the terminal that a stream is; None where it is none."""
     try:
-        return os.get_terminal_size(stdout().fileno()).columns or None
+        return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):
         return None
+
+
+def style(stream: Any, environ: Any) -> Style:
+    """How text is to look on a stream."""
+    from cerebelum.render import ASCII, UNICODE, Style
+
+    return Style(UNICODE if takes_symbols(stream) else ASCII, colours(stream, environ), width(stream))

@@ -9,10 +9,11 @@ from contextlib import nullcontext
 import click
 
 from cerebelum.cli import displays, terminal
-from cerebelum.cli.drive import last_word, unwritten
+from cerebelum.cli.drive import OUTPUT, chosen_output, last_word, unwritten
 from cerebelum.cli.options import Duration, unicode_text
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import Display
+from cerebelum.cli.step_output import Output
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.core.errors import NotFound
@@ -63,31 +64,35 @@ class _Follower:
         return bool(page.chunks)
 
 
-def watch(tools: Tools, execution_id: str | None, interval: float, verbose: bool, quiet: bool, as_json: bool) -> int:
+def watch(
+    tools: Tools,
+    execution_id: str | None,
+    interval: float,
+    output: Output | None,
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
     """The verb; returns the exit code of the execution."""
+    shown = chosen_output(output, verbose=verbose)
     client = tools.client()
     name = _newest(tools) if execution_id is None else client.resolve(unicode_text(execution_id, "the id"))
     sys.stdout.flush()
     outlet = Outlet(sys.stdout.fileno())
-    drawn = displays.live(tools, outlet, as_json=as_json, quiet=quiet, verbose=verbose)
-    follower = _Follower(
-        client.store,
-        name,
-        drawn or displays.plain(tools, outlet, as_json=as_json, quiet=quiet),
-        output=not (as_json or quiet),
-    )
+    drawn = displays.live(tools, outlet, shown, as_json=as_json, quiet=quiet)
+    display = drawn or displays.plain(tools, outlet, shown, as_json=as_json, quiet=quiet)
+    follower = _Follower(client.store, name, display, output=not (as_json or quiet))
     view = None
     try:
         with terminal.spoken_by(drawn.say) if drawn else nullcontext():
             follower.skip_output()
             view = _follow(tools, name, follower, interval, outlet)
     finally:
-        if drawn:
-            drawn.close()
+        display.close()
         outlet.close(None if view else 1.0)
         if outlet.broken:
             terminal.silence_stdout()
-    code = errors.OK if view is None else _last_word(tools, view, outlet, as_json=as_json)
+    code = errors.OK if view is None else _last_word(tools, view, outlet, as_json=as_json, summary=not quiet)
     return code or unwritten(outlet.broken)
 
 
@@ -120,7 +125,7 @@ def _follow(tools: Tools, name: str, follower: _Follower, interval: float, outle
     return None
 
 
-def _last_word(tools: Tools, view: View, outlet: Outlet, *, as_json: bool) -> int:
+def _last_word(tools: Tools, view: View, outlet: Outlet, *, as_json: bool, summary: bool) -> int:
     from cerebelum.engine.session import Result
     from cerebelum.render.text import resume_command
 
@@ -130,7 +135,7 @@ def _last_word(tools: Tools, view: View, outlet: Outlet, *, as_json: bool) -> in
         terminal.complain(f"{view.state.execution_id}: paused ({view.reason})\n\nresume with: {again}")
         return errors.PARKED
     result = Result(view.state.execution_id, "ended" if view.state.ended else "paused", view.state)
-    last_word(tools, result, outlet, as_json=as_json)
+    last_word(tools, result, outlet, as_json=as_json, summary=summary)
     return result.exit_code
 
 
@@ -160,7 +165,7 @@ command = click.Command(
             metavar="TIME",
             help="How often to look for news.",
         ),
-        click.Option(["-v", "--verbose"], is_flag=True, help="On a terminal, show all output, not the last line."),
+        *OUTPUT,
         click.Option(["-q", "--quiet"], is_flag=True, help="Only failures and questions."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print each event as a line of JSON."),
     ],

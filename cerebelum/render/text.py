@@ -42,7 +42,7 @@ def command_line(store: str | None, plugins: Iterable[str], *words_: str) -> str
     return shlex.join(words)
 
 
-_COLOURS = {
+COLOURS = {
     "completed": "32",
     "failed": "31",
     "running": "36",
@@ -69,7 +69,7 @@ class Style(msgspec.Struct, frozen=True):
 
     def paint(self, text: str, status: str) -> str:
         """The text in the colour of a status."""
-        code = _COLOURS.get(status, "")
+        code = COLOURS.get(status, "")
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
 
 
@@ -151,7 +151,7 @@ def _step_lines(state: State, style: Style, now: datetime) -> list[str]:
             at = state.steps[step.id]
             output = "" if at.output is None else f"{_ARROW if style.symbols is UNICODE else '->'} {value(at.output)}"
             rows.append((f"  {mark(at, style.symbols)} {step.id}", said(at, now), one_line(output, 80)))
-            colours.append((_COLOURS.get(at.status, "") if style.colour else "", "", "2" if style.colour else ""))
+            colours.append((COLOURS.get(at.status, "") if style.colour else "", "", "2" if style.colour else ""))
     return table(rows, width=style.width, giving=(2, 1), colours=colours)
 
 
@@ -243,29 +243,36 @@ def interruption(why: str | None) -> str:
 
 
 def failures_text(state: State, symbols: Symbols, *, details: bool = True) -> list[str]:
-    """What went wrong, with the last lines of output of each failed step if `details` are wanted."""
+    """What went wrong, what failed first in front; with what each step printed last if `details` are wanted."""
     lines: list[str] = []
     failed = [s for s in state.failed if s in state.steps and state.steps[s].error is not None]
     for step_id in failed:
         at = state.steps[step_id]
         assert at.error is not None
-        lines += error_text(f"{step_id} (attempt {at.attempt})" if at.attempt > 1 else step_id, at.error, symbols)
+        name = f"{step_id} (attempt {at.attempt})" if at.attempt > 1 else step_id
+        lines.append(_error_line(name, at.error, symbols))
+        lines += error_details(at.error, symbols) if details else []
     if not failed and state.ended == "failed" and state.error is not None:
         lines += error_text(state.workflow.name, state.error, symbols)
-    if not details:
-        return [line for line in lines if not line.startswith(f"  {symbols.bar}")]
     return lines
 
 
 def error_text(name: str, error: StepError, symbols: Symbols) -> list[str]:
-    """An error with its kind, and the last lines that were printed."""
+    """An error with its kind, the last lines that were printed, and where it was raised."""
+    return [_error_line(name, error, symbols), *error_details(error, symbols)]
+
+
+def _error_line(name: str, error: StepError, symbols: Symbols) -> str:
     message = harmless(error.message)
     kind = "" if message.startswith("exit code") else f"{error.kind}: "
-    lines = [f"{symbols.failed} {name}: {kind}{message}"]
-    more = error.tail or error.traceback
-    if more:
-        lines += [f"  {symbols.bar} {line}".rstrip() for line in harmless(more.rstrip("\n")).split("\n")]
-    return lines
+    return f"{symbols.failed} {name}: {kind}{message}"
+
+
+def error_details(error: StepError, symbols: Symbols, *, tail: bool = True) -> list[str]:
+    """The last lines that were printed, if `tail` is wanted, and the traceback."""
+    parts = [part for part in (error.tail if tail else None, error.traceback) if part]
+    text = "\n".join(harmless(part.rstrip("\n")) for part in parts)
+    return [f"  {symbols.bar} {line}".rstrip() for line in text.split("\n")] if text else []
 
 
 def list_text(page: Page, query: Query, style: Style) -> str:
@@ -283,7 +290,7 @@ def list_text(page: Page, query: Query, style: Style) -> str:
 
 
 def _list_colours(status: str, style: Style) -> tuple[str, ...]:
-    return ("", _COLOURS.get(status, "") if style.colour else "", "", "", "", "2" if style.colour else "")
+    return ("", COLOURS.get(status, "") if style.colour else "", "", "", "", "2" if style.colour else "")
 
 
 def active_text(page: Page, now: datetime, style: Style) -> str:
@@ -301,7 +308,7 @@ def active_text(page: Page, now: datetime, style: Style) -> str:
         rows.append(
             (s.execution_id, status, f"{s.steps_done}/{s.steps_total}", going_on, ago(s.started_at, now), owner)
         )
-        colours.append(("", _COLOURS.get(s.status, "") if style.colour else "", "", "", "", ""))
+        colours.append(("", COLOURS.get(s.status, "") if style.colour else "", "", "", "", ""))
     lines = table(rows, width=style.width, giving=(5, 3, 1, 0), colours=colours)
     if page.has_more:
         lines += ["", f"and more: {page.total} in all"]

@@ -43,6 +43,7 @@ class Home:
             k: v for k, v in os.environ.items() if not k.startswith(("CEREBELUM_", "XDG_", "PYTHON", "LC_"))
         }
         self.environ |= {"HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "NO_COLOR": ""}
+        self.environ["CEREBELUM_TIMESTAMPS"] = "0"
         self.environ |= environment()
 
     def write(self, name: str, text: str) -> Path:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cerebelum.cli.lines import Lines
 from cerebelum.cli.list import since
 from cerebelum.cli.outlet import Outlet
-from cerebelum.cli.screen import Lines
 from cerebelum.core.errors import UsageError
 from cerebelum.render.display import harmless, harmless_data, length, one_line, size
 from cerebelum.render.tables import table

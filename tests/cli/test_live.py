@@ -55,7 +55,7 @@ def test_a_line_lives_for_each_step_that_runs_and_stays_for_each_that_is_over(
 
 def test_a_window_that_becomes_narrower_and_wider_shows_nothing_twice(cli: Home, window: Opens) -> None:
     cli.write("show.yaml", FLOW)
-    shown = window("run", "show.yaml", "--id", "x", columns=100)
+    shown = window("run", "show.yaml", "--id", "x", "--no-summary", columns=100)
     shown.until(lambda lines: len(running(lines)) == 2)
     for columns in (30, 120, 50):
         shown.resize(columns, 24)
@@ -71,7 +71,7 @@ def test_a_window_that_becomes_narrower_and_wider_shows_nothing_twice(cli: Home,
 def test_more_steps_than_rows_are_counted(cli: Home, window: Opens) -> None:
     steps = "".join(f"      - {{id: s{n}, run: 'until test -e go; do sleep 0.01; done'}}\n" for n in range(12))
     cli.write("many.yaml", f"name: many\nsteps:\n  - parallel:\n{steps}")
-    shown = window("run", "many.yaml", rows=8)
+    shown = window("run", "many.yaml", "--no-summary", rows=8)
     lines = shown.until(lambda lines: any("and 7 more" in line for line in lines))
     assert len(running(lines)) == 5
     (cli.folder / "go").touch()

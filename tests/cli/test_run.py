@@ -22,7 +22,7 @@ def test_a_failed_run_is_seen_and_resumed_where_it_failed(cli: Home, flaky: Call
     assert "✗ right  exit code 1" in failed.out
     assert "▶ end" not in failed.out
     assert f"resume with: cerebelum resume {execution_id} --store here.db\n" in failed.err
-    assert "  │ right\n" in failed.err
+    assert "failed: exit code 1" in failed.err
 
     at_here = {"CEREBELUM_STORE": "here.db"}
     seen = cli("status", env=at_here)
@@ -80,7 +80,7 @@ def test_json_lines_are_the_recorded_events(cli: Home, flaky: Callable[[], None]
 
 def test_quiet_shows_failures_and_the_last_line_only(cli: Home, flaky: Callable[[], None]) -> None:
     failed = cli("run", "flaky.yaml", "-q")
-    assert failed.out == "✗ right  exit code 1\n"
+    assert failed.out == "✗ right  exit code 1\n  │ right\n"
     flaky()
     completed = cli("resume", "last", "-q")
     assert completed.out.startswith("✓ flaky-")

@@ -52,8 +52,8 @@ def test_piped_it_prints_what_was_and_what_happens_and_ends_with_the_executions_
     rest = seen.out.splitlines()
     assert lines[0] == "x: started, 3 steps"
     assert any(line.startswith("✓ first") for line in lines)
-    assert {"long │ goes on", "bye │ bye"} <= set(rest)
-    assert "long │ at work" not in rest, "what was printed before is in the logs"
+    assert {"long  │ goes on", "bye   │ bye"} <= set(rest)
+    assert "long  │ at work" not in rest, "what was printed before is in the logs"
     assert ("resume with: cerebelum resume x" in seen.err) is broken
 
 

@@ -1,0 +1,29 @@
+"""How lines look on one output: its encoding, and whether colours, symbols and times are welcome there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from cerebelum.render.display import UNICODE, Symbols
+
+
+class Look(msgspec.Struct, frozen=True):
+    """How lines look."""
+
+    symbols: Symbols = UNICODE
+    encoding: str = "utf-8"
+    colour: bool = False
+    stamps: bool = False
+    """Whether the time stands in front of every line."""
+
+    group: Callable[[str, Literal["begin", "end"]], str] = lambda step, end: ""
+    """What begins and ends the output of a step where the audience can fold it."""
+    problem: Callable[[str, str], str] = lambda step, message: ""
+    """What tells the audience of a step's failure, beside the line that people read."""
+
+    def paint(self, text: str, code: str) -> str:
+        """The text in a colour, which is the number of an escape sequence, such as 31 for red."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
