@@ -1,6 +1,7 @@
-"""Keeps the pages true: runs the commands they show, puts in what was printed, and writes cli.md from the help texts.
+"""Keeps the pages true: runs the commands they show, puts in what was printed, and writes cli.md from the help texts
+and output.schema.json from the types of what is printed.
 
-    .venv/bin/python -m docs.generate              every page
+    .venv/bin/python -m docs.generate              every page, and the schema
     .venv/bin/python -m docs.generate README.md    this one
 
 A page is a sequence of code blocks that share one empty folder. A block whose first line is `# name.ext` is a file of
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "docs" / "cli.md"
+SCHEMA = ROOT / "docs" / "output.schema.json"
 PAGES = (*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(CLI.parent.glob("*.md")))
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -220,6 +222,14 @@ def cli_page() -> str:
     return _CLI_HEAD + "\n" + "\n".join(sections)
 
 
+def schema_file() -> str:
+    """The text of output.schema.json: what `cerebelum schema --output` prints."""
+    from cerebelum.cli import terminal
+    from cerebelum.render import output_schema
+
+    return terminal.as_json(output_schema.schema()).decode() + "\n"
+
+
 _CLI_HEAD = """\
 # The command line
 
@@ -231,12 +241,14 @@ environment variables are in [operations.md](operations.md), the JSON in [json.m
 
 
 def main(names: Sequence[str]) -> None:
-    """Bring the named pages (all, if none is named) up to date."""
-    for path in [Path(name).resolve() for name in names] or PAGES:
-        page = path.read_text()
+    """Bring the named pages (all, and the schema, if none is named) up to date."""
+    for path in [Path(name).resolve() for name in names] or (*PAGES, SCHEMA):
+        page = path.read_text() if path.exists() else ""
         new = page
         if path == CLI:
             new = cli_page()
+        elif path == SCHEMA:
+            new = schema_file()
         elif "```console" in page:
             with tempfile.TemporaryDirectory(prefix="cerebelum-docs-") as folder:
                 new = renewed(page, perform(page, Path(folder)))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cerebelum import __version__
 
+if TYPE_CHECKING:
+    from cerebelum.render import contract
 
-def facts(sqlite: str) -> dict[str, Any]:
+
+def facts(sqlite: str) -> contract.Version:
     """The shape of `cerebelum --version --json`. `commit` and `build` are null where the package itself runs."""
     frozen = _frozen()
-    told = json.loads((frozen / "build.json").read_text()) if frozen else {}
+    told: dict[str, Any] = json.loads((frozen / "build.json").read_text()) if frozen else {}
     return {
         "version": __version__,
         "commit": told.get("commit"),

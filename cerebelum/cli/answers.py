@@ -12,7 +12,7 @@ from cerebelum.cli.tools import Tools
 from cerebelum.store import Query
 
 if TYPE_CHECKING:
-    from cerebelum.render import Style
+    from cerebelum.render import Style, contract
     from cerebelum.store.lookup import View
 
 LIMIT = 20
@@ -62,7 +62,8 @@ def _show_step(tools: Tools, view: View, step: str, *, as_json: bool) -> int:
         raise NotFound(f"{state.execution_id} has no step {step!r}", hint=hint)
     if as_json:
         shape = next(one for one in steps_shape(state) if one["id"] == step)
-        terminal.show_json({"execution_id": state.execution_id, **shape})
+        alone: contract.Step = {"execution_id": state.execution_id, **shape}
+        terminal.show_json(alone)
     else:
         terminal.show(render.step_text(state, step, style(tools), datetime.now(UTC)))
     return 0

@@ -6,8 +6,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
@@ -20,6 +20,9 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.render.display import harmless
 from cerebelum.render.tables import table
 from cerebelum.store import Query
+
+if TYPE_CHECKING:
+    from cerebelum.render import contract
 
 _COUNT_TO = 10_000
 
@@ -36,13 +39,25 @@ class Finding(NamedTuple):
 def doctor(tools: Tools, as_json: bool) -> int:
     """The verb; returns the exit code."""
     found = list(examine(tools))
-    sound = all(f.grade != "problem" for f in found)
     if as_json:
-        terminal.show_json({"ok": sound, "version": __version__, "findings": [f._asdict() for f in found]})
+        terminal.show_json(shape(found))
     else:
         for line in table([(f.grade, f.topic, f.text + (f"; {f.hint}" if f.hint else "")) for f in found]):
             terminal.show(harmless(line))
-    return errors.OK if sound else errors.EXECUTION_FAILED
+    return errors.OK if _sound(found) else errors.EXECUTION_FAILED
+
+
+def shape(found: Sequence[Finding]) -> contract.Diagnosis:
+    """What was found as `--json` shows it."""
+    return {
+        "ok": _sound(found),
+        "version": __version__,
+        "findings": [{"topic": f.topic, "grade": f.grade, "text": f.text, "hint": f.hint} for f in found],
+    }
+
+
+def _sound(found: Sequence[Finding]) -> bool:
+    return all(f.grade != "problem" for f in found)
 
 
 def examine(tools: Tools) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from cerebelum.render.text import Style, failures_text, resume_command, value
 if TYPE_CHECKING:
     from cerebelum.core.state import State
     from cerebelum.engine.session import Result
+    from cerebelum.render import contract
     from cerebelum.sdk.client import How
 
 
@@ -53,7 +54,8 @@ def see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner) ->
 
 def _tell(manner: Manner, execution_id: str) -> None:
     if manner["as_json"]:
-        terminal.show_json({"execution_id": execution_id})
+        detached_as: contract.Detached = {"execution_id": execution_id}
+        terminal.show_json(detached_as)
     else:
         terminal.show(execution_id)
 

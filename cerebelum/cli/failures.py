@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from cerebelum.cli import terminal
 from cerebelum.core import errors
-from cerebelum.core.errors import CerebelumError, DefinitionError, UsageError
+from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cerebelum.render import contract
 
 
 def report(
@@ -74,17 +75,22 @@ def text(error: CerebelumError) -> str:
     return harmless(f"cerebelum: error: {error.text()}")
 
 
-def shape(error: CerebelumError) -> dict[str, object]:
+def shape(error: CerebelumError) -> contract.Error:
     """An error as `--json` shows it."""
-    said: dict[str, object] = {
+    said: contract.ErrorFacts = {
         "message": error.message,
         "where": error.where,
         "hint": error.hint,
         "exit_code": error.exit_code,
     }
     if isinstance(error, DefinitionError):
-        said["problems"] = [msgspec.structs.asdict(p) for p in error.problems]
+        said["problems"] = [finding(p) for p in error.problems]
     return {"error": said}
+
+
+def finding(problem: Problem) -> contract.Finding:
+    """A problem of a workflow file as `--json` shows it."""
+    return {"where": problem.where, "path": problem.path, "message": problem.message, "hint": problem.hint}
 
 
 def _tell(error: CerebelumError, as_json: bool) -> None:

@@ -40,7 +40,7 @@ VERBS: dict[str, Verb] = {
     "init": Verb("init", "Write a workflow to start from."),
     "graph": Verb("graph", "Show which steps need which."),
     "validate": Verb("validate", "Check workflow files without running them."),
-    "schema": Verb("schema", "Print the JSON Schema of workflow files."),
+    "schema": Verb("schema", "Print the JSON Schema of workflow files, or of --json."),
     "plugins": Verb("plugins", "List plugins and what they add."),
     "store": Verb("store", "Look after the store."),
     "doctor": Verb("doctor", "Check this installation and its store."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,12 +13,16 @@ from cerebelum.registry import Plugin
 from cerebelum.render.display import harmless
 from cerebelum.render.tables import table
 
+if TYPE_CHECKING:
+    from cerebelum.render import contract
+
 
 def plugins(tools: Tools, as_json: bool) -> int:
     """The verb; returns the exit code."""
     registry = tools.every_plugin()
     if as_json:
-        terminal.show_json({"plugins": [shape(plugin) for plugin in registry.plugins]})
+        every: contract.Plugins = {"plugins": [shape(plugin) for plugin in registry.plugins]}
+        terminal.show_json(every)
         return 0
     rows = [("NAME", "FROM", "ADDS")]
     rows += [
@@ -43,7 +47,7 @@ def adds(plugin: Plugin) -> str:
     return ", ".join(parts)
 
 
-def shape(plugin: Plugin) -> dict[str, Any]:
+def shape(plugin: Plugin) -> contract.FoundPlugin:
     """A plugin as `--json` shows it."""
     return {
         "name": plugin.name,

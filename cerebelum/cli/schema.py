@@ -1,4 +1,4 @@
-"""`cerebelum schema`: the JSON Schema of workflow files, for editors."""
+"""`cerebelum schema`: the JSON Schema of workflow files, for editors, and of what `--json` prints, for programs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from cerebelum.cli import terminal
 from cerebelum.cli.tools import Tools
 
 
-def schema(tools: Tools) -> int:
+def schema(tools: Tools, output: bool) -> int:
     """The verb; returns the exit code."""
-    from cerebelum.definition import schema as schema_of
+    if output:
+        from cerebelum.render import output_schema
 
-    terminal.show_json(schema_of(tools.executors()))
+        terminal.show_json(output_schema.schema())
+    else:
+        from cerebelum.definition import schema as schema_of
+
+        terminal.show_json(schema_of(tools.executors()))
     return 0
 
 
@@ -25,6 +30,16 @@ In a workflow file, editors with the YAML language server then take it from a fi
 
 \b
   # yaml-language-server: $schema=.cerebelum.schema.json
+
+With --output it is the schema of what every verb prints with --json; each kind of output is one of its $defs.
+
+\b
+  cerebelum schema --output > output.schema.json
 """
 
-command = click.Command("schema", callback=click.pass_obj(schema), help=HELP, params=[])
+command = click.Command(
+    "schema",
+    callback=click.pass_obj(schema),
+    help=HELP,
+    params=[click.Option(["--output"], is_flag=True, help="The schema of what --json prints instead.")],
+)

@@ -13,6 +13,7 @@ from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from cerebelum.render import contract
     from cerebelum.store.heads import Heads
     from cerebelum.store.verify import Flaw
 
@@ -28,11 +29,13 @@ def verify(tools: Tools, execution_id: str | None, heads: str | None, as_json: b
         events += verified.events
         flaws += verified.flaws
     if as_json:
-        shape = {
+        shape: contract.Verification = {
             "executions": looked_at,
             "events": events,
             "ok": not flaws,
-            "flaws": [flaw._asdict() for flaw in flaws],
+            "flaws": [
+                {"execution_id": flaw.execution_id, "version": flaw.version, "message": flaw.message} for flaw in flaws
+            ],
         }
         terminal.show_json(shape)
     else:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from cerebelum.cli import terminal
+from cerebelum.cli.failures import finding
 from cerebelum.cli.options import JSON
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.core.errors import DefinitionError, UsageError
 from cerebelum.render.display import harmless
+
+if TYPE_CHECKING:
+    from cerebelum.render import contract
 
 
 def validate(tools: Tools, files: tuple[str, ...], as_json: bool) -> int:
@@ -21,7 +24,8 @@ def validate(tools: Tools, files: tuple[str, ...], as_json: bool) -> int:
     executors = tools.executors()
     found = [_checked(file, executors) for file in files]
     if as_json:
-        terminal.show_json({"files": found})
+        every: contract.Validation = {"files": found}
+        terminal.show_json(every)
     else:
         for one in found:
             _show(one)
@@ -31,11 +35,12 @@ def validate(tools: Tools, files: tuple[str, ...], as_json: bool) -> int:
     return errors.OK if all(one["ok"] for one in found) else errors.USAGE
 
 
-def _checked(file: str, executors: Any) -> dict[str, Any]:
+def _checked(file: str, executors: Any) -> contract.CheckedFile:
     from cerebelum.definition import load, parse
     from cerebelum.definition.sources import MAX_BYTES, text_of
     from cerebelum.host.surroundings import current_folder
 
+    problems: list[contract.Finding]
     shown = file.encode("utf-8", "backslashreplace").decode()
     try:
         if file == "-":
@@ -47,7 +52,7 @@ def _checked(file: str, executors: Any) -> dict[str, Any]:
         else:
             workflow = load(Path(file), executors, thorough=True).workflow
     except DefinitionError as error:
-        problems = [msgspec.structs.asdict(p) for p in error.problems]
+        problems = [finding(p) for p in error.problems]
     except UsageError as error:
         problems = [{"where": error.where or shown, "path": "", "message": error.message, "hint": error.hint}]
     else:
@@ -55,7 +60,7 @@ def _checked(file: str, executors: Any) -> dict[str, Any]:
     return {"file": shown, "ok": False, "workflow": None, "steps": None, "problems": problems}
 
 
-def _show(one: dict[str, Any]) -> None:
+def _show(one: contract.CheckedFile) -> None:
     if one["ok"]:
         plural = "" if one["steps"] == 1 else "s"
         terminal.show(harmless(f"{one['file']}: ok: {one['workflow']}, {one['steps']} step{plural}"))

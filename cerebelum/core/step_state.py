@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from cerebelum.core.events import ApprovalRequested, StepError, Why
+from cerebelum.core.events import ApprovalRequested, Skip, StepError, Why
 
 StepStatus = Literal[
     "pending",
@@ -65,7 +65,7 @@ class StepState(msgspec.Struct, frozen=True):
     """Seconds that the latest attempt took."""
     interrupted: Why | None = None
     """Why the latest attempt was cut off, until another one ends."""
-    skipped: str | None = None
+    skipped: Skip | None = None
     verified: bool = False
     calls: tuple[Call, ...] = ()
 

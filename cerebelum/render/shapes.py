@@ -1,18 +1,19 @@
-"""The JSON that `--json` prints. Its shape is a contract: keys may be added, none is renamed or taken away."""
+"""The JSON that `--json` prints. Its shape is a contract (contract.py): keys may be added, none goes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from cerebelum.core.events import AnyEvent
-from cerebelum.core.model import GROUPS
+from cerebelum.core.events import AnyEvent, Environment, StepError
+from cerebelum.core.model import GROUPS, Group
 from cerebelum.core.state import Call, State, StepState
 
 if TYPE_CHECKING:
     from cerebelum.core.plan import Plan
     from cerebelum.engine.preflight import Checked
+    from cerebelum.render import contract
     from cerebelum.store import Chunk, Page, Query, Row
     from cerebelum.store.lookup import View
 
@@ -26,7 +27,7 @@ def event_line(execution_id: str, text: bytes | AnyEvent, digest: str | None = N
     return _encode(front)[:-1] + b"," + body[1:]
 
 
-def status_shape(view: View) -> dict[str, Any]:
+def status_shape(view: View) -> contract.Status:
     """An execution as `status --json` shows it."""
     state, row = view.state, view.row
     return {
@@ -46,7 +47,7 @@ def status_shape(view: View) -> dict[str, Any]:
         "parent": state.parent,
         "resumes": state.resumes,
         "source": {"kind": state.source.kind, "path": state.source.path, "digest": state.source.digest},
-        "environment": msgspec.to_builtins(_full(state.environment)),
+        "environment": _environment(state.environment),
         "steps_total": row.summary.steps_total,
         "steps_done": row.summary.steps_done,
         "steps": steps_shape(state),
@@ -57,7 +58,7 @@ def status_shape(view: View) -> dict[str, Any]:
     }
 
 
-def steps_shape(state: State) -> list[dict[str, Any]]:
+def steps_shape(state: State) -> list[contract.StepOfStatus]:
     """All steps, the main graph first, then the handlers."""
     return [
         _step(state.steps[step.id], step.id, group, step.executor, step.description)
@@ -66,7 +67,7 @@ def steps_shape(state: State) -> list[dict[str, Any]]:
     ]
 
 
-def _step(at: StepState, step_id: str, group: str, executor: str, description: str | None) -> dict[str, Any]:
+def _step(at: StepState, step_id: str, group: Group, executor: str, description: str | None) -> contract.StepOfStatus:
     return {
         "id": step_id,
         "group": group,
@@ -88,7 +89,7 @@ def _step(at: StepState, step_id: str, group: str, executor: str, description: s
     }
 
 
-def _call(call: Call) -> dict[str, Any]:
+def _call(call: Call) -> contract.Wait:
     return {
         "kind": call.kind,
         "since": call.at,
@@ -102,15 +103,30 @@ def _call(call: Call) -> dict[str, Any]:
     }
 
 
-def _error(error: msgspec.Struct | None) -> Any:
-    return None if error is None else _full(error)
+def _error(error: StepError | None) -> contract.Failure | None:
+    if error is None:
+        return None
+    return {
+        "kind": error.kind,
+        "message": error.message,
+        "exit_code": error.exit_code,
+        "traceback": error.traceback,
+        "tail": error.tail,
+    }
 
 
-def _full(value: msgspec.Struct) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__struct_fields__}
+def _environment(at: Environment) -> contract.Surroundings:
+    return {
+        "host": at.host,
+        "cwd": at.cwd,
+        "platform": at.platform,
+        "version": at.version,
+        "git_commit": at.git_commit,
+        "user": at.user,
+    }
 
 
-def _owner(row: Row) -> dict[str, Any] | None:
+def _owner(row: Row) -> contract.Owner | None:
     if row.ownership.owner is None:
         return None
     runner = row.runner
@@ -123,7 +139,7 @@ def _owner(row: Row) -> dict[str, Any] | None:
     }
 
 
-def listing(page: Page, query: Query) -> dict[str, Any]:
+def listing(page: Page, query: Query) -> contract.List:
     """Executions as `list --json` shows them. A `total` that is not exact means that many or more."""
     return {
         "executions": [summary_shape(row) for row in page.rows],
@@ -135,12 +151,30 @@ def listing(page: Page, query: Query) -> dict[str, Any]:
     }
 
 
-def summary_shape(row: Row) -> dict[str, Any]:
+def summary_shape(row: Row) -> contract.Row:
     """One execution as a row of `list --json`."""
-    return _full(row.summary)
+    summary = row.summary
+    return {
+        "execution_id": summary.execution_id,
+        "workflow": summary.workflow,
+        "status": summary.status,
+        "reason": summary.reason,
+        "version": summary.version,
+        "digest": summary.digest,
+        "started_at": summary.started_at,
+        "updated_at": summary.updated_at,
+        "ended_at": summary.ended_at,
+        "due_at": summary.due_at,
+        "tags": summary.tags,
+        "correlation_id": summary.correlation_id,
+        "parent": summary.parent,
+        "steps_total": summary.steps_total,
+        "steps_done": summary.steps_done,
+        "current": summary.current,
+    }
 
 
-def plan_shape(plan: Plan) -> dict[str, Any]:
+def plan_shape(plan: Plan) -> contract.Plan:
     """A resume plan as `resume --plan --json` shows it."""
     return {
         "execution_id": plan.execution_id,
@@ -154,7 +188,7 @@ def plan_shape(plan: Plan) -> dict[str, Any]:
     }
 
 
-def preview_shape(preview: Checked) -> dict[str, Any]:
+def preview_shape(preview: Checked) -> contract.Preview:
     """What `run --dry-run --json` shows."""
     workflow = preview.workflow
     return {
@@ -170,9 +204,9 @@ def preview_shape(preview: Checked) -> dict[str, Any]:
     }
 
 
-def log_line(chunk: Chunk) -> dict[str, Any]:
+def log_line(chunk: Chunk) -> contract.LogLine:
     """A piece of output as `logs --json` shows it: `text`, or `base64` where it is not UTF-8 by itself."""
-    line: dict[str, Any] = {
+    line: contract.LogLine = {
         "step": chunk.step,
         "attempt": chunk.attempt,
         "stream": chunk.stream,

@@ -1,0 +1,371 @@
+"""What `--json` prints, as types: the type checker holds the code to them, and `schema --output` is made from them.
+
+Nothing is imported from here when a verb runs: they are annotations there. The events are the structs of core.events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NotRequired, TypedDict
+
+from cerebelum.core.events import Skip, Why
+from cerebelum.core.model import Group
+from cerebelum.core.plan import Action
+from cerebelum.core.state import Status as ExecutionStatus
+from cerebelum.core.step_state import StepStatus
+from cerebelum.store.contract import Stream
+
+
+class Failure(TypedDict):
+    """Why an attempt or an execution failed."""
+
+    kind: str
+    message: str
+    exit_code: int | None
+    traceback: str | None
+    tail: str | None
+
+
+class Wait(TypedDict):
+    """A sleep or an approval of a step."""
+
+    kind: Literal["sleep", "approval"]
+    since: datetime
+    due_at: datetime | None
+    message: str | None
+    data: Any
+    result: Literal["slept", "granted", "rejected", "timed_out"] | None
+    by: str | None
+    comment: str | None
+    response: Mapping[str, Any]
+
+
+class StepOfStatus(TypedDict):
+    """One of the steps that `status --json` shows."""
+
+    id: str
+    group: Group
+    executor: str
+    description: str | None
+    status: StepStatus
+    attempt: int
+    output: Any
+    error: Failure | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration: float | None
+    total_duration: float | None
+    retry_at: datetime | None
+    skipped: Skip | None
+    interrupted: Why | None
+    verified: bool
+    waits: Sequence[Wait]
+
+
+class Step(StepOfStatus):
+    """What `status ID STEP --json` prints."""
+
+    execution_id: str
+
+
+class SourceFile(TypedDict):
+    """The workflow file that it came from, with the SHA-256 of its bytes."""
+
+    kind: Literal["yaml", "python"]
+    path: str
+    digest: str
+
+
+class Surroundings(TypedDict):
+    """Where an execution was started, and by which version of cerebelum."""
+
+    host: str
+    cwd: str
+    platform: str
+    version: str
+    git_commit: str | None
+    user: str | None
+
+
+class Owner(TypedDict):
+    """The process that drives an execution."""
+
+    runner: str
+    epoch: int
+    host: str | None
+    pid: int | None
+    since: datetime | None
+
+
+class Status(TypedDict):
+    """What `status --json` prints."""
+
+    execution_id: str
+    workflow: str
+    status: ExecutionStatus
+    reason: str | None
+    version: int
+    digest: str
+    started_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    due_at: datetime | None
+    inputs: Mapping[str, Any]
+    tags: Sequence[str]
+    correlation_id: str | None
+    parent: str | None
+    resumes: int
+    source: SourceFile
+    environment: Surroundings
+    steps_total: int
+    steps_done: int
+    steps: Sequence[StepOfStatus]
+    failed_steps: Sequence[str]
+    output: Any
+    error: Failure | None
+    owner: Owner | None
+
+
+class Row(TypedDict):
+    """An execution in a list, and what `pause`, `cancel`, `approve` and `reject` print with --json."""
+
+    execution_id: str
+    workflow: str
+    status: ExecutionStatus
+    reason: str | None
+    version: int
+    digest: str
+    started_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    due_at: datetime | None
+    tags: Sequence[str]
+    correlation_id: str | None
+    parent: str | None
+    steps_total: int
+    steps_done: int
+    current: Sequence[str]
+
+
+class List(TypedDict):
+    """What `list --json` and `active --json` print."""
+
+    executions: Sequence[Row]
+    total: int | None
+    total_is_exact: bool
+    has_more: bool
+    limit: int
+    offset: int
+
+
+class PlannedStep(TypedDict):
+    """What a resume would do with a step, and why."""
+
+    step: str
+    action: Action
+    why: str
+
+
+class Plan(TypedDict):
+    """What `resume --plan --json` prints, and `resume` and `fork` where completed steps have changed."""
+
+    execution_id: str
+    changed: bool
+    steps: Sequence[PlannedStep]
+    blocked: Sequence[str]
+    accepted: Sequence[str]
+    rerun: Sequence[str]
+    handlers_ran: Sequence[str]
+    continues_handlers: bool
+
+
+class PreviewedStep(TypedDict):
+    """A step that would run."""
+
+    id: str
+    group: Group
+    executor: str
+    needs: Sequence[str]
+    when: str | bool | None
+
+
+class Preview(TypedDict):
+    """What `run --dry-run --json` prints."""
+
+    workflow: str
+    inputs: Mapping[str, Any]
+    secrets: Sequence[str]
+    max_parallel: int
+    steps: Sequence[PreviewedStep]
+
+
+class Detached(TypedDict):
+    """What `run`, `resume` and `fork` print with --detach --json."""
+
+    execution_id: str
+
+
+class LogLine(TypedDict):
+    """A line of `logs --json`: a piece of output as it was read, in `text` or, if that is not UTF-8, in `base64`."""
+
+    step: str
+    attempt: int
+    stream: Stream
+    at: datetime
+    offset: int
+    text: NotRequired[str]
+    base64: NotRequired[str]
+
+
+class Finding(TypedDict):
+    """Something that is wrong with a workflow file; `where` is `file:line:col`, `path` like `steps[2].retry.delay`."""
+
+    where: str
+    path: str
+    message: str
+    hint: str | None
+
+
+class CheckedFile(TypedDict):
+    """A workflow file that was checked. One that is wrong has neither `workflow` nor `steps`."""
+
+    file: str
+    ok: bool
+    workflow: str | None
+    steps: int | None
+    problems: Sequence[Finding]
+
+
+class Validation(TypedDict):
+    """What `validate --json` prints."""
+
+    files: Sequence[CheckedFile]
+
+
+class Damage(TypedDict):
+    """Something in a store that is not as it was written; version 0 means the whole execution."""
+
+    execution_id: str
+    version: int
+    message: str
+
+
+class Verification(TypedDict):
+    """What `store verify --json` prints."""
+
+    executions: int
+    events: int
+    ok: bool
+    flaws: Sequence[Damage]
+
+
+class AddedExecutor(TypedDict):
+    """An executor that a plugin adds."""
+
+    key: str
+    summary: str
+
+
+class FoundPlugin(TypedDict):
+    """A plugin, and what is wrong with it."""
+
+    name: str
+    origin: Literal["built-in", "installed", "folder", "file"]
+    where: str
+    hooks: Sequence[str]
+    executors: Sequence[AddedExecutor]
+    backends: Sequence[str]
+    problem: str | None
+
+
+class Plugins(TypedDict):
+    """What `plugins --json` prints."""
+
+    plugins: Sequence[FoundPlugin]
+
+
+class Examined(TypedDict):
+    """Something that `doctor` looked at."""
+
+    topic: str
+    grade: Literal["ok", "warning", "problem"]
+    text: str
+    hint: str | None
+
+
+class Diagnosis(TypedDict):
+    """What `doctor --json` prints."""
+
+    ok: bool
+    version: str
+    findings: Sequence[Examined]
+
+
+class Version(TypedDict):
+    """What `--version --json` prints."""
+
+    version: str
+    commit: str | None
+    build: str | None
+    form: str
+    python: str
+    sqlite: str
+    file: str | None
+
+
+class ErrorFacts(TypedDict):
+    """What went wrong. `where` is a position, an id or a path; `problems` are those of a wrong workflow file."""
+
+    message: str
+    where: str | None
+    hint: str | None
+    exit_code: int
+    problems: NotRequired[Sequence[Finding]]
+
+
+class Error(TypedDict):
+    """What any verb prints on standard error with --json when it cannot do what it was told."""
+
+    error: ErrorFacts
+
+
+PRINTED: Mapping[str, tuple[str, ...]] = {
+    "--version": ("version",),
+    "run": ("event", "preview", "detached"),
+    "resume": ("event", "plan", "detached"),
+    "fork": ("event", "plan", "detached"),
+    "watch": ("event",),
+    "history": ("event",),
+    "status": ("status", "step"),
+    "active": ("list",),
+    "list": ("list",),
+    "logs": ("logLine",),
+    "pause": ("row",),
+    "cancel": ("row",),
+    "approve": ("row",),
+    "reject": ("row",),
+    "validate": ("validation",),
+    "plugins": ("plugins",),
+    "store verify": ("verification",),
+    "doctor": ("diagnosis",),
+}
+"""The definitions in the schema for what each verb prints; any may print `error` instead."""
+
+OUTPUTS: tuple[type[Any], ...] = (
+    Status,
+    Step,
+    List,
+    Row,
+    Plan,
+    Preview,
+    Detached,
+    LogLine,
+    Validation,
+    Plugins,
+    Verification,
+    Diagnosis,
+    Version,
+    Error,
+)
+"""Everything that is printed as it is, but the events."""
