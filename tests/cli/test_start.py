@@ -14,6 +14,7 @@ NEVER = {
     *("asyncio", "yaml", "rich", "jinja2", "sqlite_utils", "psycopg", "simpleeval", "psutil", "platformdirs", "pluggy"),
     *("importlib.metadata", "jsonschema", "http", "email", "concurrent", "multiprocessing"),
     *("cerebelum.plugins", "cerebelum.registry", "cerebelum.definition.workflows"),
+    *("cerebelum.render.contract", "cerebelum.render.output_schema"),
 }
 
 
