@@ -6,6 +6,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cerebelum.cli import terminal
 from cerebelum.cli.look import Look
 from cerebelum.cli.outlet import Outlet
@@ -13,6 +15,7 @@ from cerebelum.cli.screen import Display, JsonLines, Screen
 from cerebelum.cli.step_output import Output
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import CerebelumError
+from cerebelum.render.build_systems import detect
 from cerebelum.render.display import ASCII, UNICODE
 
 if TYPE_CHECKING:
@@ -21,19 +24,23 @@ if TYPE_CHECKING:
     from cerebelum.sdk.client import ExecutionClient
 
 
-def plain(tools: Tools, outlet: Outlet, output: Output, *, as_json: bool, quiet: bool) -> Display:
+def plain(tools: Tools, outlet: Outlet, output: Output | None, *, as_json: bool, quiet: bool) -> Display:
     """What reads well wherever it is kept."""
     if as_json:
         return JsonLines(outlet)
-    output = "stream" if output == "live" else output
+    system = detect(tools.environ)
+    look = _look(tools, stamps=tools.environ.get("CEREBELUM_TIMESTAMPS", "1") not in ("0", "false", "no", "off"))
+    if system is not None:
+        look = msgspec.structs.replace(look, group=system.group or look.group, problem=system.problem)
+    if output is None or output == "live":
+        output = "grouped" if system is not None and system.group else "stream"
     workflow = partial(_workflow_of, tools.client())
-    stamps = tools.environ.get("CEREBELUM_TIMESTAMPS", "1") not in ("0", "false", "no", "off")
-    return Screen(outlet, _look(tools, stamps=stamps), output=output, quiet=quiet, workflow_of=workflow)
+    return Screen(outlet, look, output=output, quiet=quiet, workflow_of=workflow)
 
 
-def live(tools: Tools, outlet: Outlet, output: Output, *, as_json: bool, quiet: bool) -> LiveScreen | None:
+def live(tools: Tools, outlet: Outlet, output: Output | None, *, as_json: bool, quiet: bool) -> LiveScreen | None:
     """What is drawn anew, where somebody watches."""
-    if as_json or quiet or not terminal.can_live(sys.stdout, tools.environ):
+    if as_json or quiet or detect(tools.environ) or not terminal.can_live(sys.stdout, tools.environ):
         return None
     from cerebelum.cli.learning import progress
     from cerebelum.cli.live import LiveScreen
@@ -43,7 +50,7 @@ def live(tools: Tools, outlet: Outlet, output: Output, *, as_json: bool, quiet: 
         _look(tools, stamps=False),
         terminal=sys.stdout.fileno(),
         learn=partial(progress, tools.client()),
-        output=output,
+        output=output or "live",
         workflow_of=partial(_workflow_of, tools.client()),
     )
 

@@ -16,6 +16,7 @@ from cerebelum.cli.detach import detached
 from cerebelum.cli.interrupts import ignore_late_signals, say_stopping
 from cerebelum.cli.options import QUIET, Duration
 from cerebelum.cli.outlet import Outlet
+from cerebelum.cli.reports import junit_path, tell_build_system, write_junit
 from cerebelum.cli.step_output import OUTPUTS, Output
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
@@ -39,6 +40,7 @@ class Manner(TypedDict):
     output: Output | None
     verbose: bool
     summary: bool
+    junit: str | None
     log_limit: int | None
     park: bool
     park_after: float | None
@@ -47,6 +49,7 @@ class Manner(TypedDict):
 
 def see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner) -> int:
     """Drive an execution with a display, say how it ended, and return the exit code."""
+    junit_path(manner["junit"])
     if manner["detach"]:
         return detached(lambda on_start: _see_through(tools, drive, manner, on_start), partial(_tell, manner))
     return _see_through(tools, drive, manner, lambda execution_id: None)
@@ -69,6 +72,7 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
     outlet = Outlet(sys.stdout.fileno())
     as_json, quiet = manner["as_json"], manner["quiet"]
     output = chosen_output(manner["output"], verbose=manner["verbose"])
+    report = junit_path(manner["junit"])
     live = displays.live(tools, outlet, output, as_json=as_json, quiet=quiet)
     display = live or displays.plain(tools, outlet, output, as_json=as_json, quiet=quiet)
     settings = Settings(
@@ -97,14 +101,18 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
         if outlet.broken:
             terminal.silence_stdout()
     last_word(tools, result, outlet, as_json=as_json, summary=manner["summary"] and not quiet)
-    return result.exit_code or unwritten(outlet.broken)
+    if not as_json:
+        again = resume_command(result.execution_id, tools.store, tools.plugin_files)
+        tell_build_system(result.state, again, tools.environ)
+    reported = errors.OK if report is None else write_junit(report, result.state)
+    return result.exit_code or unwritten(outlet.broken) or reported
 
 
-def chosen_output(output: Output | None, *, verbose: bool) -> Output:
-    """How output of steps is shown. Raises UsageError."""
+def chosen_output(output: Output | None, *, verbose: bool) -> Output | None:
+    """How output of steps is to be shown, if somebody has said so. Raises UsageError."""
     if output not in (None, "stream") and verbose:
         raise UsageError(f"--verbose means --output stream, which is not {output}")
-    return output or ("stream" if verbose else "live")
+    return "stream" if verbose else output
 
 
 def unwritten(error: OSError | None) -> int:
@@ -207,6 +215,7 @@ MANNER: list[click.Parameter] = [
     click.Option(
         ["--summary/--no-summary"], default=True, help="Whether the end shows each step's time, attempts and outcome."
     ),
+    click.Option(["--junit"], metavar="FILE", help="Write how each step ended into FILE, as a JUnit report."),
     click.Option(["--log-limit"], type=Size(), help="Bytes of output kept per attempt, such as 16M."),
     click.Option(["--park"], is_flag=True, help="Exit with 75 instead of waiting for a sleep, a retry or an approval."),
     click.Option(

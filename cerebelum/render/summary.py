@@ -18,7 +18,7 @@ def summary_lines(state: State, style: Style) -> list[str]:
 
     Of very many, those that did not complete come first, and the rest is counted.
     """
-    names = list(_steps(state))
+    names = list(had_their_turn(state))
     if len(names) < 2:
         return []
     shown = names
@@ -30,20 +30,22 @@ def summary_lines(state: State, style: Style) -> list[str]:
         at = state.steps[name]
         took = at.whole()
         time = "" if took is None else length(took)
-        rows.append((f"{mark(at, style.symbols)} {harmless(name)}", time, str(at.attempt or ""), _outcome(state, name)))
+        rows.append((f"{mark(at, style.symbols)} {harmless(name)}", time, str(at.attempt or ""), outcome(state, name)))
         colours.append((COLOURS.get(at.status, "") if style.colour else "", "", "", ""))
     lines = table(rows, width=style.width, giving=(3, 0), colours=colours)
     return lines if shown is names else [*lines, f"  and {len(names) - len(shown)} more that completed"]
 
 
-def _steps(state: State) -> Iterator[str]:
+def had_their_turn(state: State) -> Iterator[str]:
+    """Steps that are not pending, handlers last."""
     for group in GROUPS:
         for step in state.workflow.group(group):
             if state.steps[step.id].status != "pending":
                 yield step.id
 
 
-def _outcome(state: State, name: str) -> str:
+def outcome(state: State, name: str) -> str:
+    """What came of a step, on one line."""
     at = state.steps[name]
     match at.status:
         case "completed":

@@ -14,6 +14,10 @@ from tests.binary.program import environment, program
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+BUILD_SYSTEMS = ("GITHUB_", "GITLAB_", "BUILDKITE", "TF_BUILD", "TEAMCITY_", "JENKINS_")
+"""What the tests' own build system sets, which the program is not to see."""
+
+
 class Done(NamedTuple):
     """How a process ended."""
 
@@ -40,7 +44,9 @@ class Home:
         self.store = folder / "home" / ".local" / "state" / "cerebelum" / "cerebelum.db"
         (folder / "home").mkdir()
         self.environ = {
-            k: v for k, v in os.environ.items() if not k.startswith(("CEREBELUM_", "XDG_", "PYTHON", "LC_"))
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("CEREBELUM_", "XDG_", "PYTHON", "LC_", *BUILD_SYSTEMS))
         }
         self.environ |= {"HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "NO_COLOR": ""}
         self.environ["CEREBELUM_TIMESTAMPS"] = "0"
