@@ -50,16 +50,11 @@ def show_status(
 
 def _show_step(tools: Tools, view: View, step: str, *, as_json: bool) -> int:
     from cerebelum import render
-    from cerebelum.core.errors import NotFound
     from cerebelum.render.shapes import steps_shape
+    from cerebelum.store.lookup import check_step
 
     state = view.state
-    if step not in state.steps:
-        import difflib
-
-        near = difflib.get_close_matches(step, list(state.steps), 1)
-        hint = f"did you mean {near[0]}?" if near else f"see: cerebelum status {state.execution_id}"
-        raise NotFound(f"{state.execution_id} has no step {step!r}", hint=hint)
+    check_step(state, step)
     if as_json:
         shape = next(one for one in steps_shape(state) if one["id"] == step)
         alone: contract.Step = {"execution_id": state.execution_id, **shape}

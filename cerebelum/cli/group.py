@@ -30,6 +30,7 @@ VERBS: dict[str, Verb] = {
     "active": Verb("active", "List what is not over, and who drives it."),
     "list": Verb("list", "List executions, newest first."),
     "logs": Verb("logs", "Show what the steps printed."),
+    "shell": Verb("shell", "Open a shell where a step runs, to see why it failed."),
     "history": Verb("history", "Show the events of an execution."),
     "pause": Verb("pause", "Stop an execution in an orderly way, to be resumed."),
     "cancel": Verb("cancel", "Stop an execution for good."),

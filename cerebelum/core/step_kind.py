@@ -21,6 +21,9 @@ STEP_VARIABLES = (
 )
 """What every step's process may find in its environment; the last two only handlers."""
 
+SHELL_VARIABLES = ("CEREBELUM_SCRIPT", "CEREBELUM_SHELL")
+"""What `cerebelum shell` adds for whoever looks around; no step inherits it."""
+
 
 class StepKind(Protocol):
     """As much of an executor as a definition needs to be read and checked."""

@@ -16,11 +16,12 @@ from cerebelum.core.model import Step
 from cerebelum.core.outcome import Failed
 from cerebelum.core.phases import unfinished
 from cerebelum.core.state import State, StepState
-from cerebelum.core.step_kind import STEP_VARIABLES
+from cerebelum.core.step_kind import SHELL_VARIABLES, STEP_VARIABLES, StepKind
 from cerebelum.definition.bodies import check_body, check_options
 from cerebelum.definition.expressions import as_text, evaluate
 from cerebelum.definition.inputs import input_env
 from cerebelum.host.clock import Clock
+from cerebelum.host.process_tree import TOKEN
 from cerebelum.steps.attempt import Scratch
 from cerebelum.steps.executor import Answer, Executor, Invocation, Sink, Stop, Tracker
 from cerebelum.steps.masking import Masker
@@ -59,10 +60,11 @@ class View(Mapping[str, Any]):
         return len(self._steps)
 
 
-def scope(state: State, step: Step | None = None) -> dict[str, Any]:
+def scope(state: State, step: Step | None = None, unset: list[CerebelumError] | None = None) -> dict[str, Any]:
     """The names that expressions see: `inputs`, `steps`, `execution`, `env`.
 
-    `env` holds the declared variables of `step`, evaluated in order. Raises ExpressionError.
+    `env` holds the declared variables of `step`, evaluated in order. Raises CerebelumError for one that has no value;
+    with `unset`, that one is left out, and why is added there.
     """
     names: dict[str, Any] = {
         "inputs": state.inputs,
@@ -72,7 +74,12 @@ def scope(state: State, step: Step | None = None) -> dict[str, Any]:
     }
     if step is not None:
         for name, value in step.env.items():
-            names["env"][name] = as_text(_evaluated(value, names, f"env.{name}"))
+            try:
+                names["env"][name] = as_text(_evaluated(value, names, f"env.{name}"))
+            except CerebelumError as error:
+                if unset is None:
+                    raise
+                unset.append(error)
     return names
 
 
@@ -129,24 +136,27 @@ def idempotency_key(state: State, step_id: str) -> str:
 
 def inheritable(environ: Mapping[str, str], secrets: Container[str]) -> dict[str, str]:
     """What all steps get of the user's environment: secrets only reach the steps that declare them."""
-    return {k: v for k, v in environ.items() if k not in secrets and k not in STEP_VARIABLES}
+    ours = (*STEP_VARIABLES, *SHELL_VARIABLES)
+    return {k: v for k, v in environ.items() if k not in secrets and k not in ours}
 
 
 def environment(
-    state: State, step: Step, token: str, around: Surroundings, declared: Mapping[str, str]
+    state: State, step: Step, inherited: Mapping[str, str], declared: Mapping[str, str], secrets: Mapping[str, str]
 ) -> dict[str, str]:
-    """The whole environment of a process of this step; `declared` holds its `env:`, evaluated."""
-    env = dict(around.environ)
+    """The environment of a process of this step, all but what marks one attempt's processes.
+
+    `inherited` is what all steps get of the user's, `declared` this step's `env:`, evaluated, `secrets` those it gets.
+    """
+    env = dict(inherited)
     env.update(input_env(state.inputs))
     env.update(declared)
-    env.update({name: around.secrets[name] for name in step.secrets})
+    env.update(secrets)
     env["CEREBELUM_EXECUTION_ID"] = state.execution_id
     env["CEREBELUM_WORKFLOW"] = state.workflow.name
     env["CEREBELUM_WORKFLOW_DIR"] = str(_parent(state.source.path))
     env["CEREBELUM_STEP"] = step.id
     env["CEREBELUM_ATTEMPT"] = str(state.steps[step.id].attempt)
     env["CEREBELUM_IDEMPOTENCY_KEY"] = idempotency_key(state, step.id)
-    env["CEREBELUM_TOKEN"] = token
     if state.graph.group_of(step.id) != "steps":
         names = _execution(state, step)
         env["CEREBELUM_STATUS"] = names["status"]
@@ -189,17 +199,9 @@ def prepare(
     """
     at = state.steps[step.id]
     names = scope(state, step)
-    executor = around.executors[step.executor]
-    literal = executor.literal
-    body = step.body if step.executor in literal else _evaluated(step.body, names, step.executor)
-    if body != step.body:
-        body = check_body(executor, body)
-    options = {
-        name: value if name in literal else _evaluated(value, names, name) for name, value in step.options.items()
-    }
-    if options != step.options:
-        options = check_options(executor, options)
-    cwd = _folder(state, step, names)
+    body, options = filled(around.executors[step.executor], step, names)
+    cwd = folder(state, step, names)
+    secrets = {name: around.secrets[name] for name in step.secrets}
     return Invocation(
         execution_id=state.execution_id,
         workflow=state.workflow.name,
@@ -208,12 +210,12 @@ def prepare(
         idempotency_key=idempotency_key(state, step.id),
         body=body,
         options=options,
-        env=environment(state, step, token, around, names["env"]),
+        env={**environment(state, step, around.environ, names["env"], secrets), TOKEN: token},
         cwd=cwd,
         folder=_parent(state.source.path),
         inputs=state.inputs,
         outputs=View(state.steps, lambda at: at.output),
-        secrets={name: around.secrets[name] for name in step.secrets},
+        secrets=secrets,
         scratch=around.scratch.take(),
         stop=stop,
         sink=sink,
@@ -224,7 +226,20 @@ def prepare(
     )
 
 
-def _folder(state: State, step: Step, names: Mapping[str, Any]) -> Path:
+def filled(executor: StepKind, step: Step, names: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The step's body and options with their expressions evaluated. Raises CerebelumError."""
+    literal = executor.literal
+    body = step.body if step.executor in literal else _evaluated(step.body, names, step.executor)
+    if body != step.body:
+        body = check_body(executor, body)
+    options = {
+        name: value if name in literal else _evaluated(value, names, name) for name, value in step.options.items()
+    }
+    return body, options if options == step.options else check_options(executor, options)
+
+
+def folder(state: State, step: Step, names: Mapping[str, Any]) -> Path:
+    """The folder that the step runs in. Raises CerebelumError if it is not there."""
     folder = Path(state.environment.cwd)
     if step.working_dir is not None:
         wanted = Path(as_text(_evaluated(step.working_dir, names, "working_dir")))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     # What drives executions is imported where it is used: most commands only look.
     from cerebelum.engine import requests
     from cerebelum.engine.driver import Driver
+    from cerebelum.engine.inside import Inside
     from cerebelum.engine.preflight import Checked
     from cerebelum.engine.session import Result
     from cerebelum.engine.settings import Settings
@@ -137,6 +138,20 @@ class ExecutionClient:
         return lookup.chunks(
             self.store, self._clock, execution_id, step, attempt, (wait or time.sleep) if follow else None
         )
+
+    def inside(self, name: str, step: str | None = None, *, with_secrets: bool = False) -> Inside:
+        """What a step's process would find: environment and folder. Changes nothing, whoever drives the execution.
+
+        Without `step`, of the one that failed or was interrupted. Secrets are left out unless `with_secrets`. Raises
+        NotFound; UsageError if it is not one step, a secret is not set, or the folder is gone.
+        """
+        from cerebelum.engine.inside import inside, the_stuck_one
+
+        view = self.status(name)
+        if step is not None:
+            lookup.check_step(view.state, step)
+        chosen = the_stuck_one(view) if step is None else step
+        return inside(view, chosen, self.executors(), self._environ, with_secrets=with_secrets)
 
     # -- driving ------------------------------------------------------------------------------------------------------
 

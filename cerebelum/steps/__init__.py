@@ -9,11 +9,12 @@ from cerebelum.core.events import StepError
 from cerebelum.core.model import Step
 from cerebelum.core.outcome import Approval, Completed, Failed, Interrupted, Outcome, Sleep
 from cerebelum.core.typed import convert
-from cerebelum.steps.executor import Answer, Executor, Invocation, Sink, Stop, Tracker
+from cerebelum.steps.executor import Answer, ByHand, Executor, Invocation, Sink, Stop, Tracker
 
 __all__ = [
     "Answer",
     "Approval",
+    "ByHand",
     "CerebelumError",
     "Completed",
     "Duration",

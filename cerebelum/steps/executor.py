@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -116,11 +116,21 @@ class Invocation(msgspec.Struct, frozen=True):
     """Answers to this step's earlier calls (`Sleep`, `Approval`), in order."""
 
 
+class ByHand(msgspec.Struct, frozen=True):
+    """How to run a step's script by hand: the file it was written to, and the arguments that run it from there."""
+
+    script: Path
+    words: Sequence[str]
+
+
 class Executor(StepKind, Protocol):
     """Performs one kind of step. One instance serves many threads.
 
     What is written to the process's standard streams while `run` runs becomes the step's output, unless the executor
     has a true attribute `captures_output`: then it sees to that itself, or writes nothing there.
+
+    A method `by_hand(body, options, env, scratch) -> ByHand` writes the step's script to a file in the empty folder
+    `scratch`, for `cerebelum shell`; without one, that has no script to offer.
     """
 
     def run(self, call: Invocation) -> Outcome:

@@ -85,6 +85,17 @@ def read(store: EventStore, execution_id: str, at: int | datetime | None = None)
     return Log(state, entries[-1].digest, rows[0])
 
 
+def check_step(state: State, step: str) -> None:
+    """Raises NotFound, with the nearest one, if there is no such step."""
+    if step in state.steps:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(step, list(state.steps), 1)
+    hint = f"did you mean {near[0]}?" if near else f"see: cerebelum status {state.execution_id}"
+    raise NotFound(f"{state.execution_id} has no step {step!r}", hint=hint)
+
+
 def check_attempt(state: State, step: str | None, attempt: int | None) -> None:
     """Raises NotFound if there is no such step, or it (or, without one, every step) has had fewer attempts."""
     hint = f"see: cerebelum status {state.execution_id}"

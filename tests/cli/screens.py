@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 import pyte
 
@@ -23,9 +24,11 @@ PATIENCE = 30.0
 
 
 class Window:
-    """The program in a terminal of `columns` x `rows`."""
+    """The program in a terminal of `columns` x `rows`; where `controls`, Ctrl-C and the like are signals, too."""
 
-    def __init__(self, home: Home, *arguments: str, columns: int = 80, rows: int = 24, **env: str) -> None:
+    def __init__(
+        self, home: Home, *arguments: str, columns: int = 80, rows: int = 24, controls: bool = False, **env: str
+    ) -> None:
         self.master, slave = pty.openpty()
         self.screen = pyte.HistoryScreen(columns, rows, history=10_000)
         self.stream = pyte.ByteStream(self.screen)
@@ -40,6 +43,7 @@ class Window:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controls else None,  # noqa: PLW1509
         )
         os.close(slave)
 
@@ -49,6 +53,10 @@ class Window:
         self.screen.resize(rows, columns)
         if hasattr(self, "process"):
             os.kill(self.process.pid, signal.SIGWINCH)
+
+    def type(self, text: str) -> None:
+        """What somebody types."""
+        os.write(self.master, text.encode())
 
     def lines(self) -> list[str]:
         """What can be seen, what has scrolled away included."""
@@ -105,7 +113,7 @@ def windows(home: Home) -> Iterator[Opens]:
     """What opens windows, all of which are closed in the end."""
     with ExitStack() as opened:
 
-        def start(*arguments: str, columns: int = 80, rows: int = 24, **env: str) -> Window:
-            return opened.enter_context(closing(Window(home, *arguments, columns=columns, rows=rows, **env)))
+        def start(*arguments: str, **options: Any) -> Window:
+            return opened.enter_context(closing(Window(home, *arguments, **options)))
 
         yield start

@@ -17,7 +17,7 @@ from cerebelum.core.events import StepError
 from cerebelum.core.model import Step, Value
 from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.start import plain_command, tricks
-from cerebelum.steps.executor import Executor, Invocation
+from cerebelum.steps.executor import ByHand, Executor, Invocation
 from cerebelum.steps.output_values import (
     MAX_OUTPUT,
     OutputError,
@@ -119,14 +119,23 @@ class Shell:
         found = flaws([body if options.get("shell") in (None, "bash") else "" for body, options in bodies])
         return [None if flaw is None else (flaw[0], f"bash does not understand this: {flaw[1]}") for flaw in found]
 
+    def by_hand(self, body: str, options: Mapping[str, Any], env: Mapping[str, str], scratch: Path) -> ByHand:
+        """The script in a file, and the arguments that run it like `run` does."""
+        words = command(body, options.get("shell"), env, scratch, most=0)
+        [file] = scratch.iterdir()
+        return ByHand(file, words)
+
     def fingerprint(self, step: Step, folder: Path) -> str | None:
         _words(step.options.get("shell"))
         return None
 
 
-def command(script: str, shell: str | list[str] | None, env: Mapping[str, str], scratch: Path) -> list[str]:
-    """The arguments that run `script` with `shell`; long scripts, and those for `{0}`, are written to `scratch`.
+def command(
+    script: str, shell: str | list[str] | None, env: Mapping[str, str], scratch: Path, *, most: int = MAX_ARGUMENT
+) -> list[str]:
+    """The arguments that run `script` with `shell`.
 
+    A script of more than `most` bytes, and one for `{0}`, is written to `scratch`.
     Raises CerebelumError if `shell` cannot be split into words.
     """
     words = _words(shell) or ["bash" if _on_path("bash", env.get("PATH", os.defpath)) else "sh"]
@@ -142,7 +151,7 @@ def command(script: str, shell: str | list[str] | None, env: Mapping[str, str], 
     else:
         # `bash -lc`, `docker run image sh -c`: the last word says that a script follows as text.
         flag = words.pop() if re.fullmatch(r"-[a-zA-Z]*c", words[-1]) else ""
-    if flag and len(script.encode("utf-8", "surrogateescape")) <= MAX_ARGUMENT:
+    if flag and len(script.encode("utf-8", "surrogateescape")) <= most:
         return [*words, flag, script]
     if len(flag) > 2:
         words = [*words, flag.removesuffix("c")]
