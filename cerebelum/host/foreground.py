@@ -61,6 +61,10 @@ class Attendant:
             for number in (self._told.pop(0), signal.SIGCONT):
                 with suppress(ProcessLookupError):
                     os.kill(self._child, number)
+                with suppress(OSError):
+                    # As when a terminal goes away: a shell may hear of it only once its job has ended.
+                    if self._interactive and (group := os.tcgetpgrp(0)) != os.getpgrp():
+                        os.killpg(group, number)
 
     def _ended(self, pid: int) -> int:
         """The exit code of the child, or minus the signal."""

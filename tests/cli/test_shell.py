@@ -271,7 +271,7 @@ def test_on_a_terminal_it_says_where_one_is_and_takes_what_is_typed(window: Open
 def test_ctrl_c_ends_what_runs_in_it_and_not_the_shell(stuck: World, window: Opens) -> None:
     shell = window()
     prompted(shell)
-    shell.type("echo go > ../going; cat\n")
+    shell.type("sh -c 'echo go > ../going; exec cat'\n")
     stuck.wait_for_line("going")
     for count in (1, 2):
         shell.type("\x03")
@@ -284,7 +284,8 @@ def test_ctrl_c_ends_what_runs_in_it_and_not_the_shell(stuck: World, window: Ope
 def test_hanging_up_ends_the_shell_and_leaves_nothing_behind(stuck: World, window: Opens) -> None:
     shell = window()
     prompted(shell)
-    shell.type("cat\n")
+    shell.type("sh -c 'echo go > ../going; exec cat'\n")
+    stuck.wait_for_line("going")
     shell.process.send_signal(signal.SIGTERM)
     code, _ = shell.finish()
     assert code == 129
