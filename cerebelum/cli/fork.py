@@ -8,7 +8,7 @@ from typing import Unpack
 import click
 
 from cerebelum.cli.drive import MANNER, Manner, see_through
-from cerebelum.cli.options import TARGET, unicode_text
+from cerebelum.cli.options import TARGET, complete_steps, unicode_text
 from cerebelum.cli.resume import show_plan
 from cerebelum.cli.run import read_inputs
 from cerebelum.cli.tools import Tools
@@ -67,7 +67,13 @@ command = click.Command(
     help=HELP,
     params=[
         TARGET,
-        click.Option(["--from", "from_step"], required=True, metavar="STEP", help="The first step to run."),
+        click.Option(
+            ["--from", "from_step"],
+            required=True,
+            metavar="STEP",
+            help="The first step to run.",
+            shell_complete=complete_steps,
+        ),
         click.Option(
             ["--input", "input_pairs"], multiple=True, metavar="NAME=VALUE", help="Another value for an input."
         ),

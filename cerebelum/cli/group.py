@@ -44,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "schema": Verb("schema", "Print the JSON Schema of workflow files, or of --json."),
     "plugins": Verb("plugins", "List plugins and what they add."),
     "store": Verb("store", "Look after the store."),
+    "completion": Verb("completion", "Make your shell complete executions and steps."),
     "doctor": Verb("doctor", "Check this installation and its store."),
 }
 

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cerebelum.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Executions."""
+    from cerebelum.cli import completing
+
+    return completing.ids(ctx, param, incomplete)
+
+
+def complete_steps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Steps of the execution that is named."""
+    from cerebelum.cli import completing
+
+    return completing.steps(ctx, param, incomplete)
+
+
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of text.")
 QUIET = click.Option(["-q", "--quiet"], is_flag=True, help="Show failures and the last line only.")
-ID = click.Argument(["execution_id"], metavar="[ID]", default="last")
+ID = click.Argument(["execution_id"], metavar="[ID]", default="last", shell_complete=complete_ids)
 
 
 def _told(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -26,7 +46,7 @@ class _Told(click.Argument):
         return "ID"
 
 
-TARGET = _Told(["execution_id"], required=False, callback=_told)
+TARGET = _Told(["execution_id"], required=False, callback=_told, shell_complete=complete_ids)
 """The id for verbs that change something: in a shared store the newest execution may be somebody else's."""
 
 

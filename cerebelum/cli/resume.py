@@ -9,7 +9,7 @@ import click
 
 from cerebelum.cli import terminal
 from cerebelum.cli.drive import MANNER, Manner, see_through
-from cerebelum.cli.options import TARGET, unicode_text
+from cerebelum.cli.options import TARGET, complete_steps, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import DefinitionChanged
 
@@ -81,7 +81,10 @@ command = click.Command(
         TARGET,
         click.Option(["--plan"], is_flag=True, help="Show what would become of each step, and stop."),
         click.Option(
-            ["--from", "from_step"], metavar="STEP", help="Run again from this step, with everything after it."
+            ["--from", "from_step"],
+            metavar="STEP",
+            help="Run again from this step, with everything after it.",
+            shell_complete=complete_steps,
         ),
         click.Option(["--accept-changes"], is_flag=True, help="Keep the outputs of completed steps that have changed."),
         click.Option(["--file"], metavar="FILE", help="The workflow file, if it has moved."),

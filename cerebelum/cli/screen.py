@@ -43,6 +43,10 @@ class Display(Protocol):
 
     def event(self, execution_id: str, event: AnyEvent) -> None: ...
 
+    def recorded(self, execution_id: str, event: AnyEvent, text: str) -> None:
+        """An event that is in the log already, with the text that it has there."""
+        ...
+
     def output(self, step: str, attempt: int, stream: Stream, data: bytes) -> None: ...
 
     def left_out(self, step: str, attempt: int) -> None: ...
@@ -123,6 +127,10 @@ class Screen:
     def close(self) -> None:
         """Nothing more happens."""
         self._printed.close()
+
+    def recorded(self, execution_id: str, event: AnyEvent, text: str) -> None:
+        """Show what happened."""
+        self.event(execution_id, event)
 
     def _learn_steps(self, execution_id: str, event: AnyEvent) -> None:
         """Know the steps, so that names can be padded and attempts counted."""
@@ -221,6 +229,10 @@ class JsonLines:
     def event(self, execution_id: str, event: AnyEvent) -> None:
         """Write an event."""
         self._outlet.put(event_line(execution_id, event) + b"\n")
+
+    def recorded(self, execution_id: str, event: AnyEvent, text: str) -> None:
+        """Write an event as it was recorded."""
+        self._outlet.put(event_line(execution_id, text.encode()) + b"\n")
 
     def output(self, step: str, attempt: int, stream: Stream, data: bytes) -> None:
         """Output is in the log."""

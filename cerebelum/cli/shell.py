@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import shells, terminal
-from cerebelum.cli.options import ID, unicode_text
+from cerebelum.cli.options import ID, complete_steps, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
@@ -135,7 +135,7 @@ command = click.Command(
     help=HELP,
     params=[
         ID,
-        click.Option(["--step"], metavar="STEP", help="Of this step."),
+        click.Option(["--step"], metavar="STEP", help="Of this step.", shell_complete=complete_steps),
         click.Option(["-c", "command"], metavar="COMMAND", help="Perform this one command, with bash or sh."),
         click.Option(["--shell", "program"], metavar="PATH", help="This shell, instead of $SHELL, bash or sh."),
         click.Option(["--with-secrets"], is_flag=True, help="With the step's secrets, from your environment."),

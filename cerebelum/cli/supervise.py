@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from cerebelum.cli import terminal
+from cerebelum.cli.drive import unwritten
 from cerebelum.cli.interrupts import say_stopping
+from cerebelum.cli.outlet import Outlet
+from cerebelum.cli.screen import JsonLines
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 
+_PATIENCE = 2.0
+"""Seconds that the last lines may take when nobody reads them."""
 
-def supervise(tools: Tools, once: bool, most: int, quiet: bool) -> int:
+
+def supervise(tools: Tools, once: bool, most: int, quiet: bool, as_json: bool) -> int:
     """The verb; returns the exit code."""
     from cerebelum.engine.settings import Settings
 
@@ -19,9 +27,16 @@ def supervise(tools: Tools, once: bool, most: int, quiet: bool) -> int:
             terminal.complain(text)
 
     terminal.own_process()
-    settings = Settings(listeners=tools.listeners(), on_stopping=say_stopping)
-    stopped = tools.client().supervise(once=once, most=most, settings=settings, tell=tell, heed_signals=True)
-    return errors.OK if stopped is None else errors.SIGNALS.get(stopped.signal or "", errors.OK)
+    outlet = Outlet(sys.stdout.fileno()) if as_json else None
+    lines = () if outlet is None else (JsonLines(outlet).event,)
+    settings = Settings(listeners=(*lines, *tools.listeners()), on_stopping=say_stopping)
+    try:
+        stopped = tools.client().supervise(once=once, most=most, settings=settings, tell=tell, heed_signals=True)
+    finally:
+        if outlet is not None:
+            outlet.close(_PATIENCE)
+    code = errors.OK if stopped is None else errors.SIGNALS.get(stopped.signal or "", errors.OK)
+    return code or unwritten(None if outlet is None else outlet.broken)
 
 
 HELP = """Take up executions whose process died, wake those whose sleep is over, and move on those that were decided.
@@ -31,7 +46,7 @@ HELP = """Take up executions whose process died, wake those whose sleep is over,
   cerebelum supervise --once     # from cron or a timer: everything due now, then exit
 
 Never two processes drive one execution, and what was paused by a signal or by `pause` is left alone. What the steps
-print is in `cerebelum logs`.
+print is in `cerebelum logs`; what happens is on standard output with --json, of all executions.
 """
 
 command = click.Command(
@@ -48,5 +63,6 @@ command = click.Command(
             help="How many executions are driven at once.",
         ),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing about what is taken up."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print each event as a line of JSON."),
     ],
 )

@@ -10,7 +10,7 @@ import click
 
 from cerebelum.cli import displays, terminal
 from cerebelum.cli.drive import OUTPUT, chosen_output, last_word, unwritten
-from cerebelum.cli.options import Duration, unicode_text
+from cerebelum.cli.options import Duration, complete_ids, unicode_text
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import Display
 from cerebelum.cli.step_output import Output
@@ -51,7 +51,7 @@ class _Follower:
         for entry in entries:
             event = decode(entry.text, where=self._id)
             self.state = evolve(self.state, event, self._id)
-            self._display.event(self._id, event)
+            self._display.recorded(self._id, event, entry.text)
         return bool(entries) or new
 
     def _show_output(self) -> bool:
@@ -156,7 +156,7 @@ command = click.Command(
     callback=click.pass_obj(watch),
     help=HELP,
     params=[
-        click.Argument(["execution_id"], metavar="[ID]", required=False),
+        click.Argument(["execution_id"], metavar="[ID]", required=False, shell_complete=complete_ids),
         click.Option(
             ["--interval"],
             type=Duration(),

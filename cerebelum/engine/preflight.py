@@ -40,22 +40,33 @@ def check(
     tags: Iterable[str],
     executors: Mapping[str, Executor],
     environ: Mapping[str, str],
+    *,
+    lenient: bool = False,
 ) -> Checked:
-    """Everything that a start needs. Raises UsageError (DefinitionError for the file)."""
+    """Everything that a start needs, but secrets that are not there if `lenient`.
+
+    Raises UsageError (DefinitionError for the file).
+    """
     from cerebelum.definition import load
 
     loaded = load(path, executors)
-    return check_definition(Definition(loaded.workflow, loaded.source, None), inputs, tags, environ)
+    definition = Definition(loaded.workflow, loaded.source, None)
+    return check_definition(definition, inputs, tags, environ, lenient=lenient)
 
 
 def check_definition(
-    definition: Definition, inputs: Mapping[str, Any], tags: Iterable[str], environ: Mapping[str, str]
+    definition: Definition,
+    inputs: Mapping[str, Any],
+    tags: Iterable[str],
+    environ: Mapping[str, str],
+    *,
+    lenient: bool = False,
 ) -> Checked:
     """What a start needs besides the definition. Raises UsageError."""
     from cerebelum.definition.inputs import resolve_inputs
 
     resolved = resolve_inputs(definition.workflow, inputs)
-    prepared = prepare(definition.workflow, environ)
+    prepared = prepare(definition.workflow, environ, lenient=lenient)
     refuse_in_inputs(resolved, prepared.secrets)
     refuse_in_definition(definition.workflow, tags, prepared.masker)
     return Checked(definition.workflow, definition.source, resolved, prepared)

@@ -324,6 +324,19 @@ class ErrorFacts(TypedDict):
     problems: NotRequired[Sequence[Finding]]
 
 
+class StepInside(TypedDict):
+    """What `shell --print-env --json` prints: a step as its process would find it."""
+
+    execution_id: str
+    step: str
+    attempt: int
+    working_dir: str
+    env: dict[str, str]
+    secrets_left_out: list[str]
+    unset: list[str]
+    """Why variables are missing."""
+
+
 class Error(TypedDict):
     """What any verb prints on standard error with --json when it cannot do what it was told."""
 
@@ -347,6 +360,8 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "reject": ("row",),
     "validate": ("validation",),
     "plugins": ("plugins",),
+    "shell": ("stepInside",),
+    "supervise": ("event",),
     "store verify": ("verification",),
     "doctor": ("diagnosis",),
 }
@@ -361,6 +376,7 @@ OUTPUTS: tuple[type[Any], ...] = (
     Preview,
     Detached,
     LogLine,
+    StepInside,
     Validation,
     Plugins,
     Verification,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cerebelum.render.display import harmless, one_line
 from cerebelum.render.tables import table
@@ -13,6 +13,7 @@ from cerebelum.render.text import said, value
 
 if TYPE_CHECKING:
     from cerebelum.engine.inside import Inside
+    from cerebelum.render.contract import StepInside
     from cerebelum.render.display import Symbols
     from cerebelum.steps.executor import ByHand
 
@@ -51,7 +52,7 @@ def by_hand_text(by_hand: ByHand) -> str:
     return " ".join('"$CEREBELUM_SCRIPT"'.join(parts) for parts in words)
 
 
-def inside_shape(inside: Inside) -> dict[str, Any]:
+def inside_shape(inside: Inside) -> StepInside:
     """The same for programs."""
     state = inside.view.state
     return {

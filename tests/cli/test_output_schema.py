@@ -399,6 +399,22 @@ def the_program_tells_about_itself(outputs: Outputs) -> None:
     assert not outputs.one("diagnosis", "doctor", "--plugin", "bad.py", code=1)["ok"]
 
 
+@shows("shell stepInside")
+def a_step_is_looked_into(outputs: Outputs) -> None:
+    outputs.world.write("one.yaml", "steps: [{id: one, run: 'false'}]\n")
+    outputs.world("run", "one.yaml", "--id", "x")
+    assert outputs.one("stepInside", "shell", "x", "--print-env", "--json")["step"] == "one"
+
+
+@shows("supervise event")
+def what_nobody_drives_is_taken_up(outputs: Outputs) -> None:
+    outputs.world.write("nap.yaml", "steps: [{id: go, approval: {message: Go?}}, {id: end, run: 'true'}]\n")
+    outputs.world("run", "nap.yaml", "--id", "x", "--park")
+    outputs.world("approve", "x")
+    types = [event["type"] for event in outputs.lines("event", "supervise", "--once")]
+    assert types[-1] == "ExecutionCompleted"
+
+
 # --- what is held ----------------------------------------------------------------------------------------------------
 
 
