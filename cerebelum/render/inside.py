@@ -36,7 +36,7 @@ def inside_text(
     if by_hand is not None:
         facts.append(("run it with", harmless(by_hand_text(by_hand))))
     if inside.withheld:
-        facts.append(("left out", f"the secrets {', '.join(inside.withheld)}; --with-secrets takes them over"))
+        facts.append(("secrets", f"left out: {', '.join(inside.withheld)}; --with-secrets takes them over"))
     if inside.given:
         facts.append(("secrets", f"{', '.join(inside.given)}, from your environment"))
     facts.append(("leave with", "exit"))
