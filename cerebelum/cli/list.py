@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -9,13 +10,14 @@ import click
 
 from cerebelum.cli import terminal
 from cerebelum.cli.answers import COUNT_TO, LIMIT, show_list
-from cerebelum.cli.options import JSON, unicode_text
+from cerebelum.cli.options import JSON, Duration, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 from cerebelum.core.state import STATUSES, Status
 from cerebelum.store import Query
 
 _COUNT_ALL = 1 << 53
+_LEAST_INTERVAL = 0.1
 
 
 def statuses(given: tuple[str, ...]) -> tuple[Status, ...]:
@@ -57,6 +59,8 @@ def list_(
     offset: int,
     count: bool,
     form: str | None,
+    watch: bool,
+    interval: float,
     as_json: bool,
 ) -> int:
     """The verb; returns the exit code."""
@@ -72,8 +76,35 @@ def list_(
     if form is not None:
         if as_json:
             raise UsageError("--format and --json exclude each other")
+        if watch:
+            raise UsageError("--watch draws a table, so there is nothing for --format to do")
         return _show_formatted(tools, query, unicode_text(form, "the format"))
+    if watch:
+        if as_json:
+            raise UsageError(
+                "--watch draws a table", hint="as JSON, ask again and again, or see: cerebelum watch --json"
+            )
+        return _watch(tools, query, interval)
     return show_list(tools, query, as_json=as_json)
+
+
+def _watch(tools: Tools, query: Query, interval: float) -> int:
+    """Draw the table anew whenever it has changed, until Ctrl-C."""
+    from cerebelum import render
+
+    stream = terminal.stdout()
+    if not terminal.can_draw(stream, tools.environ):
+        raise UsageError("--watch draws on a terminal, which this is not", hint="leave it out, and ask again")
+    drawn: object = None
+    while True:
+        page = tools.client().list(query)
+        how = terminal.style(stream, tools.environ)
+        lines = render.list_text(page, query, how).split("\n")[: terminal.height(stream) - 1]
+        if drawn != (lines, how):
+            drawn = (lines, how)
+            stream.write("\x1b[H\x1b[2J" + "\n".join(lines) + "\n")
+            stream.flush()
+        time.sleep(max(interval, _LEAST_INTERVAL))
 
 
 def _show_formatted(tools: Tools, query: Query, form: str) -> int:
@@ -105,6 +136,7 @@ HELP = """List executions, newest first.
   cerebelum list
   cerebelum list --status failed,paused --since 2d
   cerebelum list --workflow deploy --tag nightly --json
+  cerebelum list --status running --watch
   cerebelum list --status failed --format '{id} {workflow} {started_at}'
 
 Above 10,000 executions the total says "10000+"; --count counts them all.
@@ -134,6 +166,15 @@ command = click.Command(
         click.Option(["--count"], is_flag=True, help="Count all, however many there are."),
         click.Option(
             ["--format", "form"], metavar="TEXT", help="A line for each, with {id}, {status} and so on filled in."
+        ),
+        click.Option(["--watch"], is_flag=True, help="Stay, and show what changes, until Ctrl-C."),
+        click.Option(
+            ["--interval"],
+            type=Duration(),
+            default="1s",
+            show_default=True,
+            metavar="TIME",
+            help="With --watch: how often to look.",
         ),
         JSON,
     ],

@@ -152,9 +152,14 @@ def takes_symbols(stream: Any) -> bool:
     return True
 
 
+def can_draw(stream: Any, environ: Any) -> bool:
+    """Whether a stream is a terminal that can draw lines anew."""
+    return bool(stream.isatty()) and environ.get("TERM", "dumb") not in ("dumb", "")
+
+
 def can_live(stream: Any, environ: Any) -> bool:
     """Whether lines may be drawn anew on a stream: it is a terminal that can, and nobody keeps what it shows."""
-    return bool(stream.isatty()) and environ.get("TERM", "dumb") not in ("dumb", "") and not environ.get("CI")
+    return can_draw(stream, environ) and not environ.get("CI")
 
 
 def width(stream: Any) -> int | None:
@@ -163,6 +168,14 @@ def width(stream: Any) -> int | None:
         return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):
         return None
+
+
+def height(stream: Any) -> int:
+    """Rows of the terminal that a stream is; 24 where it is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).lines or 24
+    except (OSError, ValueError):
+        return 24
 
 
 def style(stream: Any, environ: Any) -> Style:

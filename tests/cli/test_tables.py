@@ -1,6 +1,7 @@
 """`list` and `status` on a terminal: they fit it, say in colour what they say in words, and show one step in full."""
 
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -97,3 +98,21 @@ def test_one_step_is_shown_in_full(cli: Home) -> None:
     assert cli("status", "x", "again", "--json").json()["attempt"] == 2
     missing = cli("status", "x", "agian")
     assert (missing.code, "did you mean again?" in missing.err) == (3, True)
+
+
+def test_a_list_that_is_watched_is_drawn_anew_when_something_happens(cli: Home) -> None:
+    cli.write("one.yaml", "steps: [{id: one, run: 'true'}]\n")
+    cli("run", "one.yaml", "--id", "first")
+    with windows(cli) as opens:
+        shown = opens("list", "--watch", "--interval", "100ms")
+        shown.until(lambda lines: any("first" in line for line in lines))
+        cli("run", "one.yaml", "--id", "second")
+        lines = shown.until(lambda lines: any("second" in line for line in lines))
+        assert sum("first" in line for line in lines) == 1, "nothing is left of the table before"
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.finish()[0] == 130
+
+
+def test_only_a_terminal_can_show_a_list_that_is_watched(cli: Home) -> None:
+    assert cli("list", "--watch").code == 2
+    assert cli("list", "--watch", "--json").code == 2
