@@ -23,6 +23,11 @@ def graph(tools: Tools, target: str, kind: str) -> int:
     picture = _picture(tools, unicode_text(target, "the file or id"))
     if kind == "text":
         terminal.show(graphs.text_graph(picture, answers.style(tools).symbols))
+    elif kind == "svg":
+        from cerebelum.render import svg
+
+        # A file of this kind is UTF-8, whatever the terminal takes.
+        terminal.show_data(svg.graph(picture).encode() + b"\n", as_is=True)
     else:
         terminal.show(graphs.FORMATS[kind](picture))
     return 0
@@ -45,9 +50,11 @@ HELP = """Show which steps need which: of a workflow file, or of an execution, t
   cerebelum graph deploy.yaml
   cerebelum graph last
   cerebelum graph last --format mermaid >> README.md
-  cerebelum graph deploy.yaml --format dot | dot -Tsvg > deploy.svg
+  cerebelum graph last --format svg > deploy.svg
+  cerebelum graph deploy.yaml --format dot | dot -Tpdf > deploy.pdf
 
-As text, steps of one block may run at the same time, and need all of the block above unless it says otherwise.
+As text, steps of one block may run at the same time, and need all of the block above unless it says otherwise. The SVG
+is whole by itself: it looks good in light and in dark, and in a page.
 """
 
 command = click.Command(
@@ -58,7 +65,7 @@ command = click.Command(
         click.Argument(["target"], metavar="FILE|ID"),
         click.Option(
             ["--format", "kind"],
-            type=click.Choice(["text", "mermaid", "dot"]),
+            type=click.Choice(["text", "mermaid", "dot", "svg"]),
             default="text",
             show_default=True,
             help="What to write.",

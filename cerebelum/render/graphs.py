@@ -40,24 +40,24 @@ def text_graph(picture: Picture, symbols: Symbols) -> str:
             continue
         if group != "steps":
             lines += ["", f"{group}:"]
-        rows = _rows(steps)
-        for number, row in enumerate(rows):
-            before = frozenset(step.id for step in rows[number - 1]) if number else frozenset[str]()
+        layers = rows(steps)
+        for number, row in enumerate(layers):
+            before = frozenset(step.id for step in layers[number - 1]) if number else frozenset[str]()
             if number:
                 lines.append(f"  {symbols.bar}")
             lines += [f"  {_node(picture, step, symbols)}{_needs(step, before)}" for step in row]
     return "\n".join(lines)
 
 
-def _rows(steps: tuple[Step, ...]) -> list[list[Step]]:
+def rows(steps: tuple[Step, ...]) -> list[list[Step]]:
     """Steps by how many others must come before them, one after the other."""
     rank: dict[str, int] = {}
     for step in _ordered(steps):
         rank[step.id] = 1 + max((rank[need] for need in step.needs if need in rank), default=-1)
-    rows: list[list[Step]] = [[] for _ in range(max(rank.values(), default=-1) + 1)]
+    found: list[list[Step]] = [[] for _ in range(max(rank.values(), default=-1) + 1)]
     for step in steps:
-        rows[rank[step.id]].append(step)
-    return rows
+        found[rank[step.id]].append(step)
+    return found
 
 
 def _ordered(steps: tuple[Step, ...]) -> list[Step]:
@@ -71,8 +71,8 @@ def _ordered(steps: tuple[Step, ...]) -> list[Step]:
 
 def _node(picture: Picture, step: Step, symbols: Symbols) -> str:
     at = None if picture.steps is None else picture.steps.get(step.id)
-    took = "" if at is None else _took(at)
-    return f"{f'{mark(at, symbols)} ' if at is not None else ''}{step.id}{f'  {took}' if took else ''}"
+    long = "" if at is None else took(at)
+    return f"{f'{mark(at, symbols)} ' if at is not None else ''}{step.id}{f'  {long}' if long else ''}"
 
 
 def _needs(step: Step, before: frozenset[str]) -> str:
@@ -80,7 +80,8 @@ def _needs(step: Step, before: frozenset[str]) -> str:
     return "" if frozenset(step.needs) == before else f"  (needs {', '.join(step.needs) or 'nothing'})"
 
 
-def _took(at: StepState) -> str:
+def took(at: StepState) -> str:
+    """How long a completed step took; otherwise how it stands, and nothing where it has not begun."""
     if at.status == "completed":
         whole = at.whole()
         return "taken over" if whole is None else length(whole)
@@ -130,8 +131,8 @@ def dot(picture: Picture) -> str:
 
 def _label(picture: Picture, step: Step, newline: str) -> str:
     at = None if picture.steps is None else picture.steps.get(step.id)
-    took = "" if at is None else _took(at)
-    return step.id + (f"{newline}{took}" if took else "")
+    long = "" if at is None else took(at)
+    return step.id + (f"{newline}{long}" if long else "")
 
 
 def _coloured(picture: Picture) -> list[tuple[str, str, str]]:
