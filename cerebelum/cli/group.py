@@ -40,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "supervise": Verb("supervise", "Take up what nobody drives: the interrupted, the due."),
     "init": Verb("init", "Write a workflow to start from."),
     "graph": Verb("graph", "Show which steps need which."),
+    "report": Verb("report", "Write an execution as one HTML page."),
     "validate": Verb("validate", "Check workflow files without running them."),
     "schema": Verb("schema", "Print the JSON Schema of workflow files, or of --json."),
     "plugins": Verb("plugins", "List plugins and what they add."),

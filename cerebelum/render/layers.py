@@ -242,11 +242,10 @@ class _Placed:
         for nodes in grid:
             for column, node in enumerate(nodes):
                 found[node] = (column - (len(grid[0]) - 1) / 2) * (cell + GAP)
-        # Lanes go past it, on the side that they are nearer to.
+        # Lanes go past it, on the side where they are in the order.
         edge = (cell + GAP) * len(grid[0]) / 2 + LANE
-        lanes = [(want, node) for node, want in zip(layer, wanted, strict=True) if node not in found]
-        left = [node for want, node in lanes if want < 0]
-        right = [node for want, node in lanes if want >= 0]
+        left = [node for node in layer[: len(layer) // 2] if node not in found]
+        right = [node for node in layer[len(layer) // 2 :] if node not in found]
         found |= {node: -edge - index * 2 * LANE for index, node in enumerate(reversed(left))}
         found |= {node: edge + index * 2 * LANE for index, node in enumerate(right)}
         return [found[node] for node in layer]

@@ -123,13 +123,13 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
     problems = failures_text(state, style.symbols)
     if problems:
         lines += ["", *problems]
-    if next_lines := _next(view, command):
-        lines += ["", *next_lines]
+    if after := next_commands(view, command):
+        lines += ["", *after]
     return "\n".join(lines)
 
 
-def _next(view: View, command: Callable[..., str]) -> list[str]:
-    """What can be done now."""
+def next_commands(view: View, command: Callable[..., str]) -> list[str]:
+    """What can be done now, one sentence each; `command(verb, id, …)` is a command line."""
     state, name = view.state, view.state.execution_id
     if view.status in ("failed", "paused"):
         return [f"resume with: {command('resume', name)}"]
@@ -184,7 +184,7 @@ def step_text(state: State, step_id: str, style: Style, now: datetime) -> str:
         facts.append(("skipped", at.skipped))
     if at.interrupted:
         facts.append(("interrupted", interruption(at.interrupted)))
-    facts += [(call.kind, _call_said(call)) for call in at.calls]
+    facts += [(call.kind, call_said(call)) for call in at.calls]
     lines = [f"{state.execution_id} {step_id}", *table([(name, text) for name, text in facts])]
     if at.output is not None:
         lines += ["", "output:", harmless(msgspec.json.format(msgspec.json.encode(at.output), indent=2).decode())]
@@ -193,7 +193,8 @@ def step_text(state: State, step_id: str, style: Style, now: datetime) -> str:
     return "\n".join(lines)
 
 
-def _call_said(call: Call) -> str:
+def call_said(call: Call) -> str:
+    """What a step waits or waited for, and what came of it."""
     due = f", until {moment(call.due_at)}" if call.due_at else ""
     how = "" if call.result is None else f": {call.result.replace('_', ' ')}" + (f" by {call.by}" if call.by else "")
     asked = f" {one_line(call.request.message)}" if call.request else ""
@@ -391,6 +392,11 @@ def history_line(event: Any, symbols: Symbols) -> str:
     if step:
         attempt = getattr(event, "attempt", None)
         parts.append(f"{step} (attempt {attempt})" if attempt and attempt > 1 else step)
+    return harmless("  ".join([*parts, *event_details(event)]))
+
+
+def event_details(event: Any) -> list[str]:
+    """Who did it, and what else the event says, where it says anything."""
     who = getattr(event, "by", None)
     environment = getattr(event, "environment", None)
     if who is None and environment is not None:
@@ -398,9 +404,7 @@ def history_line(event: Any, symbols: Symbols) -> str:
     details = [text for name in event.__struct_fields__ if name not in _OWN and (text := _detail(event, name))]
     if getattr(event, "workflow", None):
         details.insert(0, event.workflow)
-    if who:
-        parts.append(f"by {who}")
-    return harmless("  ".join(parts) + (f"  {', '.join(details)}" if details else ""))
+    return [text for text in (f"by {who}" if who else "", ", ".join(details)) if text]
 
 
 def _detail(event: Any, name: str) -> str:
