@@ -249,7 +249,7 @@ def _band(kind: str, x: float, to_x: float, bottom: float, said: str) -> Markup:
 
 
 def _ticks(axis: _Axis, bottom: float) -> Iterator[Markup]:
-    """Moments of local time along the top, with the day where it is another one."""
+    """Moments of local time along the top, with the day where it is another one than before."""
     step = next((s for s in _STEPS if s * axis.per_second >= _TICK), _STEPS[-1])
     last, day = -_TICK, ""
     for at in _moments(axis, step):
@@ -262,7 +262,8 @@ def _ticks(axis: _Axis, bottom: float) -> Iterator[Markup]:
             day = now
             yield element("text", day, class_="tick day", x=x, y=12)
         yield element("line", class_="grid", x1=x, x2=x, y1=_TOP - 6, y2=bottom)
-        yield element("text", _clock(local, step), class_="tick", x=x, y=27)
+        if step < 86400:
+            yield element("text", _clock(local, step), class_="tick", x=x, y=27)
 
 
 def _moments(axis: _Axis, step: float) -> Iterator[datetime]:

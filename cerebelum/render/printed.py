@@ -61,6 +61,8 @@ class _End:
         self._next = 0
         self._lines_before = 0
         self._bytes_before = 0
+        self._whole = True
+        """Whether what is kept begins with a line's beginning."""
 
     def take(self, chunk: Chunk) -> None:
         if chunk.offset > self._next:
@@ -86,6 +88,7 @@ class _End:
             self._kept -= len(gone)
             self._bytes_before += len(gone)
             self._lines_before += gone.count(b"\n")
+            self._whole = gone.endswith(b"\n")
             if rest:
                 self._parts.appendleft((stream, rest))
 
@@ -104,9 +107,10 @@ class _End:
         """How many of the first bytes are too many; whole lines, as far as there are any."""
         data = b"".join(data for stream, data in self._parts if stream != "note")
         at = max(0, len(data) - self._most)
-        if at:
-            line = data.find(b"\n", at - 1)
-            at = line + 1 if 0 <= line < len(data) - 1 else at
+        whole = data[at - 1 : at] == b"\n" if at else self._whole
+        line = data.find(b"\n", at)
+        if not whole and 0 <= line < len(data) - 1:
+            at = line + 1
         end = len(data) - data.endswith(b"\n")
         for _ in range(most_lines):
             end = data.rfind(b"\n", 0, end)
