@@ -46,11 +46,9 @@ def report(
             )
             return errors.RESOURCES
         case click.ClickException():
-            usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx and not as_json else ""
-            if usage:
-                terminal.complain(usage)
-            hint = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else None
-            _tell(UsageError(error.format_message(), hint=hint and f"see: {hint}"), as_json)
+            from cerebelum.cli.usage import usage_error
+
+            _tell(usage_error(error), as_json)
             return errors.USAGE
         case FileNotFoundError() if error.filename is None and _nowhere():
             _tell(UsageError("the current folder is not there any more", hint="change to another one"), as_json)

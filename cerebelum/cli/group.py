@@ -13,6 +13,7 @@ import msgspec
 
 from cerebelum.cli import terminal
 from cerebelum.cli.tools import Tools
+from cerebelum.core.errors import UsageError
 
 
 class Verb(msgspec.Struct, frozen=True):
@@ -127,7 +128,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb and its arguments. Raises click.UsageError, with the nearest verb, for an unknown one."""
+        """The verb and its arguments. Raises UsageError, with the nearest verb, for an unknown one."""
         name = args[0]
         if name == "help" and "help" not in self.commands:
             return self._help(ctx, args[1:])
@@ -136,7 +137,7 @@ class Group(click.Group):
 
             near = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, self.list_commands(ctx), 1)
             hint = f"did you mean {near[0]}?" if near else "the verbs are " + ", ".join(self.list_commands(ctx))
-            raise click.UsageError(f"there is no verb {name!r}; {hint}", ctx)
+            raise UsageError(f"there is no verb {name!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
     def _help(self, ctx: click.Context, names: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

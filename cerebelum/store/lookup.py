@@ -17,6 +17,8 @@ from cerebelum.store.liveness import reported_dead
 
 INTERRUPTED = "interrupted"
 NOT_DRIVEN = "waits for a runner"
+_NEWEST = 100
+"""How many executions are looked at for an id that might have been meant."""
 _MOST_AMBIGUOUS = 10
 _MOST_RUNNING = 10_000
 _LOG_PAGE = 500
@@ -56,9 +58,18 @@ def resolve(store: EventStore, name: str) -> str:
     if len(page.rows) == 1:
         return page.rows[0].summary.execution_id
     if not page.rows:
-        raise NotFound(f"there is no execution {name!r}", hint="see: cerebelum list")
+        raise NotFound(f"there is no execution {name!r}", hint=_nearest(store, name))
     ids = ", ".join(r.summary.execution_id for r in page.rows) + (", …" if page.has_more else "")
     raise UsageError(f"{name!r} could be {ids}", hint="give more of the id")
+
+
+def _nearest(store: EventStore, name: str) -> str:
+    """What might have been meant, among the newest executions."""
+    import difflib
+
+    newest = [row.summary.execution_id for row in store.find(Query(limit=_NEWEST)).rows]
+    near = difflib.get_close_matches(name, newest, 1, 0.75)
+    return f"did you mean {near[0]}?" if near else "see: cerebelum list"
 
 
 def read(store: EventStore, execution_id: str, at: int | datetime | None = None) -> Log:
