@@ -39,16 +39,16 @@ def report(tools: Tools, execution_id: str, file: str | None) -> int:
 
 def _page(tools: Tools, name: str) -> str:
     from cerebelum import __version__, render
-    from cerebelum.core.events import StepStarted
-    from cerebelum.render.printed import last_printed, share
+    from cerebelum.render.printed import attempts_of, last_printed, share, worth_showing
     from cerebelum.render.report import Report, page
 
     client = tools.client()
     view = client.status(name)
     # What happened after the look at how it stands would not go with the rest of the page.
     events = [event for event in client.history(name) if event.version <= view.state.version]
-    attempts = sum(isinstance(event, StepStarted) for event in events)
-    printed = last_printed(client.logs(name), share(attempts))
+    wanted = worth_showing(attempts_of(events))
+    chunks = (chunk for chunk in client.logs(name) if (chunk.step, chunk.attempt) in wanted)
+    printed = last_printed(chunks, share(len(wanted)))
     command = partial(render.command_line, tools.store, tools.plugin_files)
     return page(Report(view, events, printed, datetime.now(UTC), __version__, command))
 

@@ -13,12 +13,15 @@ from itertools import pairwise
 import msgspec
 
 from cerebelum.core.model import Group
-from cerebelum.render.display import UNICODE, harmless, length, moment
+from cerebelum.render.display import harmless, length, moment
 from cerebelum.render.markup import Markup, element, number
+from cerebelum.render.palette import SYMBOLS
 from cerebelum.render.timeline import WORK, Kind, Rest, Span, Timeline, Track
 from cerebelum.render.width import clipped, columns
 
 MOST_ROWS = 1000
+MOST_BARS = 200
+"""In one row; the last ones."""
 
 _WIDTH = 1100.0
 _LEFT = 190.0
@@ -53,7 +56,7 @@ _LEGEND: dict[str, str] = {
     "cut": "drawn shorter than it was",
 }
 _WAITS: tuple[Kind, ...] = ("retrying", "sleeping", "waiting_for_approval")
-_MARKS: dict[Kind, str] = {"failed": UNICODE.failed, "interrupted": UNICODE.interrupted}
+_MARKS: dict[Kind, str] = {"failed": SYMBOLS.failed, "interrupted": SYMBOLS.interrupted}
 
 
 class _Stretch(msgspec.Struct, frozen=True):
@@ -175,7 +178,7 @@ def _row(what: Track | str, y: float, axis: _Axis) -> Markup:
     name = harmless(what.step)
     end = 0.0
     drawn: list[Markup] = []
-    for span in what.spans:
+    for span in what.spans[-MOST_BARS:]:
         x, to_x = axis.x(span.begin), axis.x(span.end)
         to_x = max(to_x, x + _LEAST_BAR)
         drawn.append(_bar(what.step, span, x, to_x, y))
@@ -183,7 +186,7 @@ def _row(what: Track | str, y: float, axis: _Axis) -> Markup:
     for at, why in what.skips:
         x = axis.x(at)
         told = element("title", f"{name}: {why}, {moment(at)}")
-        drawn.append(element("text", told, UNICODE.skipped, class_="mark skip", x=x, y=y + 16))
+        drawn.append(element("text", told, SYMBOLS.skipped, class_="mark skip", x=x, y=y + 16))
         end = max(end, x + 8)
     last = what.spans[-1] if what.spans else None
     label = "" if last is None else length(sum((s.end - s.begin).total_seconds() for s in what.spans))
@@ -307,7 +310,7 @@ def _legend(kinds: Sequence[str], y: float) -> tuple[Markup, float]:
 
 def _sample(kind: str, x: float, y: float) -> Markup:
     if kind == "skip":
-        return element("text", UNICODE.skipped, class_="mark skip", x=x + 12, y=y + 12)
+        return element("text", SYMBOLS.skipped, class_="mark skip", x=x + 12, y=y + 12)
     if kind == "resume":
         return element("line", class_="resume", x1=x + 12, x2=x + 12, y1=y, y2=y + 16)
     top, height = _shape(kind)

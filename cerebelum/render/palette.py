@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from cerebelum.render.display import UNICODE
+
+SYMBOLS = msgspec.structs.replace(UNICODE, waiting="‖")
+"""Those of terminals, with a sign for waiting that every browser has letters for."""
+
 LIGHT = {
     "paper": "#ffffff",
     "panel": "#f4f6f8",

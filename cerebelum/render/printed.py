@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
+from cerebelum.core.events import AnyEvent, StepStarted
 from cerebelum.render.display import harmless_data, size
 from cerebelum.store import Chunk
 
@@ -16,6 +17,8 @@ MOST_BYTES = 64 << 10
 _MOST_OF_ALL = 8 << 20
 """Bytes of all attempts together; each has its share, and a little in any case."""
 _LEAST_BYTES = 2 << 10
+_MOST_ATTEMPTS = 2000
+_MOST_OF_STEP = 20
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -32,6 +35,22 @@ class Printed(msgspec.Struct, frozen=True):
     lines_before: int = 0
     """Lines that are left out before it."""
     bytes_before: int = 0
+
+
+def attempts_of(events: Iterable[AnyEvent]) -> tuple[tuple[str, int], ...]:
+    """All attempts that were begun, by step and number, in their order."""
+    return tuple(dict.fromkeys((e.step, e.attempt) for e in events if isinstance(e, StepStarted)))
+
+
+def worth_showing(attempts: Sequence[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+    """The last attempts of each step, and of all of them the latest that a page can hold."""
+    of_step: Counter[str] = Counter()
+    kept: list[tuple[str, int]] = []
+    for step, attempt in reversed(attempts):
+        of_step[step] += 1
+        if of_step[step] <= _MOST_OF_STEP:
+            kept.append((step, attempt))
+    return frozenset(kept[:_MOST_ATTEMPTS])
 
 
 def share(attempts: int) -> int:

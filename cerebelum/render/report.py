@@ -11,13 +11,13 @@ import msgspec
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.model import GROUPS, Step
 from cerebelum.core.state import GOING_ON, StepState
-from cerebelum.render.display import UNICODE, length, moment, one_line, size
-from cerebelum.render.gantt import MOST_ROWS, gantt
+from cerebelum.render.display import length, moment, one_line, size
+from cerebelum.render.gantt import MOST_BARS, MOST_ROWS, gantt
 from cerebelum.render.graphs import Picture
 from cerebelum.render.markup import Markup, element, joined
 from cerebelum.render.page_style import style
-from cerebelum.render.palette import tone
-from cerebelum.render.printed import Printed
+from cerebelum.render.palette import SYMBOLS, tone
+from cerebelum.render.printed import Printed, attempts_of, worth_showing
 from cerebelum.render.svg import graph
 from cerebelum.render.text import call_said, event_details, mark, next_commands, said, value
 from cerebelum.render.timeline import Timeline, timeline
@@ -31,11 +31,11 @@ _MOST_EVENTS = 300
 """Events from the beginning, and as many from the end."""
 _MOST_OUTPUT = 200
 _MOST_ERROR = 16_000
-_SYMBOLS = {
-    "completed": UNICODE.completed,
-    "failed": UNICODE.failed,
-    "running": UNICODE.started,
-    "cancelled": UNICODE.interrupted,
+_OUTCOMES = {
+    "completed": SYMBOLS.completed,
+    "failed": SYMBOLS.failed,
+    "running": SYMBOLS.started,
+    "cancelled": SYMBOLS.interrupted,
 }
 
 
@@ -107,7 +107,7 @@ def _head(report: Report, line: Timeline) -> Markup:
     view = report.view
     state = view.state
     word = view.status.replace("_", " ")
-    symbol = _SYMBOLS.get(view.status, UNICODE.waiting)
+    symbol = _OUTCOMES.get(view.status, SYMBOLS.waiting)
     badge = element("span", f"{symbol} {word}", class_=f"status {tone(view.status)}")
     reason = one_line(view.reason) if view.reason else ""
     parts = [
@@ -190,7 +190,7 @@ def _titled(step: str, attempt: int) -> Markup:
 def _error(title: Markup, error: StepError) -> Markup:
     more = (error.tail or error.traceback or "").rstrip("\n")
     kind = "" if error.message.startswith("exit code") else f"{error.kind}: "
-    heading = element("h3", element("span", f"{UNICODE.failed} ", class_="state failed"), title)
+    heading = element("h3", element("span", f"{SYMBOLS.failed} ", class_="state failed"), title)
     return joined(
         heading,
         element("p", kind, _own(_bounded(error.message))),
@@ -200,7 +200,7 @@ def _error(title: Markup, error: StepError) -> Markup:
 
 def _bounded(text: str) -> str:
     """The end of a long text, since that is where an error says what it is about."""
-    return text if len(text) <= _MOST_ERROR else f"{UNICODE.ellipsis}{text[-_MOST_ERROR:]}"
+    return text if len(text) <= _MOST_ERROR else f"{SYMBOLS.ellipsis}{text[-_MOST_ERROR:]}"
 
 
 # -- timeline and steps -----------------------------------------------------------------------------------------------
@@ -210,9 +210,11 @@ def _over_time(report: Report, line: Timeline) -> Markup:
     state = report.view.state
     groups = {step.id: group for group in GROUPS for step in state.workflow.group(group)}
     more = len(line.tracks) - MOST_ROWS
-    note = element("p", f"{more} more steps are not drawn.", class_="note") if more > 0 else ""
+    notes = [f"{more} more steps are not drawn."] if more > 0 else []
+    if any(len(track.spans) > MOST_BARS for track in line.tracks):
+        notes.append(f"Of steps with many attempts the last {MOST_BARS} bars are drawn.")
     picture = element("div", gantt(line, groups, state.execution_id), **_wide("Timeline"))
-    return _section("over-time", "Timeline", picture, note)
+    return _section("over-time", "Timeline", picture, *(element("p", note, class_="note") for note in notes))
 
 
 def _steps(report: Report) -> Markup:
@@ -247,7 +249,7 @@ def _step_row(report: Report, step: Step, at: StepState) -> Markup:
     return element(
         "tr",
         element("th", element("span", name, class_="id"), about, scope="row"),
-        element("td", f"{mark(at, UNICODE)} {at.status.replace('_', ' ')}", class_=f"fact state {tone(at.status)}"),
+        element("td", f"{mark(at, SYMBOLS)} {at.status.replace('_', ' ')}", class_=f"fact state {tone(at.status)}"),
         element("td", str(at.attempt or ""), class_="fact"),
         element("td", _time(at.began_at) if at.began_at else "", class_="fact"),
         element("td", "" if whole is None else length(whole), class_="fact"),
@@ -277,7 +279,7 @@ def _output(report: Report) -> Markup:
     if output is None:
         return joined()
     text = output if isinstance(output, str) else _pretty(output)
-    cut = text if len(text) <= _MOST_ERROR else text[:_MOST_ERROR] + UNICODE.ellipsis
+    cut = text if len(text) <= _MOST_ERROR else text[:_MOST_ERROR] + SYMBOLS.ellipsis
     return _section("output", "Output of the workflow", element("pre", cut))
 
 
@@ -291,6 +293,10 @@ def _pretty(given: Any) -> str:
 def _logs(report: Report, line: Timeline) -> Iterator[Markup]:
     tracks = {track.step: track for track in line.tracks}
     position = report.view.state.graph.position
+    begun = attempts_of(report.events)
+    if (more := len(begun) - len(worth_showing(begun))) > 0:
+        command = report.command("logs", report.view.state.execution_id)
+        yield element("p", f"{more:,} earlier attempts are left out; all are shown by ", _code(command), class_="note")
     attempts = sorted(report.printed, key=lambda of: (position.get(of[0], len(position)), of))
     if not attempts:
         yield element("p", "Nothing was printed.", class_="quiet")
@@ -310,7 +316,7 @@ def _logs(report: Report, line: Timeline) -> Iterator[Markup]:
 
 
 def _outcome(kind: str) -> str:
-    return _SYMBOLS.get(kind, UNICODE.interrupted if kind == "interrupted" else UNICODE.waiting)
+    return _OUTCOMES.get(kind, SYMBOLS.interrupted if kind == "interrupted" else SYMBOLS.waiting)
 
 
 def _printed(report: Report, step: str, attempt: int) -> Iterator[Markup]:
@@ -330,7 +336,7 @@ def _spaced(printed: Printed) -> Iterator[tuple[str, str]]:
     for piece in printed.pieces:
         text = piece.text
         if piece.stream == "note":
-            text = f"{'' if before.endswith(chr(10)) else chr(10)}{UNICODE.ellipsis} {text}\n"
+            text = f"{'' if before.endswith(chr(10)) else chr(10)}{SYMBOLS.ellipsis} {text}\n"
         yield piece.stream, text
         before = text
 

@@ -10,11 +10,11 @@ import msgspec
 
 from cerebelum.core.model import GROUPS, Step
 from cerebelum.core.state import StepState
-from cerebelum.render.display import UNICODE, harmless, length
+from cerebelum.render.display import harmless, length
 from cerebelum.render.graphs import Picture, rows
 from cerebelum.render.layers import Drawing, Place, Point, layered
 from cerebelum.render.markup import Markup, element, joined, number
-from cerebelum.render.palette import palette, tone
+from cerebelum.render.palette import SYMBOLS, palette, tone
 from cerebelum.render.text import mark
 from cerebelum.render.width import clipped, columns
 
@@ -209,7 +209,7 @@ def _says(picture: Picture, step: Step) -> str:
     whole = at.whole() if at.status in ("completed", "failed", "interrupted") else None
     if at.status == "completed" and whole is None:
         word = "taken over"
-    return f"{mark(at, UNICODE)} {word}" + ("" if whole is None else f" {length(whole)}")
+    return f"{mark(at, SYMBOLS)} {word}" + ("" if whole is None else f" {length(whole)}")
 
 
 def _curve(line: Sequence[Point]) -> str:

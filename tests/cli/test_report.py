@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -39,7 +38,7 @@ from cerebelum.core.events import (
 from cerebelum.core.model import Source, Step, Workflow
 from cerebelum.core.state import Status, reconstruct, status
 from cerebelum.core.summary import summarise
-from cerebelum.render.printed import Printed, last_printed, share
+from cerebelum.render.printed import Printed, attempts_of, last_printed, share, worth_showing
 from cerebelum.render.report import Report, page
 from cerebelum.render.svg import NAMESPACE
 from cerebelum.render.text import command_line
@@ -50,7 +49,6 @@ from tests.cli.conftest import Home
 from tests.lifecycle.world import World, finish
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Page(HTMLParser):
@@ -178,7 +176,7 @@ def test_a_failed_execution_and_the_same_one_resumed(world: World) -> None:
     runner = world.begin(RICH, "--tag", "nightly")
     world.wait_for_event("ApprovalRequested go")
     waiting = report(world)
-    assert "⏸ waiting for approval" in waiting.words("header")
+    assert "‖ waiting for approval" in waiting.words("header")
     assert "cerebelum approve x go" in waiting.words("header", "code")
     assert waiting.bars("go")[-1] == "waiting_for_approval"
     assert world("approve", "x", "--by", "ann", "--comment", "fine").code == 0
@@ -247,7 +245,7 @@ def test_an_execution_that_goes_on_and_what_its_runner_leaves_when_it_dies(world
     runner.send_signal(signal.SIGKILL)
     runner.wait()
     dead = report(world)
-    assert "⏸ paused" in dead.words("header")
+    assert "‖ paused" in dead.words("header")
     assert "interrupted" in dead.words("header")
     assert dead.bars("a") == ["interrupted"]
     world.write("mended", "")
@@ -284,15 +282,14 @@ def test_what_steps_print_and_are_called_is_inert(world: World) -> None:
     assert "<svg/onload=alert(5)>" in page.rows("steps")["a"][5]
 
 
-@pytest.mark.skipif(BROWSER is None, reason="there is no browser on PATH")
+@pytest.mark.needs_tool("chromium")
 def test_a_browser_shows_the_page_and_runs_nothing_of_it(world: World) -> None:
-    assert BROWSER is not None
     assert world.run(HOSTILE).code == 1
     assert world("report", "x", "-o", "x.html").code == 0
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     more = f"--disable-component-update --disable-sync --user-data-dir={world.folder / 'browser'} --dump-dom"
     shown = subprocess.run(
-        [BROWSER, *flags.split(), *more.split(), (world.folder / "x.html").as_uri()],
+        ["chromium", *flags.split(), *more.split(), (world.folder / "x.html").as_uri()],
         capture_output=True,
         text=True,
         check=True,
@@ -519,6 +516,21 @@ def test_very_many_steps_are_drawn_up_to_a_number() -> None:
     assert page.bars("step-1000") == []
     assert "3 more steps are not drawn." in page.section("over-time").words()
     assert "step-1002" in page.rows("steps")
+
+
+def test_of_very_many_attempts_the_last_are_shown() -> None:
+    log = Log("a", "b")
+    for attempt in range(1, 301):
+        log.ran("a", attempt, attempt + 0.5, attempt)
+    log.ran("b", 400, 401)
+    page = log.page()
+    assert page.bars("a") == ["completed"] * 200
+    assert "Of steps with many attempts the last 200 bars are drawn." in page.section("over-time").words()
+    shown = worth_showing(attempts_of(log.events))
+    assert shown == {*(("a", attempt) for attempt in range(281, 301)), ("b", 1)}
+    told = page.section("logs").words()
+    assert "280 earlier attempts are left out; all are shown by cerebelum logs x" in told
+    assert len(worth_showing([(f"s{number}", 1) for number in range(9000)])) == 2000
 
 
 def test_long_and_right_to_left_names_stay_in_their_place() -> None:
