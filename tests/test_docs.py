@@ -271,3 +271,10 @@ def test_every_file_and_folder_that_the_design_names_is_there(name: str) -> None
     assert named
     places = [ROOT, ROOT / "cerebelum"]
     assert not {n for n in named if not any((place / n).exists() for place in places)}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_every_verb_has_an_example(verb: str) -> None:
+    section = CLI.read_text().split(f"\n## cerebelum {verb}\n")[1].split("\n## ")[0]
+    examples = [line for line in section.splitlines() if re.search(rf"^  .*\bcerebelum {verb}\b", line)]
+    assert examples, f"cerebelum {verb} --help shows nobody how it is used"

@@ -170,6 +170,25 @@ def width(stream: Any) -> int | None:
         return None
 
 
+_LINKING = ("iTerm.app", "WezTerm", "vscode", "ghostty", "Hyper", "rio", "Tabby")
+_LINKING_VARIABLES = ("KITTY_WINDOW_ID", "WT_SESSION", "KONSOLE_VERSION", "DOMTERM")
+_FIRST_VTE = 5000
+
+
+def links(stream: Any, environ: Any) -> bool:
+    """Whether a stream is a terminal that knows hyperlinks, as far as can be told; FORCE_HYPERLINK says yes or no."""
+    if (forced := environ.get("FORCE_HYPERLINK", "")) != "":
+        return bool(forced != "0")
+    if not can_live(stream, environ) or environ.get("TERM", "").startswith("screen"):
+        return False
+    vte = environ.get("VTE_VERSION", "")
+    return (
+        (vte.isdigit() and int(vte) >= _FIRST_VTE)
+        or environ.get("TERM_PROGRAM") in _LINKING
+        or any(environ.get(name) for name in _LINKING_VARIABLES)
+    )
+
+
 def height(stream: Any) -> int:
     """Rows of the terminal that a stream is; 24 where it is none."""
     try:
@@ -182,4 +201,5 @@ def style(stream: Any, environ: Any) -> Style:
     """How text is to look on a stream."""
     from cerebelum.render import ASCII, UNICODE, Style
 
-    return Style(UNICODE if takes_symbols(stream) else ASCII, colours(stream, environ), width(stream))
+    symbols = UNICODE if takes_symbols(stream) else ASCII
+    return Style(symbols, colours(stream, environ), width(stream), links(stream, environ))

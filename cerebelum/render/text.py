@@ -66,11 +66,21 @@ class Style(msgspec.Struct, frozen=True):
     colour: bool = False
     width: int | None = None
     """Columns that lines may take; None: any number."""
+    links: bool = False
+    """Whether hyperlinks are known there."""
 
     def paint(self, text: str, status: str) -> str:
         """The text in the colour of a status."""
         code = COLOURS.get(status, "")
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
+
+    def link_file(self, line: str, path: str, host: str) -> str:
+        """The line with a link to the file whose path stands in it, if all of that does."""
+        if not self.links or not path.startswith("/") or path not in line:
+            return line
+        from urllib.parse import quote
+
+        return line.replace(path, f"\x1b]8;;file://{quote(host)}{quote(path)}\x1b\\{path}\x1b]8;;\x1b\\", 1)
 
 
 def mark(at: StepState, symbols: Symbols) -> str:
@@ -116,7 +126,8 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
     facts.append(("ran in", f"{where.cwd} as {where.user or '?'}@{where.host}"))
     if view.status == "running" and view.row.runner is not None:
         facts.append(("runner", f"process {view.row.runner.pid} on {view.row.runner.host}"))
-    lines += table([(name, harmless(text)) for name, text in facts], width=style.width, giving=(1,))
+    table_lines = table([(name, harmless(text)) for name, text in facts], width=style.width, giving=(1,))
+    lines += [style.link_file(line, harmless(state.source.path), where.host) for line in table_lines]
     lines += ["", *_step_lines(state, style, now)]
     if state.output is not None:
         lines += ["", f"output: {value(state.output)}"]

@@ -116,3 +116,26 @@ def test_a_list_that_is_watched_is_drawn_anew_when_something_happens(cli: Home) 
 def test_only_a_terminal_can_show_a_list_that_is_watched(cli: Home) -> None:
     assert cli("list", "--watch").code == 2
     assert cli("list", "--watch", "--json").code == 2
+
+
+@pytest.mark.parametrize(
+    ("env", "linked"),
+    [
+        ({}, False),
+        ({"VTE_VERSION": "7200"}, True),
+        ({"VTE_VERSION": "4600"}, False),
+        ({"TERM_PROGRAM": "vscode"}, True),
+        ({"TERM_PROGRAM": "vscode", "FORCE_HYPERLINK": "0"}, False),
+        ({"FORCE_HYPERLINK": "1"}, True),
+    ],
+)
+def test_the_workflow_file_is_a_link_where_the_terminal_knows_them(
+    cli: Home, env: dict[str, str], linked: bool
+) -> None:
+    cli.write("one.yaml", "steps: [{id: one, run: 'true'}]\n")
+    cli("run", "one.yaml", "--id", "x")
+    with windows(cli) as opens:
+        shown = opens("status", "x", columns=200, **env)
+        _, lines = shown.finish()
+    assert any(f"({cli.folder}/one.yaml)" in line for line in lines)
+    assert (b"\x1b]8;;file://" in shown.raw) is linked
