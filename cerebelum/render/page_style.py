@@ -35,7 +35,7 @@ table { border-collapse: collapse; width: 100%; font-size: .93em; }
 th, td { text-align: start; vertical-align: top; padding: .35rem .7rem; border-bottom: 1px solid var(--line); }
 thead th { color: var(--quiet); font-weight: 600; white-space: nowrap; background: var(--panel); }
 tbody tr:last-child > * { border-bottom: 0; }
-tbody th { font-weight: 500; }
+tbody th { font-weight: 500; min-width: 10rem; }
 tbody .group { color: var(--quiet); background: var(--panel); font-weight: 600; }
 td.own { overflow-wrap: anywhere; min-width: 11rem; }
 td.fact { white-space: nowrap; }
@@ -90,7 +90,8 @@ footer { margin-top: 2.5rem; color: var(--quiet); font-size: .9em; }
   details::details-content { display: block; content-visibility: visible; block-size: auto; }
   tr, svg { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
-  td.fact { white-space: normal; }
+  th, td { padding: .25rem .4rem; }
+  tbody th, td.own { min-width: 5.5rem; }
 }
 """
 
