@@ -53,6 +53,7 @@ def every_verb_explains_itself(desk: Desk) -> None:
     names = {line.split()[0] for line in verbs if not line.startswith("   ")}
     used = {"run", "resume", "status", "list", "logs", "history", "pause", "cancel", "approve", "reject", "fork"}
     used |= {"supervise", "validate", "schema", "plugins", "store", "doctor", "watch", "active", "init", "graph"}
+    used |= {"report", "shell", "completion"}
     expect(names == used, f"these checks know {used}, but there are {names}")
     for name in sorted(names):
         expect("Usage" in desk(name, "--help"), f"{name} --help")
@@ -69,6 +70,9 @@ def a_failed_execution_is_resumed(desk: Desk) -> None:
     expect((desk.folder / "effects").read_text() == "one\nthree\n", "a step ran twice")
     for verb in ("status", "logs", "history", "watch", "graph"):
         desk(verb, "f")
+    expect("</html>" in desk("report", "f", "-o", "-"), "the report is not a page")
+    expect("CEREBELUM_STEP=" in desk("shell", "f", "--step", "three", "--print-env"), "shell does not know the step")
+    expect("_CEREBELUM_COMPLETE" in desk("completion", "bash"), "there is no script for bash")
     expect("nothing is going on" in desk("active"), "active shows what is over")
     desk("init", "mine.yaml")
     desk("run", "mine.yaml")
