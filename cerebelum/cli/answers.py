@@ -27,7 +27,7 @@ def show_list(tools: Tools, query: Query, *, as_json: bool) -> int:
     if as_json:
         terminal.show_json(render.listing(page, query))
     else:
-        terminal.show(render.list_text(page, query, style(tools)))
+        terminal.show(render.list_text(page, query, datetime.now(UTC), style(tools)))
     return 0
 
 

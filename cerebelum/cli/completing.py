@@ -17,13 +17,13 @@ _MOST = 200
 def ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The newest executions whose ids begin with `incomplete`, and what each is."""
     try:
-        rows = cast(Tools, ctx.find_object(object)).client().list(Query(limit=_MOST)).rows
+        rows = cast(Tools, ctx.obj).client().list(Query(id_prefix=incomplete or None, limit=_MOST)).rows
     except CerebelumError:
         return []
     named = [(row.summary.execution_id, f"{row.summary.status}, {row.summary.workflow}") for row in rows]
-    if named:
+    if not incomplete and named:
         named.insert(0, ("last", "the newest"))
-    return [CompletionItem(name, help=what) for name, what in named if name.startswith(incomplete)]
+    return [CompletionItem(name, help=what) for name, what in named]
 
 
 def ids_and_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -35,7 +35,7 @@ def steps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     """The steps of the execution that the command line names, or of the newest."""
     try:
         name = ctx.params.get("execution_id") or "last"
-        state = cast(Tools, ctx.find_object(object)).client().status(name).state
+        state = cast(Tools, ctx.obj).client().status(name).state
     except CerebelumError:
         return []
     return [CompletionItem(s, help=at.status) for s, at in state.steps.items() if s.startswith(incomplete)]

@@ -6,8 +6,6 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from cerebelum.cli import terminal
 from cerebelum.cli.look import Look
 from cerebelum.cli.outlet import Outlet
@@ -28,19 +26,16 @@ def plain(tools: Tools, outlet: Outlet, output: Output | None, *, as_json: bool,
     """What reads well wherever it is kept."""
     if as_json:
         return JsonLines(outlet)
-    system = detect(tools.environ)
     look = _look(tools, stamps=tools.environ.get("CEREBELUM_TIMESTAMPS", "1") not in ("0", "false", "no", "off"))
-    if system is not None:
-        look = msgspec.structs.replace(look, group=system.group or look.group, problem=system.problem)
     if output is None or output == "live":
-        output = "grouped" if system is not None and system.group else "stream"
+        output = "grouped" if look.system is not None and look.system.group else "stream"
     workflow = partial(_workflow_of, tools.client())
     return Screen(outlet, look, output=output, quiet=quiet, workflow_of=workflow)
 
 
 def live(tools: Tools, outlet: Outlet, output: Output | None, *, as_json: bool, quiet: bool) -> LiveScreen | None:
     """What is drawn anew, where somebody watches."""
-    if as_json or quiet or detect(tools.environ) or not terminal.can_live(sys.stdout, tools.environ):
+    if as_json or quiet or not terminal.can_live(sys.stdout, tools.environ):
         return None
     from cerebelum.cli.learning import progress
     from cerebelum.cli.live import LiveScreen
@@ -65,4 +60,6 @@ def _workflow_of(client: ExecutionClient, execution_id: str) -> Workflow | None:
 
 def _look(tools: Tools, *, stamps: bool) -> Look:
     symbols = UNICODE if terminal.takes_symbols(sys.stdout) else ASCII
-    return Look(symbols, sys.stdout.encoding, terminal.colours(sys.stdout, tools.environ), stamps)
+    return Look(
+        symbols, sys.stdout.encoding, terminal.colours(sys.stdout, tools.environ), stamps, detect(tools.environ)
+    )

@@ -21,11 +21,14 @@ from cerebelum.cli.step_output import OUTPUTS, Output
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.core.errors import UsageError
-from cerebelum.render.display import harmless, length
-from cerebelum.render.summary import summary_lines
-from cerebelum.render.text import Style, failures_text, resume_command, value
+from cerebelum.render.display import harmless
+from cerebelum.render.failures import failures_text
+from cerebelum.render.summary import summary_lines, took
+from cerebelum.render.text import Style, resume_command, value
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cerebelum.core.state import State
     from cerebelum.engine.session import Result
     from cerebelum.render import contract
@@ -49,10 +52,10 @@ class Manner(TypedDict):
 
 def see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner) -> int:
     """Drive an execution with a display, say how it ended, and return the exit code."""
-    junit_path(manner["junit"])
+    report = junit_path(manner["junit"])
     if manner["detach"]:
-        return detached(lambda on_start: _see_through(tools, drive, manner, on_start), partial(_tell, manner))
-    return _see_through(tools, drive, manner, lambda execution_id: None)
+        return detached(partial(_see_through, tools, drive, manner, report), partial(_tell, manner))
+    return _see_through(tools, drive, manner, report, lambda execution_id: None)
 
 
 def _tell(manner: Manner, execution_id: str) -> None:
@@ -63,7 +66,13 @@ def _tell(manner: Manner, execution_id: str) -> None:
         terminal.show(execution_id)
 
 
-def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, on_start: Callable[[str], None]) -> int:
+def _see_through(
+    tools: Tools,
+    drive: Callable[[How], Result],
+    manner: Manner,
+    report: Path | None,
+    on_start: Callable[[str], None],
+) -> int:
     from cerebelum.engine.settings import Settings
     from cerebelum.steps.log import DEFAULT_LIMIT
 
@@ -72,7 +81,6 @@ def _see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner, o
     outlet = Outlet(sys.stdout.fileno())
     as_json, quiet = manner["as_json"], manner["quiet"]
     output = chosen_output(manner["output"], verbose=manner["verbose"])
-    report = junit_path(manner["junit"])
     live = displays.live(tools, outlet, output, as_json=as_json, quiet=quiet)
     display = live or displays.plain(tools, outlet, output, as_json=as_json, quiet=quiet)
     settings = Settings(
@@ -149,7 +157,7 @@ def last_word(tools: Tools, result: Result, outlet: Outlet, *, as_json: bool, su
 
 def _good_news(result: Result, style: Style) -> list[str]:
     state = result.state
-    how = "has completed already; nothing was done" if result.already else f"completed in {_took(state)}"
+    how = "has completed already; nothing was done" if result.already else f"completed in {took(state)}"
     lines = [style.paint(f"{style.symbols.completed} {result.execution_id}: {how}", "completed")]
     return lines if state.output is None else [*lines, f"output: {value(state.output)}"]
 
@@ -163,11 +171,11 @@ def _news(tools: Tools, result: Result, style: Style) -> list[str]:
     if result.end == "parked":
         return [style.paint(f"{symbols.waiting} {head}parked", "sleeping"), "", f"go on with: {again}"]
     if state.paused is not None:
-        why = f"paused ({state.paused.signal or state.paused.why}) after {_took(state)}; nothing is lost"
+        why = f"paused ({state.paused.signal or state.paused.why}) after {took(state)}; nothing is lost"
         return [style.paint(f"{symbols.interrupted} {head}{why}", "paused"), "", f"resume with: {again}"]
     if state.ended == "cancelled":
-        return [style.paint(f"{symbols.interrupted} {head}cancelled after {_took(state)}", "cancelled")]
-    line = style.paint(f"{symbols.failed} {head}failed after {_took(state)}{_root(state)}", "failed")
+        return [style.paint(f"{symbols.interrupted} {head}cancelled after {took(state)}", "cancelled")]
+    line = style.paint(f"{symbols.failed} {head}failed after {took(state)}{_root(state)}", "failed")
     return [line, "", f"resume with: {again}"]
 
 
@@ -175,10 +183,6 @@ def _root(state: State) -> str:
     """What failed first."""
     first = next((s for s in state.failed if s in state.steps and state.steps[s].error is not None), None)
     return "" if first is None else f" in {harmless(first)}"
-
-
-def _took(state: State) -> str:
-    return length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
 
 
 class Size(click.ParamType[int]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import answers, terminal
-from cerebelum.cli.options import unicode_text
+from cerebelum.cli.options import complete_ids_and_files, unicode_text
 from cerebelum.cli.tools import Tools
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ command = click.Command(
     callback=click.pass_obj(graph),
     help=HELP,
     params=[
-        click.Argument(["target"], metavar="FILE|ID"),
+        click.Argument(["target"], metavar="FILE|ID", shell_complete=complete_ids_and_files),
         click.Option(
             ["--format", "kind"],
             type=click.Choice(["text", "mermaid", "dot", "svg"]),

@@ -99,9 +99,10 @@ def _watch(tools: Tools, query: Query, interval: float) -> int:
     while True:
         page = tools.client().list(query)
         how = terminal.style(stream, tools.environ)
-        lines = render.list_text(page, query, how).split("\n")[: terminal.height(stream) - 1]
-        if drawn != (lines, how):
-            drawn = (lines, how)
+        # How long ago things were is no news.
+        if drawn != (page, how, terminal.height(stream)):
+            drawn = (page, how, terminal.height(stream))
+            lines = render.list_text(page, query, datetime.now(UTC), how).split("\n")[: terminal.height(stream) - 1]
             stream.write("\x1b[H\x1b[2J" + "\n".join(lines) + "\n")
             stream.flush()
         time.sleep(max(interval, _LEAST_INTERVAL))

@@ -92,7 +92,7 @@ class LiveScreen(Screen):
         workflow_of: Callable[[str], Workflow | None] = lambda execution_id: None,
     ) -> None:
         super().__init__(outlet, look, output=output, workflow_of=workflow_of)
-        self._region = Region(outlet, terminal, look.encoding, colour=look.colour)
+        self._region = Region(outlet, terminal, look)
         self._learn = learn
         self._shows_output = output != "live"
         self._rows: dict[str, _Row] = {}
@@ -192,10 +192,7 @@ class LiveScreen(Screen):
                 self._since = event.at
             case _:
                 text, colour = self._said(execution_id, event)
-        if not text:
-            return b""
-        first, newline, rest = text.partition("\n")
-        return self._line(first, colour) + self._plain(rest + newline)
+        return self._line(text, colour) if text else b""
 
     def _wait(self, step: str, at: datetime, what: str, until: datetime | None) -> None:
         row = self._rows.setdefault(step, _Row(at))

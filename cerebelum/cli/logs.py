@@ -11,7 +11,7 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.lines import Lines
 from cerebelum.cli.list import since
-from cerebelum.cli.options import complete_ids, complete_steps, unicode_text
+from cerebelum.cli.options import ID, STEP, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 from cerebelum.render.display import ASCII, UNICODE, size
@@ -165,8 +165,8 @@ command = click.Command(
     callback=click.pass_obj(logs),
     help=HELP,
     params=[
-        click.Argument(["execution_id"], metavar="[ID]", default="last", shell_complete=complete_ids),
-        click.Argument(["step"], metavar="[STEP]", required=False, shell_complete=complete_steps),
+        ID,
+        STEP,
         click.Option(["-f", "--follow"], is_flag=True, help="Go on until the execution no longer runs."),
         click.Option(["--attempt"], type=click.IntRange(1), metavar="N", help="Of this attempt only."),
         click.Option(["--tail"], type=click.IntRange(1), metavar="N", help="Only the last N lines of each step."),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
 import msgspec
 
+from cerebelum.render.build_systems import BuildSystem
 from cerebelum.render.display import UNICODE, Symbols
 
 
@@ -19,10 +17,8 @@ class Look(msgspec.Struct, frozen=True):
     stamps: bool = False
     """Whether the time stands in front of every line."""
 
-    group: Callable[[str, Literal["begin", "end"]], str] = lambda step, end: ""
-    """What begins and ends the output of a step where the audience can fold it."""
-    problem: Callable[[str, str], str] = lambda step, message: ""
-    """What tells the audience of a step's failure, beside the line that people read."""
+    system: BuildSystem | None = None
+    """The build system that reads along."""
 
     def paint(self, text: str, code: str) -> str:
         """The text in a colour, which is the number of an escape sequence, such as 31 for red."""

@@ -19,6 +19,13 @@ def complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return completing.ids(ctx, param, incomplete)
 
 
+def complete_ids_and_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Executions, and files where none fits."""
+    from cerebelum.cli import completing
+
+    return completing.ids_and_files(ctx, param, incomplete)
+
+
 def complete_steps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Steps of the execution that is named."""
     from cerebelum.cli import completing
@@ -29,6 +36,7 @@ def complete_steps(ctx: click.Context, param: click.Parameter, incomplete: str) 
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of text.")
 QUIET = click.Option(["-q", "--quiet"], is_flag=True, help="Show failures and the last line only.")
 ID = click.Argument(["execution_id"], metavar="[ID]", default="last", shell_complete=complete_ids)
+STEP = click.Argument(["step"], metavar="[STEP]", required=False, shell_complete=complete_steps)
 
 
 def _told(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

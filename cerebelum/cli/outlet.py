@@ -37,9 +37,9 @@ class Outlet:
         self._thread.start()
 
     @property
-    def pending(self) -> int:
-        """Bytes that were not written yet."""
-        return self._pending
+    def pending(self) -> bool:
+        """Whether there is something that was not written yet."""
+        return bool(self._pending or self._parts)
 
     def put(self, *parts: bytes | IO[bytes]) -> None:
         """Take what must not be lost, files to be read to their end and closed among it; never blocks."""
@@ -115,7 +115,11 @@ class Outlet:
                 while self._parts and isinstance(self._parts[0], bytes):
                     ready.append(self._parts.popleft())
                 return b"".join(part for part in ready if isinstance(part, bytes))
-            data = first.read(_PIECE)
+            try:
+                data = first.read(_PIECE)
+            except OSError:
+                # Where the temporary folder fails, the log has the rest.
+                data = b""
             self._pending += len(data)
             if not data:
                 self._parts.popleft()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import IO
 
+from cerebelum.cli.look import Look
 from cerebelum.cli.outlet import Outlet
 from cerebelum.render.width import columns
 
@@ -17,11 +18,10 @@ _BEGIN, _END = b"\x1b[?2026h", b"\x1b[?2026l"
 class Region:
     """The bottom lines. Not thread-safe; the cursor rests behind the last of them."""
 
-    def __init__(self, outlet: Outlet, terminal: int, encoding: str, *, colour: bool) -> None:
+    def __init__(self, outlet: Outlet, terminal: int, look: Look) -> None:
         self._outlet = outlet
         self._terminal = terminal
-        self._encoding = encoding
-        self._colour = colour
+        self._look = look
         self._drawn: list[int] = []
         """Columns of each line that is on the screen."""
         self._last: tuple[object, ...] = ()
@@ -53,8 +53,7 @@ class Region:
         self.draw((), self._erased(self.size().columns))
 
     def _line(self, text: str, colour: str) -> bytes:
-        shown = f"\x1b[{colour}m{text}\x1b[0m" if colour and self._colour else text
-        return shown.encode(self._encoding, "backslashreplace")
+        return self._look.paint(text, colour).encode(self._look.encoding, "backslashreplace")
 
     def _erased(self, width: int) -> bytes:
         # Where the terminal has become narrower, lines take more rows than they did.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cerebelum.cli import terminal
 from cerebelum.core import errors
 from cerebelum.core.errors import UsageError
+from cerebelum.render.build_systems import detect
 
 if TYPE_CHECKING:
     from cerebelum.core.state import State
@@ -48,17 +49,20 @@ def write_junit(path: Path, state: State) -> int:
 
 def tell_build_system(state: State, again: str, environ: Mapping[str, str]) -> None:
     """Leave a summary where the build system takes one. What fails is only warned of."""
-    github, azure = environ.get("GITHUB_STEP_SUMMARY"), environ.get("AGENT_TEMPDIRECTORY")
+    system = detect(environ)
     try:
-        if github and environ.get("GITHUB_ACTIONS"):
-            with open(github, "a", encoding="utf-8", errors="replace") as out:
-                out.write(_markdown(state, again))
-        elif azure and environ.get("TF_BUILD"):
-            file = Path(azure, f"cerebelum-{state.execution_id}-{state.version}.md")
-            file.write_text(_markdown(state, again), encoding="utf-8", errors="replace")
-            terminal.show(f"##vso[task.uploadsummary]{file}")
-        elif environ.get("BUILDKITE"):
-            _annotate(state, again, environ)
+        match None if system is None else system.name:
+            case "GitHub Actions" if place := environ.get("GITHUB_STEP_SUMMARY"):
+                with open(place, "a", encoding="utf-8", errors="replace") as out:
+                    out.write(_markdown(state, again))
+            case "Azure Pipelines" if place := environ.get("AGENT_TEMPDIRECTORY"):
+                file = Path(place, f"cerebelum-{state.execution_id}-{state.version}.md")
+                file.write_text(_markdown(state, again), encoding="utf-8", errors="replace")
+                terminal.show(f"##vso[task.uploadsummary]{file}")
+            case "Buildkite":
+                _annotate(state, again, environ)
+            case _:
+                pass
     except OSError as error:
         terminal.warn(f"the summary for the build system cannot be written: {error}")
 

@@ -33,8 +33,9 @@ from cerebelum.core.events import (
 )
 from cerebelum.core.model import Step, Workflow
 from cerebelum.render.display import harmless, length, moment, one_line
+from cerebelum.render.failures import error_details
 from cerebelum.render.shapes import event_line
-from cerebelum.render.text import error_details, interruption
+from cerebelum.render.text import interruption
 from cerebelum.store import Stream
 
 
@@ -118,11 +119,10 @@ class Screen:
         self._printed.over(event)
         text, colour = self._said(execution_id, event)
         if text:
-            first, newline, rest = text.partition("\n")
-            problem = ""
-            if isinstance(event, StepFailed) and event.retry_at is None:
-                problem = self._look.problem(event.step, event.error.message)
-            self._outlet.put(self._line(first, colour, event.at) + self._plain(rest + newline + problem))
+            self._outlet.put(self._line(text, colour, event.at))
+        system = self._look.system
+        if system is not None and isinstance(event, StepFailed) and event.retry_at is None:
+            self._outlet.put(self._plain(system.problem(event.step, event.error.message)))
 
     def close(self) -> None:
         """Nothing more happens."""
@@ -146,8 +146,10 @@ class Screen:
             self._printed.name_steps(self._steps)
 
     def _line(self, text: str, colour: str = "", at: datetime | None = None) -> bytes:
+        """The text, whose first line says what happened, and the others more about it."""
         stamp = f"{at.astimezone():%H:%M:%S} " if at is not None and self._look.stamps else ""
-        return self._plain(stamp + self._look.paint(text, colour) + "\n")
+        first, newline, rest = text.partition("\n")
+        return self._plain(f"{stamp}{self._look.paint(first, colour)}\n{rest}{newline}")
 
     def _plain(self, text: str) -> bytes:
         return text.encode(self._look.encoding, "backslashreplace")

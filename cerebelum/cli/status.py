@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from cerebelum.cli.answers import show_status
-from cerebelum.cli.options import ID, JSON, complete_steps, unicode_text
+from cerebelum.cli.options import ID, JSON, STEP, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
@@ -49,5 +49,5 @@ command = click.Command(
     "status",
     callback=click.pass_obj(status),
     help=HELP,
-    params=[ID, click.Argument(["step"], metavar="[STEP]", required=False, shell_complete=complete_steps), AT, JSON],
+    params=[ID, STEP, AT, JSON],
 )

@@ -11,6 +11,7 @@ from cerebelum.cli.blocks import Blocks
 from cerebelum.cli.lines import Lines
 from cerebelum.cli.look import Look
 from cerebelum.core.events import AnyEvent, StepCompleted, StepFailed, StepInterrupted
+from cerebelum.render.build_systems import End
 from cerebelum.render.display import recoded
 from cerebelum.render.width import columns
 from cerebelum.store import Stream
@@ -143,8 +144,10 @@ class StepOutput:
             self._shown.add((step, attempt))
         self._show(data)
 
-    def _group(self, step: str, end: Literal["begin", "end"]) -> bytes:
-        return self._look.group(step, end).encode(self._look.encoding, "backslashreplace")
+    def _group(self, step: str, end: End) -> bytes:
+        system = self._look.system
+        told = "" if system is None or system.group is None else system.group(step, end)
+        return told.encode(self._look.encoding, "backslashreplace")
 
     def _prefix(self, step: str) -> bytes:
         padding = " " * max(0, self._width - columns(step))

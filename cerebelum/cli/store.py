@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.options import JSON, unicode_text
+from cerebelum.cli.options import JSON, complete_ids, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
@@ -83,7 +83,7 @@ command = click.Group(
             callback=click.pass_obj(verify),
             help=VERIFY,
             params=[
-                click.Argument(["execution_id"], metavar="[ID]", required=False),
+                click.Argument(["execution_id"], metavar="[ID]", required=False, shell_complete=complete_ids),
                 click.Option(
                     ["--heads"],
                     metavar="FILE",

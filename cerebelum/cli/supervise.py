@@ -15,7 +15,7 @@ from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 
 _PATIENCE = 2.0
-"""Seconds that the last lines may take when nobody reads them."""
+"""Seconds that the last lines may take when it was stopped and nobody reads them."""
 
 
 def supervise(tools: Tools, once: bool, most: int, quiet: bool, as_json: bool) -> int:
@@ -30,11 +30,14 @@ def supervise(tools: Tools, once: bool, most: int, quiet: bool, as_json: bool) -
     outlet = Outlet(sys.stdout.fileno()) if as_json else None
     lines = () if outlet is None else (JsonLines(outlet).event,)
     settings = Settings(listeners=(*lines, *tools.listeners()), on_stopping=say_stopping)
+    patience: float | None = _PATIENCE
     try:
         stopped = tools.client().supervise(once=once, most=most, settings=settings, tell=tell, heed_signals=True)
+        if stopped is None:
+            patience = None
     finally:
         if outlet is not None:
-            outlet.close(_PATIENCE)
+            outlet.close(patience)
     code = errors.OK if stopped is None else errors.SIGNALS.get(stopped.signal or "", errors.OK)
     return code or unwritten(None if outlet is None else outlet.broken)
 

@@ -159,7 +159,11 @@ def can_draw(stream: Any, environ: Any) -> bool:
 
 def can_live(stream: Any, environ: Any) -> bool:
     """Whether lines may be drawn anew on a stream: it is a terminal that can, and nobody keeps what it shows."""
-    return can_draw(stream, environ) and not environ.get("CI")
+    if not can_draw(stream, environ) or environ.get("CI"):
+        return False
+    from cerebelum.render.build_systems import detect
+
+    return detect(environ) is None
 
 
 def width(stream: Any) -> int | None:

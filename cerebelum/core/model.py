@@ -114,6 +114,11 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, re
         """All steps: the main graph, then the handlers in the order of `GROUPS`."""
         return tuple(step for name in GROUPS for step in self.group(name))
 
+    def every_secret(self) -> tuple[str, ...]:
+        """The names of all secrets: those of the workflow, then those of its steps."""
+        of_steps = (name for step in self.every_step() for name in step.secrets)
+        return tuple(dict.fromkeys([*self.secrets, *of_steps]))
+
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a definition came from."""

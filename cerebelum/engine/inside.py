@@ -17,7 +17,7 @@ from cerebelum.core.model import Step
 from cerebelum.core.state import State
 from cerebelum.engine.prepare import environment, filled, folder, inheritable, scope
 from cerebelum.steps.executor import ByHand, Executor
-from cerebelum.steps.secrets import gather, names_of
+from cerebelum.steps.secrets import gather
 from cerebelum.store.lookup import View
 
 _MOST_NAMED = 12
@@ -60,7 +60,7 @@ def inside(
     """What the step would find. Raises UsageError if its folder is not there, or a secret that is wanted is not set."""
     state = view.state
     step = state.graph.step(step_id)
-    inherited = inheritable(environ, names_of(state.workflow))
+    inherited = inheritable(environ, state.workflow.every_secret())
     secrets = gather(state.workflow, environ, step.secrets) if with_secrets else {}
     unset: list[CerebelumError] = []
     names = scope(state, step, unset)

@@ -28,7 +28,7 @@ from cerebelum.steps.attempt import Scratch, attempt_token
 from cerebelum.steps.descriptors import mask_with
 from cerebelum.steps.executor import Executor
 from cerebelum.steps.masking import Masker
-from cerebelum.steps.secrets import gather, names_of
+from cerebelum.steps.secrets import gather
 from cerebelum.store import EventStore, Ownership
 
 
@@ -66,7 +66,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
 def prepare(workflow: Workflow, environ: Mapping[str, str], *, lenient: bool = False) -> Prepared:
     """Collect the workflow's secrets. Raises UsageError if one is missing, unless `lenient`."""
-    secrets = gather(workflow, environ, [n for n in names_of(workflow) if environ.get(n)] if lenient else None)
+    secrets = gather(workflow, environ, [n for n in workflow.every_secret() if environ.get(n)] if lenient else None)
     return Prepared(secrets, Masker(secrets))
 
 

@@ -22,7 +22,7 @@ class BuildSystem(msgspec.Struct, frozen=True):
 
     name: str
     group: Callable[[str, End], str] | None = None
-    """What begins and ends the output of a step."""
+    """What begins and ends the output of a step, where it can be folded."""
     problem: Callable[[str, str], str] = lambda step, message: ""
     """What tells of a failure, given the step and the message."""
 

@@ -98,8 +98,8 @@ class Owner(TypedDict):
     since: datetime | None
 
 
-class Status(TypedDict):
-    """What `status --json` prints."""
+class Known(TypedDict):
+    """What is told of an execution everywhere."""
 
     execution_id: str
     workflow: str
@@ -111,15 +111,20 @@ class Status(TypedDict):
     updated_at: datetime
     ended_at: datetime | None
     due_at: datetime | None
-    inputs: Mapping[str, Any]
     tags: Sequence[str]
     correlation_id: str | None
     parent: str | None
+    steps_total: int
+    steps_done: int
+
+
+class Status(Known):
+    """What `status --json` prints."""
+
+    inputs: Mapping[str, Any]
     resumes: int
     source: SourceFile
     environment: Surroundings
-    steps_total: int
-    steps_done: int
     steps: Sequence[StepOfStatus]
     failed_steps: Sequence[str]
     output: Any
@@ -127,24 +132,9 @@ class Status(TypedDict):
     owner: Owner | None
 
 
-class Row(TypedDict):
+class Row(Known):
     """An execution in a list, and what `pause`, `cancel`, `approve` and `reject` print with --json."""
 
-    execution_id: str
-    workflow: str
-    status: ExecutionStatus
-    reason: str | None
-    version: int
-    digest: str
-    started_at: datetime
-    updated_at: datetime
-    ended_at: datetime | None
-    due_at: datetime | None
-    tags: Sequence[str]
-    correlation_id: str | None
-    parent: str | None
-    steps_total: int
-    steps_done: int
     current: Sequence[str]
 
 

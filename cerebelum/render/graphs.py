@@ -9,19 +9,18 @@ import msgspec
 from cerebelum.core.model import GROUPS, Step, Workflow
 from cerebelum.core.state import StepState
 from cerebelum.render.display import Symbols, harmless, length
+from cerebelum.render.palette import tone
 from cerebelum.render.text import mark
 
-_STATES = {
-    "completed": ("completed", "#2e7d32"),
-    "failed": ("failed", "#c62828"),
-    "skipped": ("skipped", "#757575"),
-    "interrupted": ("interrupted", "#ef6c00"),
-    "running": ("running", "#1565c0"),
-    "answered": ("running", "#1565c0"),
-    "retrying": ("waiting", "#ef6c00"),
-    "sleeping": ("waiting", "#ef6c00"),
-    "waiting_for_approval": ("waiting", "#ef6c00"),
+_COLOURS = {
+    "completed": "#2e7d32",
+    "failed": "#c62828",
+    "skipped": "#757575",
+    "interrupted": "#ef6c00",
+    "running": "#1565c0",
+    "waiting": "#ef6c00",
 }
+"""By tone: what is told apart on white and on black alike, since these pictures do not know where they will be."""
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -138,7 +137,8 @@ def _label(picture: Picture, step: Step, newline: str) -> str:
 def _coloured(picture: Picture) -> list[tuple[str, str, str]]:
     steps = picture.steps or {}
     known = [step for step in picture.workflow.every_step() if step.id in steps]
-    return [(step.id, *_STATES[steps[step.id].status]) for step in known if steps[step.id].status in _STATES]
+    tones = [(step.id, tone(steps[step.id].status)) for step in known]
+    return [(step_id, name, _COLOURS[name]) for step_id, name in tones if name in _COLOURS]
 
 
 def _names(workflow: Workflow) -> dict[str, str]:

@@ -6,7 +6,9 @@ import re
 
 from cerebelum.core.state import State, status
 from cerebelum.render.display import UNICODE, harmless, length, one_line
-from cerebelum.render.summary import had_their_turn, outcome
+from cerebelum.render.failures import error_extract
+from cerebelum.render.markup import escaped
+from cerebelum.render.summary import had_their_turn, outcome, took
 from cerebelum.render.text import mark
 
 _MOST_TAIL = 4_000
@@ -18,8 +20,7 @@ def markdown(state: State, again: str) -> str:
     """Steps, lengths of time and outcome; with the command line `again` where it can be gone on with."""
     how = status(state)
     sign = {"completed": "✅", "failed": "❌"}.get(how, "⏸")
-    took = length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
-    lines = [f"### {sign} {_cell(state.workflow.name)}: {how.replace('_', ' ')} after {took}", ""]
+    lines = [f"### {sign} {_cell(state.workflow.name)}: {how.replace('_', ' ')} after {took(state)}", ""]
     lines += [
         f"Execution `{state.execution_id}`",
         "",
@@ -41,8 +42,9 @@ def markdown(state: State, again: str) -> str:
         lines.append(f"| | and {len(names) - _MOST_STEPS} more | | | |")
     for name in state.failed:
         error = state.steps[name].error if name in state.steps else None
-        if error is not None and (more := error.tail or error.traceback):
-            lines += ["", f"<details><summary>{_html(name)}: {_html(error.message)}</summary>", "", *_block(more)]
+        if error is not None and (more := error_extract(error)):
+            told = f"{escaped(one_line(name))}: {escaped(one_line(error.message))}"
+            lines += ["", f"<details><summary>{told}</summary>", "", *_block(more)]
             lines += ["", "</details>"]
     if how in ("failed", "paused"):
         lines += ["", "Go on where it stopped:", "", *_block(again)]
@@ -51,11 +53,7 @@ def markdown(state: State, again: str) -> str:
 
 def _cell(text: str) -> str:
     """Text that means nothing to Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]()#|~!@:])", r"\\\1", _html(text))
-
-
-def _html(text: str) -> str:
-    return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#|~!@:])", r"\\\1", escaped(one_line(text)))
 
 
 def _block(text: str) -> list[str]:

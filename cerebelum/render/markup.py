@@ -18,11 +18,16 @@ class Markup(str):
     __slots__ = ()
 
 
+def speakable(text: str) -> str:
+    """Text with nothing in it that commands a terminal, or that XML does not take."""
+    return _UNSPEAKABLE.sub("\ufffd", harmless(text))
+
+
 def escaped(text: str) -> Markup:
     """Text as it stands between tags and in attributes, with nothing in it that commands a browser or a terminal."""
     if isinstance(text, Markup):
         return text
-    return Markup(_UNSPEAKABLE.sub("\ufffd", harmless(text)).translate(_SIGNS))
+    return Markup(speakable(text).translate(_SIGNS))
 
 
 def element(tag: str, *inside: str, **attributes: str | float | None) -> Markup:

@@ -12,6 +12,7 @@ from cerebelum.core.events import AnyEvent
 from cerebelum.core.model import GROUPS, Step
 from cerebelum.core.state import GOING_ON, StepState
 from cerebelum.render.display import length, moment, one_line, size
+from cerebelum.render.failures import error_extract, error_kind
 from cerebelum.render.gantt import MOST_BARS, MOST_ROWS, gantt
 from cerebelum.render.graphs import Picture
 from cerebelum.render.markup import Markup, element, joined
@@ -19,7 +20,7 @@ from cerebelum.render.page_style import style
 from cerebelum.render.palette import SYMBOLS, tone
 from cerebelum.render.printed import Printed, attempts_of, worth_showing
 from cerebelum.render.svg import graph
-from cerebelum.render.text import call_said, event_details, mark, next_commands, said, value
+from cerebelum.render.text import call_said, event_details, mark, next_commands, said, status_mark, value
 from cerebelum.render.timeline import Timeline, timeline
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ _MOST_EVENTS = 300
 """Events from the beginning, and as many from the end."""
 _MOST_OUTPUT = 200
 _MOST_ERROR = 16_000
-_OUTCOMES = {
-    "completed": SYMBOLS.completed,
-    "failed": SYMBOLS.failed,
-    "running": SYMBOLS.started,
-    "cancelled": SYMBOLS.interrupted,
-}
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -107,7 +102,7 @@ def _head(report: Report, line: Timeline) -> Markup:
     view = report.view
     state = view.state
     word = view.status.replace("_", " ")
-    symbol = _OUTCOMES.get(view.status, SYMBOLS.waiting)
+    symbol = status_mark(view.status, SYMBOLS)
     badge = element("span", f"{symbol} {word}", class_=f"status {tone(view.status)}")
     reason = one_line(view.reason) if view.reason else ""
     parts = [
@@ -188,12 +183,11 @@ def _titled(step: str, attempt: int) -> Markup:
 
 
 def _error(title: Markup, error: StepError) -> Markup:
-    more = (error.tail or error.traceback or "").rstrip("\n")
-    kind = "" if error.message.startswith("exit code") else f"{error.kind}: "
+    more = error_extract(error)
     heading = element("h3", element("span", f"{SYMBOLS.failed} ", class_="state failed"), title)
     return joined(
         heading,
-        element("p", kind, _own(_bounded(error.message))),
+        element("p", error_kind(error), _own(_bounded(error.message))),
         element("pre", _bounded(more), aria_label="The last lines of output") if more else "",
     )
 
@@ -316,7 +310,7 @@ def _logs(report: Report, line: Timeline) -> Iterator[Markup]:
 
 
 def _outcome(kind: str) -> str:
-    return _OUTCOMES.get(kind, SYMBOLS.interrupted if kind == "interrupted" else SYMBOLS.waiting)
+    return status_mark("cancelled" if kind == "interrupted" else kind, SYMBOLS)
 
 
 def _printed(report: Report, step: str, attempt: int) -> Iterator[Markup]:

@@ -194,7 +194,7 @@ def preview_shape(preview: Checked) -> contract.Preview:
     return {
         "workflow": workflow.name,
         "inputs": preview.inputs,
-        "secrets": list(dict.fromkeys([*workflow.secrets, *(n for s in workflow.every_step() for n in s.secrets)])),
+        "secrets": list(workflow.every_secret()),
         "max_parallel": workflow.max_parallel,
         "steps": [
             {"id": s.id, "group": group, "executor": s.executor, "needs": s.needs, "when": s.when}

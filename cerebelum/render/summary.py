@@ -28,12 +28,17 @@ def summary_lines(state: State, style: Style) -> list[str]:
     colours = [("2", "2", "2", "2") if style.colour else ("",) * 4]
     for name in shown:
         at = state.steps[name]
-        took = at.whole()
-        time = "" if took is None else length(took)
+        whole = at.whole()
+        time = "" if whole is None else length(whole)
         rows.append((f"{mark(at, style.symbols)} {harmless(name)}", time, str(at.attempt or ""), outcome(state, name)))
         colours.append((COLOURS.get(at.status, "") if style.colour else "", "", "", ""))
     lines = table(rows, width=style.width, giving=(3, 0), colours=colours)
     return lines if shown is names else [*lines, f"  and {len(names) - len(shown)} more that completed"]
+
+
+def took(state: State) -> str:
+    """How long it took since it was started, or resumed."""
+    return length((state.updated_at - (state.segment_at or state.started_at)).total_seconds())
 
 
 def had_their_turn(state: State) -> Iterator[str]:

@@ -11,10 +11,10 @@ import msgspec
 from cerebelum.core.model import GROUPS, Workflow
 from cerebelum.core.state import State, StepState
 from cerebelum.render.display import UNICODE, Symbols, ago, harmless, length, moment, one_line
+from cerebelum.render.failures import error_text, failures_text
 from cerebelum.render.tables import table
 
 if TYPE_CHECKING:
-    from cerebelum.core.events import StepError
     from cerebelum.core.plan import Plan
     from cerebelum.core.step_state import Call
     from cerebelum.engine.preflight import Checked
@@ -102,16 +102,32 @@ def mark(at: StepState, symbols: Symbols) -> str:
             return symbols.waiting
 
 
+def status_mark(status: str, symbols: Symbols) -> str:
+    """The symbol of an execution's status."""
+    match status:
+        case "completed":
+            return symbols.completed
+        case "failed":
+            return symbols.failed
+        case "running":
+            return symbols.started
+        case "cancelled":
+            return symbols.interrupted
+        case _:
+            return symbols.waiting
+
+
 def status_text(view: View, style: Style, now: datetime, command: Callable[..., str]) -> str:
     """An execution with its steps, and what can be done next; `command(verb, id, …)` is a command line for that."""
     state = view.state
     end = state.ended_at or (state.updated_at if view.status == "paused" else now)
     reason = f" ({one_line(view.reason)})" if view.reason and view.status != "failed" else ""
-    lines = [f"{state.execution_id}  {style.paint(view.status.replace('_', ' '), view.status)}{reason}"]
+    word = f"{status_mark(view.status, style.symbols)} {view.status.replace('_', ' ')}"
+    lines = [f"{state.execution_id}  {style.paint(word, view.status)}{reason}"]
     long = length((end - state.started_at).total_seconds())
     facts = [
         ("workflow", f"{state.workflow.name} ({state.source.path})"),
-        ("started", f"{moment(state.started_at)}, {long} long"),
+        ("started", f"{moment(state.started_at)} ({ago(state.started_at, now)}), {long} long"),
         ("steps", f"{view.row.summary.steps_done} of {view.row.summary.steps_total} done"),
     ]
     if state.resumes:
@@ -254,55 +270,24 @@ def interruption(why: str | None) -> str:
     return _WHY.get(why or "", why or "")
 
 
-def failures_text(state: State, symbols: Symbols, *, details: bool = True) -> list[str]:
-    """What went wrong, what failed first in front; with what each step printed last if `details` are wanted."""
-    lines: list[str] = []
-    failed = [s for s in state.failed if s in state.steps and state.steps[s].error is not None]
-    for step_id in failed:
-        at = state.steps[step_id]
-        assert at.error is not None
-        name = f"{step_id} (attempt {at.attempt})" if at.attempt > 1 else step_id
-        lines.append(_error_line(name, at.error, symbols))
-        lines += error_details(at.error, symbols) if details else []
-    if not failed and state.ended == "failed" and state.error is not None:
-        lines += error_text(state.workflow.name, state.error, symbols)
-    return lines
-
-
-def error_text(name: str, error: StepError, symbols: Symbols) -> list[str]:
-    """An error with its kind, the last lines that were printed, and where it was raised."""
-    return [_error_line(name, error, symbols), *error_details(error, symbols)]
-
-
-def _error_line(name: str, error: StepError, symbols: Symbols) -> str:
-    message = harmless(error.message)
-    kind = "" if message.startswith("exit code") else f"{error.kind}: "
-    return f"{symbols.failed} {name}: {kind}{message}"
-
-
-def error_details(error: StepError, symbols: Symbols, *, tail: bool = True) -> list[str]:
-    """The last lines that were printed, if `tail` is wanted, and the traceback."""
-    parts = [part for part in (error.tail if tail else None, error.traceback) if part]
-    text = "\n".join(harmless(part.rstrip("\n")) for part in parts)
-    return [f"  {symbols.bar} {line}".rstrip() for line in text.split("\n")] if text else []
-
-
-def list_text(page: Page, query: Query, style: Style) -> str:
+def list_text(page: Page, query: Query, now: datetime, style: Style) -> str:
     """The table of `list`, with the total below."""
     if not page.rows:
         return "no executions" if query.offset == 0 and not _filtered(query) else "no executions match"
-    rows = [("ID", "STATUS", "WORKFLOW", "STEPS", "STARTED", "")]
+    rows = [("ID", "STATUS", "WORKFLOW", "STEPS", "STARTED", "", "")]
     for row in page.rows:
         s = row.summary
         note = one_line(s.reason, 60) if s.reason else ", ".join(s.current)
         steps = f"{s.steps_done}/{s.steps_total}"
-        rows.append((s.execution_id, s.status, harmless(s.workflow), steps, moment(s.started_at), note))
-    colours = [("",) * 6, *(_list_colours(row.summary.status, style) for row in page.rows)]
-    return "\n".join([*table(rows, width=style.width, giving=(5, 2, 0), colours=colours), "", _total(page, query)])
+        status = f"{status_mark(s.status, style.symbols)} {s.status}"
+        at, since = moment(s.started_at), ago(s.started_at, now)
+        rows.append((s.execution_id, status, harmless(s.workflow), steps, at, since, note))
+    colours = [("",) * 7, *(_list_colours(row.summary.status, style) for row in page.rows)]
+    return "\n".join([*table(rows, width=style.width, giving=(6, 2, 0), colours=colours), "", _total(page, query)])
 
 
 def _list_colours(status: str, style: Style) -> tuple[str, ...]:
-    return ("", COLOURS.get(status, "") if style.colour else "", "", "", "", "2" if style.colour else "")
+    return ("", COLOURS.get(status, "") if style.colour else "", "", "", "", "", "2" if style.colour else "")
 
 
 def active_text(page: Page, now: datetime, style: Style) -> str:
@@ -316,7 +301,7 @@ def active_text(page: Page, now: datetime, style: Style) -> str:
         reason = f" ({one_line(s.reason, 40)})" if s.reason else ""
         owner = f"process {row.runner.pid} on {row.runner.host}" if row.runner is not None else "nobody"
         going_on = ", ".join(s.current) if s.current else "-"
-        status = s.status.replace("_", " ") + reason
+        status = f"{status_mark(s.status, style.symbols)} {s.status.replace('_', ' ')}{reason}"
         rows.append(
             (s.execution_id, status, f"{s.steps_done}/{s.steps_total}", going_on, ago(s.started_at, now), owner)
         )
@@ -376,8 +361,7 @@ def preview_text(preview: Checked) -> str:
                 [("inputs" if i == 0 else "", f"{k}={value(v)}") for i, (k, v) in enumerate(preview.inputs.items())]
             ),
         ]
-    secrets = dict.fromkeys([*workflow.secrets, *(n for s in workflow.every_step() for n in s.secrets)])
-    if secrets:
+    if secrets := workflow.every_secret():
         lines += ["", f"secrets  {', '.join(secrets)}"]
     return "\n".join(harmless(line) for line in lines)
 

@@ -15,18 +15,12 @@ _SURELY = 8
 """From this length on, a secret inside a longer text is no coincidence."""
 
 
-def names_of(workflow: Workflow) -> tuple[str, ...]:
-    """The names of all secrets the workflow declares."""
-    of_steps = (name for step in workflow.every_step() for name in step.secrets)
-    return tuple(dict.fromkeys([*workflow.secrets, *of_steps]))
-
-
 def gather(workflow: Workflow, environ: Mapping[str, str], names: Sequence[str] | None = None) -> dict[str, str]:
     """The values of secrets the workflow declares: all of them, or `names`.
 
     Raises UsageError naming those missing or too short.
     """
-    names = names_of(workflow) if names is None else names
+    names = workflow.every_secret() if names is None else names
     missing = [name for name in names if not environ.get(name)]
     if missing:
         plural = "s are" if len(missing) > 1 else " is"

@@ -110,8 +110,8 @@ def check_step(state: State, step: str) -> None:
 def check_attempt(state: State, step: str | None, attempt: int | None) -> None:
     """Raises NotFound if there is no such step, or it (or, without one, every step) has had fewer attempts."""
     hint = f"see: cerebelum status {state.execution_id}"
-    if step is not None and step not in state.steps:
-        raise NotFound(f"{state.execution_id} has no step {step!r}", hint=hint)
+    if step is not None:
+        check_step(state, step)
     had = max((state.steps[s].attempt for s in ([step] if step else state.steps)), default=0)
     if attempt is not None and attempt > had:
         who = f"step {step}" if step else "no step"

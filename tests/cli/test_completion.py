@@ -30,6 +30,8 @@ def test_ids_are_offered_newest_first(cli: Home) -> None:
     assert offered(cli, "status", "dep") == ["deploy-2", "deploy-1"]
     assert offered(cli, "resume", "")[:2] == ["last", "other"]
     assert offered(cli, "watch", "nothing-like-it") == []
+    assert offered(cli, "graph", "dep") == ["deploy-2", "deploy-1"]
+    assert offered(cli, "graph", "one.y") == ["one.y"], "which the shell completes as a file"
 
 
 def test_steps_of_the_named_execution_are_offered(cli: Home) -> None:

@@ -112,3 +112,13 @@ def test_a_traceback_is_shown_once_beside_what_was_printed(cli: Home, output: st
     assert ran.code == 1
     assert (ran.out + ran.err).count("before") == 1
     assert (ran.out + ran.err).count("Traceback") == 1
+
+
+def test_pages_about_a_failure_have_what_was_printed_and_the_traceback(cli: Home) -> None:
+    cli.write("steps.py", "def bad():\n    print('before')\n    raise ValueError('no such luck')\n")
+    cli.write("py.yaml", "steps: [{id: bad, python: 'steps.py:bad'}]\n")
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(cli.folder / "summary.md")}
+    cli("run", "py.yaml", "--id", "x", "--junit", "junit.xml", env=env)
+    for page in ((cli.folder / "junit.xml").read_text(), (cli.folder / "summary.md").read_text()):
+        assert re.search(r"before\nTraceback", page)
+    assert re.search(r"before\nTraceback", cli("report", "x").out)

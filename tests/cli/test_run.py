@@ -27,7 +27,7 @@ def test_a_failed_run_is_seen_and_resumed_where_it_failed(cli: Home, flaky: Call
     at_here = {"CEREBELUM_STORE": "here.db"}
     seen = cli("status", env=at_here)
     assert seen.code == 0
-    assert f"{execution_id}  failed" in seen.out
+    assert f"{execution_id}  ✗ failed" in seen.out
     assert "✗ right  exit code 1" in seen.out
     assert "· end    pending" in seen.out
     assert f"resume with: cerebelum resume {execution_id}\n" in seen.out

@@ -63,7 +63,7 @@ def test_colours_say_what_the_words_say_and_go_where_nobody_wants_them(cli: Home
     assert cli("run", "flow.yaml", "--id", "x").code == 1
     shown = window("list", columns=120)
     shown.finish()
-    assert b"\x1b[31mfailed" in shown.raw
+    assert "\x1b[31m✗ failed".encode() in shown.raw
     shown = window("status", "x", columns=120)
     shown.finish()
     assert re.search(rb"\x1b\[32m  \xe2\x9c\x93 build", shown.raw)
@@ -139,3 +139,11 @@ def test_the_workflow_file_is_a_link_where_the_terminal_knows_them(
         _, lines = shown.finish()
     assert any(f"({cli.folder}/one.yaml)" in line for line in lines)
     assert (b"\x1b]8;;file://" in shown.raw) is linked
+
+
+def test_a_list_and_a_status_have_a_symbol_beside_the_word_and_both_kinds_of_time(cli: Home) -> None:
+    cli.write("one.yaml", "steps: [{id: one, run: 'false'}]\n")
+    cli("run", "one.yaml", "--id", "x")
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    assert re.search(rf"^x   ✗ failed  one  +0/1    {moment}  \d+(\.\d)? s ago", cli("list").out, re.MULTILINE)
+    assert re.search(rf"^x  ✗ failed\n(.*\n)*started +{moment} \(\d+(\.\d)? s ago\), ", cli("status", "x").out)

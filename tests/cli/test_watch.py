@@ -126,3 +126,24 @@ def test_active_lists_what_is_not_over_and_fits_the_terminal(world: World, windo
     assert all(len(line) <= 40 for line in narrow)
     world.write("go", "")
     assert runner.wait(30) == 0
+
+
+def test_one_of_eight_runners_that_write_at_once_is_watched_without_a_gap(world: World) -> None:
+    steps = "".join(f"  - {{id: s{n}, run: 'true'}}\n" for n in range(20))
+    world.write(
+        "many.yaml", f"name: many\nsteps:\n{steps}  - {{id: end, run: 'until test -e go; do sleep 0.01; done'}}\n"
+    )
+    runners = [world.start("run", "many.yaml", "--id", f"r{n}", "-q") for n in range(8)]
+    wait_until(lambda: world("status", "r3").code == 0)
+    watchers = [world.start("watch", "r3", "--json"), world.start("watch", "r3")]
+    world.write("go", "")
+    lines, text = (ended(watcher) for watcher in watchers)
+    assert [runner.wait(60) for runner in runners] == [0] * 8
+    assert (lines.code, text.code) == (0, 0)
+    events = lines.lines()
+    assert [event["version"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "ExecutionCompleted"
+    assert [line.split()[1] for line in text.out.splitlines() if line.startswith("▶")] == [
+        *(f"s{n}" for n in range(20)),
+        "end",
+    ]
