@@ -11,7 +11,6 @@ import msgspec
 from cerebelum.core.model import GROUPS, Workflow
 from cerebelum.core.state import State, StepState
 from cerebelum.render.display import UNICODE, Symbols, ago, harmless, length, moment, one_line
-from cerebelum.render.failures import error_text, failures_text
 from cerebelum.render.tables import table
 
 if TYPE_CHECKING:
@@ -119,6 +118,8 @@ def status_mark(status: str, symbols: Symbols) -> str:
 
 def status_text(view: View, style: Style, now: datetime, command: Callable[..., str]) -> str:
     """An execution with its steps, and what can be done next; `command(verb, id, …)` is a command line for that."""
+    from cerebelum.render.failures import failures_text
+
     state = view.state
     end = state.ended_at or (state.updated_at if view.status == "paused" else now)
     reason = f" ({one_line(view.reason)})" if view.reason and view.status != "failed" else ""
@@ -187,6 +188,8 @@ _ARROW = "→"
 
 def step_text(state: State, step_id: str, style: Style, now: datetime) -> str:
     """One step in full: how it stands, what it waited for, its output, and what went wrong."""
+    from cerebelum.render.failures import error_text
+
     step, at = state.graph.step(step_id), state.steps[step_id]
     facts = [
         ("status", style.paint(at.status.replace("_", " "), at.status)),
