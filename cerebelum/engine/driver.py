@@ -185,7 +185,7 @@ class Driver(msgspec.Struct, frozen=True):
 
     def finish(self, row: Row) -> None:
         """See to it that a request is met, if nobody drives the execution who would."""
-        if row.ownership.owner is not None and not reported_dead(row, self.clock):
+        if row.ownership.owner is not None and not reported_dead(row):
             return
         with self._registered() as registration:
             supervisor = self._supervisor(registration, _nothing, 1)

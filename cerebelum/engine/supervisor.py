@@ -170,7 +170,7 @@ class Supervisor(msgspec.Struct):
         now = self.clock.elapsed()
         watched = self._watched.get(row.runner.id)
         if watched is None or watched.beat != row.runner.beat:
-            suspect = watched is None and reported_dead(row, self.clock)
+            suspect = watched is None and reported_dead(row)
             self._watched[row.runner.id] = _Watched(row.runner.beat, now, suspect)
             return False
         return now - watched.since >= DEAD_SECONDS

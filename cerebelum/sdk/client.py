@@ -96,7 +96,7 @@ class ExecutionClient:
 
         With `at`, as it was at that version or moment. Raises NotFound, also if there was nothing yet then.
         """
-        return lookup.view(self.store, self._clock, self.resolve(name), at)
+        return lookup.view(self.store, self.resolve(name), at)
 
     def verify(self, name: str | None = None, heads: Heads | None = None) -> Iterator[Verified]:
         """Check the logs of one execution, or of all of them, for damage, and against `heads` that were kept elsewhere.
@@ -109,9 +109,9 @@ class ExecutionClient:
 
     def list(self, query: Query) -> Page:
         """Executions that match, newest first. One whose runner is dead counts, and is shown, as paused."""
-        dead = lookup.dead_runners(self.store, self._clock)
+        dead = lookup.dead_runners(self.store)
         page = self.store.find(msgspec.structs.replace(query, dead_runners=dead))
-        return msgspec.structs.replace(page, rows=[lookup.as_shown(self._clock, row) for row in page.rows])
+        return msgspec.structs.replace(page, rows=[lookup.as_shown(row) for row in page.rows])
 
     def history(self, name: str, after: int = 0) -> tuple[AnyEvent, ...]:
         """The events of an execution after version `after`, in order. Raises NotFound."""
@@ -135,9 +135,7 @@ class ExecutionClient:
         execution_id = self.resolve(name)
         if step is not None or attempt is not None:
             lookup.check_attempt(lookup.read(self.store, execution_id).state, step, None if follow else attempt)
-        return lookup.chunks(
-            self.store, self._clock, execution_id, step, attempt, (wait or time.sleep) if follow else None
-        )
+        return lookup.chunks(self.store, execution_id, step, attempt, (wait or time.sleep) if follow else None)
 
     def inside(self, name: str, step: str | None = None, *, with_secrets: bool = False) -> Inside:
         """What a step's process would find: environment and folder. Changes nothing, whoever drives the execution.
@@ -284,21 +282,21 @@ class ExecutionClient:
         from cerebelum.engine import requests
 
         make = partial(requests.approve, step=step, by=by, comment=comment, response=dict(response or {}))
-        return lookup.as_shown(self._clock, self._request(name, make).row)
+        return lookup.as_shown(self._request(name, make).row)
 
     def reject(self, name: str, step: str | None = None, *, by: str, comment: str | None = None) -> Row:
         """Refuse what a step waits for: the step fails. Raises what `approve` raises."""
         from cerebelum.engine import requests
 
         make = partial(requests.reject, step=step, by=by, comment=comment)
-        return lookup.as_shown(self._clock, self._request(name, make).row)
+        return lookup.as_shown(self._request(name, make).row)
 
     def _ask(self, name: str, make: requests.Make, how: How) -> Row:
         """Ask, and finish what was asked for if nobody else is there to do it."""
         log = self._request(name, make)
         if log.state.ended is None and (log.state.cancel or log.state.pausing):
             self._driver(how).finish(log.row)
-        return lookup.as_shown(self._clock, self.store.find(Query(id=log.state.execution_id, limit=1)).rows[0])
+        return lookup.as_shown(self.store.find(Query(id=log.state.execution_id, limit=1)).rows[0])
 
     def _request(self, name: str, make: requests.Make) -> Log:
         from cerebelum.engine import requests

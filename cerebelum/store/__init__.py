@@ -6,6 +6,7 @@ A backend imports the contract from here. May import `core` and `host`.
 from cerebelum.store.contract import (
     Chunk,
     Conflict,
+    Description,
     EventStore,
     Fenced,
     LogPage,
@@ -16,11 +17,15 @@ from cerebelum.store.contract import (
     Row,
     Runner,
     Stream,
+    Tombstone,
+    Totals,
+    Whole,
 )
 
 __all__ = [
     "Chunk",
     "Conflict",
+    "Description",
     "EventStore",
     "Fenced",
     "LogPage",
@@ -31,4 +36,7 @@ __all__ = [
     "Row",
     "Runner",
     "Stream",
+    "Tombstone",
+    "Totals",
+    "Whole",
 ]

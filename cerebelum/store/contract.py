@@ -7,9 +7,9 @@ backend has to pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -51,7 +51,9 @@ class Runner(msgspec.Struct, frozen=True):
     lock: str
     """Path of a file the runner holds an exclusive `flock` on while it lives."""
     beat: int = 0
-    beat_at: datetime | None = None
+    silent: float | None = None
+    """Seconds for which the beat has not moved, by the store's own clock, when it was read; None before it is stored.
+    """
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -98,6 +100,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     due_before: datetime | None = None
     dead_runners: tuple[str, ...] = ()
     """Runners known to be dead: their executions stored as `running` count as `paused`; an empty name is nobody's."""
+    after: tuple[datetime, str] | None = None
+    """Only what comes after this start and id in that order: those of the last row of the page before."""
     limit: int = 50
     offset: int = 0
     count_to: int = 0
@@ -132,10 +136,69 @@ class LogPage(msgspec.Struct, frozen=True):
     """To be given as `after` of the next call."""
 
 
+class Whole(msgspec.Struct, frozen=True):
+    """An execution as one store hands it to another; its output comes separately, by `read_log` and `write_log`."""
+
+    summary: Summary
+    epoch: int
+    entries: Sequence[Entry]
+
+
+class Tombstone(msgspec.Struct, frozen=True):
+    """What stays of an execution that was pruned: enough to know that it was there, and what its log ended with."""
+
+    execution_id: str
+    workflow: str
+    status: Status
+    started_at: datetime
+    ended_at: datetime | None
+    version: int
+    digest: str
+    pruned_at: datetime
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """How much there is in a store."""
+
+    executions: Mapping[Status, int]
+    """How many by stored status; those without any are left out."""
+    events: int
+    tombstones: int
+    log_bytes: int | None = None
+    """Bytes of step output; None if the store cannot say."""
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store says about itself, without a password anywhere."""
+
+    kind: str
+    """The database, such as `SQLite`."""
+    where: str
+    """Where the store is, as a URL that may be shown to anybody."""
+    exists: bool = True
+    """Whether it has been created; that happens when it is first written."""
+    library: str | None = None
+    """What speaks to the database, such as `pysqlite3 3.53.4`."""
+    server: str | None = None
+    """Version of the server, if there is one."""
+    schema_version: int | None = None
+    known_schema_version: int | None = None
+    """The one that this program creates, and migrates older ones to."""
+    size: int | None = None
+    """Bytes on disk."""
+    path: str | None = None
+    """The file, if the store is one."""
+    warnings: tuple[str, ...] = ()
+    """What a user should know about this installation or server; usually nothing."""
+    details: Mapping[str, Any] = {}
+    """More facts by name, as JSON."""
+
+
 class EventStore(Protocol):
     """What a backend does. Safe to use from several threads at once.
 
-    Every method raises StoreError when the store cannot be reached, read or written (disk full, damaged …).
+    Every method raises StoreError when the store cannot be reached, read or written (disk full, damaged …). A backend
+    that has this class as its base inherits the methods that have a body, and may do better.
     """
 
     def append(
@@ -150,12 +213,12 @@ class EventStore(Protocol):
     ) -> None:
         """Append `entries` (versions expected+1 …) and replace the summary, durably and in one transaction.
 
-        `expected` is the version of the log before; 0 creates the execution, then owned by `fence`. With `fence`, the
-        stored ownership must equal it, checked in the same transaction; without, anybody may append. `release` leaves
-        the execution without owner (the epoch stays). Empty `entries` are allowed (for a release).
+        `expected` is the version of the log before; 0 creates the execution, with the ownership `fence`. Otherwise,
+        with `fence`, the stored ownership must equal it, checked in the same transaction; without, anybody may append.
+        `release` leaves the execution without owner (the epoch stays). Empty `entries` are allowed (for a release).
 
         Raises Fenced if the ownership differs (checked first), Conflict if the log is not at `expected` (also when
-        `expected` is 0 and the execution is there).
+        `expected` is 0 and the execution is there, or was and has been pruned).
         """
         ...
 
@@ -172,7 +235,7 @@ class EventStore(Protocol):
         ...
 
     def beat(self, runner: Runner) -> None:
-        """Register the runner, or move its beat on (`runner.beat` replaces the stored one; `beat_at` is set here)."""
+        """Register the runner, or move its beat on (`runner.beat` replaces the stored one)."""
         ...
 
     def note_process(self, execution_id: str, process: Process, *, gone: bool = False) -> None:
@@ -204,6 +267,52 @@ class EventStore(Protocol):
         """Chunks in the order they were written, beginning after position `after` (0: from the start)."""
         ...
 
+    def prune(self, tombstone: Tombstone) -> None:
+        """Remove an execution with all that belongs to it (events, summary, output, processes); the tombstone stays.
+
+        In one transaction. Raises Fenced if somebody owns it, Conflict if its log is not at the tombstone's version and
+        digest (also if it is not there, unless it has been pruned at just these).
+        """
+        ...
+
+    def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
+        """Tombstones by id, those with an id greater than `after`; or only that of `execution_id`."""
+        ...
+
     def close(self) -> None:
         """Release everything. Closing twice is allowed."""
         ...
+
+    # What follows has a body that works with any store.
+
+    def restore(self, executions: Sequence[Whole]) -> None:
+        """Add executions that nobody owns as they are, one after the other, each whole or not at all.
+
+        Raises Conflict at the first one that is there, or was and has been pruned; those before it stay.
+        """
+        for each in executions:
+            nobody = Ownership(None, each.epoch)
+            self.append(each.summary.execution_id, 0, each.entries, each.summary, fence=nobody)
+
+    def subscribe(self, wake: Callable[[str], None]) -> Callable[[], None] | None:
+        """Have `wake(execution_id)` called from another thread soon after anybody appended, wrote output or changed the
+        owner; None if the store has no way to tell, so that one has to look now and then.
+
+        Call what is returned to end it. A hint, not a promise: it may come for nothing, with an empty id when many may
+        have changed, and not at all while the store cannot be reached.
+        """
+        return None
+
+    def describe(self) -> Description:
+        """What there is to know about this store, quickly."""
+        return Description(kind=type(self).__name__, where="")
+
+    def totals(self) -> Totals:
+        """How much there is in it; may take a while."""
+        from cerebelum.store.searching import counted
+
+        return counted(self)
+
+    def check(self) -> Iterator[str]:
+        """What the database's own check of its integrity finds wrong, one sentence each; may take a while."""
+        return iter(())

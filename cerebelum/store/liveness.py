@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from datetime import timedelta
 from typing import Literal
 
-from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import ProcessId, boot_id, is_gone, pid_namespace
 from cerebelum.store import Row, Runner
 
@@ -53,11 +51,11 @@ def _lock_held(path: str) -> bool | None:
     return False
 
 
-def reported_dead(row: Row, clock: Clock) -> bool:
+def reported_dead(row: Row) -> bool:
     """Whether an execution whose log says running is to be shown as interrupted: nobody drives it."""
     if row.ownership.owner is None or row.runner is None:
         return True
     verdict = judge(row.runner)
     if verdict != "unknown":
         return verdict == "dead"
-    return row.runner.beat_at is not None and clock.now() - row.runner.beat_at > timedelta(seconds=DEAD_SECONDS)
+    return row.runner.silent is not None and row.runner.silent > DEAD_SECONDS

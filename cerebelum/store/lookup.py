@@ -11,7 +11,6 @@ from cerebelum.core.errors import NotFound, UsageError
 from cerebelum.core.events import decode
 from cerebelum.core.state import GOING_ON, State, Status, evolve, status
 from cerebelum.core.summary import summarise
-from cerebelum.host.clock import Clock
 from cerebelum.store import Chunk, EventStore, Ownership, Query, Row
 from cerebelum.store.liveness import reported_dead
 
@@ -120,20 +119,20 @@ def check_attempt(state: State, step: str | None, attempt: int | None) -> None:
         raise NotFound(f"{state.execution_id}: {who} {most}", hint=hint)
 
 
-def shown(clock: Clock, row: Row) -> tuple[Status, str | None]:
+def shown(row: Row) -> tuple[Status, str | None]:
     """The status to show, and why: an execution that nobody drives although its log says running is paused."""
-    if row.summary.status == "running" and reported_dead(row, clock):
+    if row.summary.status == "running" and reported_dead(row):
         return "paused", INTERRUPTED if row.ownership.owner else NOT_DRIVEN
     return row.summary.status, row.summary.reason
 
 
-def as_shown(clock: Clock, row: Row) -> Row:
+def as_shown(row: Row) -> Row:
     """The row with the status to show."""
-    now, reason = shown(clock, row)
+    now, reason = shown(row)
     return msgspec.structs.replace(row, summary=msgspec.structs.replace(row.summary, status=now, reason=reason))
 
 
-def view(store: EventStore, clock: Clock, execution_id: str, at: int | datetime | None) -> View:
+def view(store: EventStore, execution_id: str, at: int | datetime | None) -> View:
     """The execution as `status` shows it, now or `at` a version or moment. Raises NotFound."""
     log = read(store, execution_id, at)
     if at is not None:
@@ -142,21 +141,20 @@ def view(store: EventStore, clock: Clock, execution_id: str, at: int | datetime 
             log, row=Row(summarise(log.state, log.digest), Ownership(None, log.row.ownership.epoch), None)
         )
         return View(log.state, status(log.state), log.row.summary.reason, log.row)
-    now, reason = shown(clock, log.row)
+    now, reason = shown(log.row)
     return View(log.state, now, reason, log.row)
 
 
-def dead_runners(store: EventStore, clock: Clock) -> tuple[str, ...]:
+def dead_runners(store: EventStore) -> tuple[str, ...]:
     """Ids of the runners that are dead although executions of theirs are stored as running, and "" for nobody."""
     running = store.find(Query(status=("running",), limit=_MOST_RUNNING)).rows
     owners = {r.ownership.owner: r for r in running if r.ownership.owner}
     # What nobody owns is not running either: a decision that was taken on it waits for a runner.
-    return ("", *(owner for owner, row in owners.items() if reported_dead(row, clock)))
+    return ("", *(owner for owner, row in owners.items() if reported_dead(row)))
 
 
 def chunks(
     store: EventStore,
-    clock: Clock,
     execution_id: str,
     step: str | None,
     attempt: int | None,
@@ -166,7 +164,7 @@ def chunks(
     position = 0
     while True:
         row = store.find(Query(id=execution_id, limit=1)).rows[0]
-        over = wait is None or shown(clock, row)[0] not in GOING_ON
+        over = wait is None or shown(row)[0] not in GOING_ON
         while True:
             page = store.read_log(execution_id, step=step, attempt=attempt, after=position, limit=_LOG_PAGE)
             position = page.position

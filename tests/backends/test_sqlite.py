@@ -16,9 +16,10 @@ import pytest
 
 from cerebelum.backends.conformance import StoreConformance
 from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, summary
+from cerebelum.backends.sql.search import counted, selection
 from cerebelum.backends.sqlite import SqliteStore, open_store, warnings
-from cerebelum.backends.sqlite.find import counted, selection
 from cerebelum.backends.sqlite.library import sqlite3 as library
+from cerebelum.backends.sqlite.store import DIALECT
 from cerebelum.core.errors import StoreError, UsageError
 from cerebelum.store import Chunk, Query
 
@@ -228,9 +229,9 @@ SORTED = {"id", "prefix", "due"}
 def test_every_filter_is_served_by_an_index(store: SqliteStore, name: str) -> None:
     create(store, "deploy-1")
     connection = library.connect(store.path)
-    sql, values = selection(QUERIES[name])
+    sql, values = selection(QUERIES[name], DIALECT)
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (*values, 50, 0))]
-    counting, values = counted(QUERIES[name], 10_000)
+    counting, values = counted(QUERIES[name], 10_000, DIALECT)
     count_plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {counting}", values)]
     connection.close()
     for step in (*plan, *count_plan):

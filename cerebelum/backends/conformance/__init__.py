@@ -14,6 +14,7 @@ In the tests of a backend, subclass StoreConformance and say where a fresh store
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -261,20 +262,24 @@ class StoreConformance(SearchConformance):
 
     def test_a_beat_registers_a_runner_and_moves_it_on(self, store: EventStore) -> None:
         runner = Runner("runner-1", "host", "boot", 4711, "pid:[4026531836]", 123_456_789_012, START, "/run/r.lock")
-        before = datetime.now(UTC)
         store.beat(runner)
         create(store, "deploy-1", MINE)
         [row] = store.find(Query()).rows
         assert row.runner is not None
-        assert row.runner.beat_at is not None
-        assert before <= row.runner.beat_at <= datetime.now(UTC)
-        assert msgspec.structs.replace(row.runner, beat_at=None) == runner
-        store.beat(msgspec.structs.replace(runner, beat=42, pid=4712))
+        assert row.runner.silent is not None
+        assert 0 <= row.runner.silent < 60
+        assert replace(row.runner, silent=None) == runner
+        time.sleep(0.1)
+        later = store.find(Query()).rows[0].runner
+        assert later is not None
+        assert later.silent is not None
+        assert later.silent >= row.runner.silent + 0.1
+        store.beat(replace(runner, beat=42, pid=4712))
         moved = store.find(Query()).rows[0].runner
         assert moved is not None
         assert (moved.beat, moved.pid) == (42, 4712)
-        assert moved.beat_at is not None
-        assert moved.beat_at >= row.runner.beat_at
+        assert moved.silent is not None
+        assert moved.silent < later.silent
 
     def test_processes_are_remembered_until_they_are_gone(self, store: EventStore) -> None:
         one = Process("build", 1, 100, "pid:[1]", 5, "boot", 100, "token-1")

@@ -19,12 +19,15 @@ from cerebelum.backends.sqlite.library import (
     require_library,
     sqlite3,
 )
-from cerebelum.backends.sqlite.rows import APPLICATION_ID, SCHEMA_VERSION
 from cerebelum.core.errors import StoreError
 from cerebelum.host.standstill import not_now
 
 T = TypeVar("T")
 
+APPLICATION_ID = 0x4352424C
+"""What marks an SQLite file as a store of ours: "CRBL"."""
+SCHEMA_VERSION = 1
+"""How many migrations of `schema.py` a store has gone through."""
 BUSY_TIMEOUT = 5.0
 """Seconds SQLite waits for a lock before Python gets a chance to see signals."""
 PATIENCE = 30.0

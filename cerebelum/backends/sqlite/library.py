@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from cerebelum.core.errors import StoreError
 
@@ -16,7 +19,9 @@ else:
         import sqlite3
 
 __all__ = ["BUSY", "LOCKED", "PROTOCOL", "damaged", "explain", "library_name", "library_version"]
-__all__ += ["replaced", "require_library", "sqlite3", "warnings"]
+__all__ += ["replaced", "require_library", "sqlite3", "understood", "warnings"]
+
+T = TypeVar("T")
 
 OLDEST_LIBRARY = (3, 38, 0)
 """The first release of SQLite that has all we ask for: STRICT tables, and JSON without being built for it."""
@@ -132,6 +137,14 @@ def damaged(path: str, error: Exception) -> StoreError:
     """The error for contents that nothing of ours can have written."""
     message, hint = _EXPLANATIONS[_CORRUPT]
     return StoreError(f"{message} ({error})", where=path, hint=hint)
+
+
+def understood(where: str, read: Callable[[], T]) -> T:
+    """What `read` makes of rows. Raises StoreError for rows that we cannot have written."""
+    try:
+        return read()
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise damaged(where, error) from error
 
 
 def replaced(path: str) -> StoreError:

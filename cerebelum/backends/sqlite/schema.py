@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from cerebelum.backends.sqlite.rows import APPLICATION_ID, SCHEMA_VERSION
+from cerebelum.backends.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import sqlite3

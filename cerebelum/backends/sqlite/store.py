@@ -7,23 +7,22 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cerebelum.backends.sqlite.file import PATIENCE, Lane, StoreFile
-from cerebelum.backends.sqlite.find import counted, selection
-from cerebelum.backends.sqlite.library import library_name, library_version, warnings
-from cerebelum.backends.sqlite.rows import (
+from cerebelum.backends.sql.rows import (
     RUNNER,
-    SCHEMA_VERSION,
     SUMMARY,
     lasting,
     micros,
     moment,
     runner_of,
+    runner_row,
     strings,
     strings_text,
     summary_of,
     summary_row,
-    understood,
 )
+from cerebelum.backends.sql.search import Dialect, counted, selection
+from cerebelum.backends.sqlite.file import PATIENCE, SCHEMA_VERSION, Lane, StoreFile
+from cerebelum.backends.sqlite.library import library_name, library_version, understood, warnings
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
@@ -36,6 +35,14 @@ SCHEME = "sqlite:///"
 _MOST = 2**62
 _REMEMBERED = 1000
 _LIMIT_WAL = f"PRAGMA journal_size_limit = {64 << 20}"
+
+DIALECT = Dialect(
+    indexed=" INDEXED BY {}",
+    join="CROSS JOIN",
+    among="{} IN (SELECT value FROM json_each(?))",
+    texts=strings_text,
+    by_id="sqlite_autoindex_executions_1",
+)
 
 _READ = "SELECT version, type, at, data, digest FROM events WHERE execution_id = ? AND version > ? ORDER BY version"
 _INSERT_EVENT = "INSERT INTO events (execution_id, version, type, at, data, digest) VALUES (?, ?, ?, ?, ?, ?)"
@@ -166,8 +173,8 @@ class SqliteStore:
         limit, offset, most = (max(0, min(n, _MOST)) for n in (query.limit, query.offset, query.count_to))
         if not _storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
             return none
-        sql, values = selection(query)
-        count_sql, count_values = counted(query, most)
+        sql, values = selection(query, DIALECT)
+        count_sql, count_values = counted(query, most, DIALECT)
 
         def snapshot(connection: sqlite3.Connection) -> tuple[list[Any], int | None, dict[str, Any]]:
             rows = connection.execute(sql, (*values, limit + 1, offset)).fetchall()
@@ -181,7 +188,8 @@ class SqliteStore:
         rows, total, owners = found
 
         def page() -> Page:
-            runners = {owner: runner_of(row) for owner, row in owners.items() if row is not None}
+            now = datetime.now(UTC)
+            runners = {owner: runner_of(row, now) for owner, row in owners.items() if row is not None}
             summaries = [(summary_of(row), Ownership(*row[-2:])) for row in rows[:limit]]
             return Page([Row(s, o, runners.get(o.owner or "")) for s, o in summaries], len(rows) > limit, total)
 
@@ -195,11 +203,7 @@ class SqliteStore:
 
     def beat(self, runner: Runner) -> None:
         """See EventStore."""
-        now = micros(datetime.now(UTC))
-        values = (
-            *(runner.id, runner.host, runner.boot_id, runner.pid, runner.pid_namespace, runner.start_ticks),
-            *(micros(runner.started_at), runner.lock, runner.beat, now),
-        )
+        values = runner_row(runner, datetime.now(UTC))
         self._file.write(self._notes, lambda c: c.execute(_BEAT, values))
 
     def note_process(self, execution_id: str, process: Process, *, gone: bool = False) -> None:

@@ -1,16 +1,32 @@
-"""Turns a Query into SQL whose index is chosen here and not by guesses about the data, so that lists stay fast."""
+"""Turns a Query into SQL, one branch for each stored status, so that every list is served in order by an index."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from cerebelum.backends.sqlite.rows import SUMMARY, micros
+from cerebelum.backends.sql.rows import SUMMARY, micros
 from cerebelum.store import Query
 
 COLUMNS = tuple(f"e.{name}" for name in (*SUMMARY, "owner", "epoch"))
 _START, _ID = COLUMNS.index("e.started_at"), COLUMNS.index("e.id")
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """Where the databases differ."""
+
+    indexed: str
+    """What follows a table to have this index used, with `{}` for its name; empty where it cannot be said."""
+    join: str
+    """A join whose left side comes first."""
+    among: str
+    """Whether the text `{}` is among the texts of a list, which is a value."""
+    texts: Callable[[tuple[str, ...]], Any]
+    """Such a list as a value."""
+    by_id: str
+    """The index of the executions' ids."""
 
 
 class _Term(msgspec.Struct, frozen=True):
@@ -18,22 +34,22 @@ class _Term(msgspec.Struct, frozen=True):
     values: tuple[Any, ...] = ()
 
 
-def selection(query: Query) -> tuple[str, list[Any]]:
+def selection(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
     """SQL that gives COLUMNS of what matches, newest start first, and its values; then come limit and offset."""
-    source, terms, alternatives = _plan(query)
+    source, terms, alternatives = _plan(query, dialect)
     columns = list(COLUMNS)
     if source.startswith("tags"):
         columns[_START], columns[_ID] = "t.started_at", "t.execution_id"
     parts, values = _branches(", ".join(columns), source, terms, alternatives)
-    # The branches come sorted from their indexes; SQLite merges them without sorting.
+    # The branches come sorted from their indexes, and are merged without sorting.
     order = f"ORDER BY {_START + 1} DESC, {_ID + 1} DESC"
     return f"{' UNION ALL '.join(parts)} {order} LIMIT ? OFFSET ?", values
 
 
-def counted(query: Query, most: int) -> tuple[str, list[Any]]:
+def counted(query: Query, most: int, dialect: Dialect) -> tuple[str, list[Any]]:
     """SQL that counts what matches, at most `most`, and its values."""
-    parts, values = _branches("1", *_plan(query))
-    return f"SELECT count(*) FROM ({' UNION ALL '.join(parts)} LIMIT ?)", [*values, most]
+    parts, values = _branches("1", *_plan(query, dialect))
+    return f"SELECT count(*) FROM ({' UNION ALL '.join(parts)} LIMIT ?) AS matches", [*values, most]
 
 
 def _branches(columns: str, source: str, terms: list[_Term], alternatives: list[_Term]) -> tuple[list[str], list[Any]]:
@@ -46,24 +62,25 @@ def _branches(columns: str, source: str, terms: list[_Term], alternatives: list[
     return parts, values
 
 
-def _plan(query: Query) -> tuple[str, list[_Term], list[_Term]]:
+def _plan(query: Query, dialect: Dialect) -> tuple[str, list[_Term], list[_Term]]:
     """Where to read from, what must hold, and of what follows any (each one a branch with its own use of the index)."""
     terms: list[_Term] = []
     tags = list(query.tag)
     start, key = "e.started_at", "e.id"
     if query.id is not None or query.id_prefix is not None:
-        source = "executions AS e INDEXED BY sqlite_autoindex_executions_1"
+        source = f"executions AS e{dialect.indexed.format(dialect.by_id)}"
     elif tags:
-        source = "tags AS t CROSS JOIN executions AS e ON e.id = t.execution_id"
+        source = f"tags AS t {dialect.join} executions AS e ON e.id = t.execution_id"
         start, key = "t.started_at", "t.execution_id"
         terms.append(_Term("t.tag = ?", (tags.pop(0),)))
     elif query.due_before is not None:
-        source = "executions AS e INDEXED BY executions_by_due"
+        source = f"executions AS e{dialect.indexed.format('executions_by_due')}"
     else:
         by = "_".join(
             ["by", *(["workflow"] if query.workflow is not None else []), *(["status"] if query.status else [])]
         )
-        source = f"executions AS e INDEXED BY executions_{'by_start' if by == 'by' else by}"
+        index = "executions_by_start" if by == "by" else f"executions_{by}"
+        source = f"executions AS e{dialect.indexed.format(index)}"
     if query.id is not None:
         terms.append(_Term("e.id = ?", (query.id,)))
     if query.id_prefix is not None:
@@ -72,6 +89,8 @@ def _plan(query: Query) -> tuple[str, list[_Term], list[_Term]]:
         terms.append(_Term("e.workflow = ?", (query.workflow,)))
     if query.since is not None:
         terms.append(_Term(f"{start} >= ?", (micros(query.since),)))
+    if query.after is not None:
+        terms.append(_Term(f"({start}, {key}) < (?, ?)", (micros(query.after[0]), query.after[1])))
     if query.due_before is not None:
         terms.append(_Term("e.due_at < ?", (micros(query.due_before),)))
     terms += [
@@ -81,15 +100,15 @@ def _plan(query: Query) -> tuple[str, list[_Term], list[_Term]]:
         )
         for tag in tags
     ]
-    return source, terms, _statuses(query)
+    return source, terms, _statuses(query, dialect)
 
 
-def _statuses(query: Query) -> list[_Term]:
+def _statuses(query: Query, dialect: Dialect) -> list[_Term]:
     """One term per stored status that matches; no two can hold of the same execution."""
     if not query.status:
         return [_Term("")]
-    dead = msgspec.json.encode(query.dead_runners).decode()
-    is_dead = "ifnull(e.owner, '') IN (SELECT value FROM json_each(?))"
+    dead = dialect.texts(query.dead_runners)
+    is_dead = dialect.among.format("coalesce(e.owner, '')")
     wanted = dict.fromkeys(query.status)
     terms = []
     for status in wanted:

@@ -1,23 +1,14 @@
-"""How things look inside the file: what marks it as ours, and how summaries, runners and times become rows."""
+"""How summaries, runners, times and tombstones become rows of an SQL database, and are made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from cerebelum.backends.sqlite.library import damaged
 from cerebelum.core.summary import Summary
-from cerebelum.store import Runner
-
-T = TypeVar("T")
-
-APPLICATION_ID = 0x4352424C
-"""What marks an SQLite file as a store of ours: "CRBL"."""
-SCHEMA_VERSION = 1
-"""How many migrations of `schema.py` a store has gone through."""
+from cerebelum.store import Runner, Tombstone
 
 SUMMARY = (
     *("id", "workflow", "status", "reason", "version", "digest", "started_at", "updated_at", "ended_at", "due_at"),
@@ -25,6 +16,7 @@ SUMMARY = (
 )
 """The columns of a summary, in the order of `summary_row`."""
 RUNNER = ("id", "host", "boot_id", "pid", "pid_namespace", "start_ticks", "started_at", "lock", "beat", "beat_at")
+TOMBSTONE = ("id", "workflow", "status", "started_at", "ended_at", "version", "digest", "pruned_at")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
@@ -50,14 +42,6 @@ def strings(text: str) -> tuple[str, ...]:
 def strings_text(strings: tuple[str, ...]) -> str:
     """The JSON list that `strings` are stored as."""
     return _encode(strings).decode()
-
-
-def understood(where: str, read: Callable[[], T]) -> T:
-    """What `read` makes of rows. Raises StoreError for rows that we cannot have written."""
-    try:
-        return read()
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
-        raise damaged(where, error) from error
 
 
 def lasting(s: Summary) -> tuple[Any, ...]:
@@ -101,7 +85,32 @@ def summary_of(row: tuple[Any, ...]) -> Summary:
     )
 
 
-def runner_of(row: tuple[Any, ...]) -> Runner:
-    """The runner of a row of RUNNER."""
+def runner_row(runner: Runner, now: datetime) -> tuple[Any, ...]:
+    """The values of RUNNER, with a beat that moved `now`."""
+    return (
+        *(runner.id, runner.host, runner.boot_id, runner.pid, runner.pid_namespace, runner.start_ticks),
+        *(micros(runner.started_at), runner.lock, runner.beat, micros(now)),
+    )
+
+
+def runner_of(row: tuple[Any, ...], now: datetime) -> Runner:
+    """The runner of a row of RUNNER, read `now`."""
     identity, host, boot_id, pid, namespace, ticks, started, lock, beat, beat_at = row
-    return Runner(identity, host, boot_id, pid, namespace, ticks, moment(started), lock, beat, moment(beat_at))
+    silent = (micros(now) - beat_at) / 1e6
+    return Runner(identity, host, boot_id, pid, namespace, ticks, moment(started), lock, beat, silent)
+
+
+def tombstone_row(t: Tombstone) -> tuple[Any, ...]:
+    """The values of TOMBSTONE."""
+    ended = None if t.ended_at is None else micros(t.ended_at)
+    return (
+        *(t.execution_id, t.workflow, t.status, micros(t.started_at), ended),
+        *(t.version, t.digest, micros(t.pruned_at)),
+    )
+
+
+def tombstone_of(row: tuple[Any, ...]) -> Tombstone:
+    """The tombstone of a row of TOMBSTONE."""
+    identity, workflow, status, started, ended, version, digest, pruned = row
+    ended_at = None if ended is None else moment(ended)
+    return Tombstone(identity, workflow, status, moment(started), ended_at, version, digest, moment(pruned))
