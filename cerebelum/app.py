@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from cerebelum.steps.executor import Executor
     from cerebelum.store import EventStore
 
-_COMING = ("postgresql", "postgres")
-
 
 class App:
     """What one process needs; each part is made when it is first asked for."""
@@ -188,18 +186,16 @@ def _renderer() -> Any:
 
 
 def _built_in() -> list[Any]:
-    from cerebelum.backends import sqlite
+    from cerebelum.backends import postgres, sqlite
     from cerebelum.plugins import approval, python, shell, sleep
     from cerebelum.registry import built_in
 
-    return [built_in(module) for module in (shell, python, sleep, approval, sqlite)]
+    return [built_in(module) for module in (shell, python, sleep, approval, sqlite, postgres)]
 
 
 def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
     import difflib
 
-    if scheme in _COMING:
-        return UsageError(f"stores of the kind {scheme}:// are not supported yet", hint="known: " + ", ".join(known))
     near = difflib.get_close_matches(scheme, known, 1)
     hint = f"did you mean {near[0]}://?" if near else "a path alone is an SQLite file"
     return UsageError(f"nobody knows how to open {scheme}://; known: {', '.join(known)}", hint=hint)

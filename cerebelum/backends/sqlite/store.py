@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cerebelum.backends.sql.rows import (
     RUNNER,
     SUMMARY,
+    entry_rows,
     lasting,
     micros,
     moment,
@@ -37,6 +38,7 @@ _REMEMBERED = 1000
 _LIMIT_WAL = f"PRAGMA journal_size_limit = {64 << 20}"
 
 DIALECT = Dialect(
+    prefix="",
     indexed=" INDEXED BY {}",
     join="CROSS JOIN",
     among="{} IN (SELECT value FROM json_each(?))",
@@ -132,14 +134,8 @@ class SqliteStore:
         release: bool = False,
     ) -> None:
         """See EventStore. With `expected` 0, an execution that is there is a Conflict, whoever owns it."""
-        rows = [(execution_id, e.version, e.type, micros(e.at), e.text, e.digest) for e in entries]
-        last = expected
-        for row in rows:
-            last += 1
-            if row[1] != last:
-                raise ValueError(f"{execution_id}: entry {row[1]} stands where {last} belongs")
-        if last == 0 or summary.version != last or summary.execution_id != execution_id:
-            raise ValueError(f"{execution_id}: the summary is not that of version {last}")
+        rows = entry_rows(execution_id, expected, entries, summary)
+        last = summary.version
         rest = lasting(summary)
         known = self._written.get(execution_id) == (expected, rest)
 
