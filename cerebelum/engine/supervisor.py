@@ -34,7 +34,7 @@ from cerebelum.host import faults
 from cerebelum.host.clock import Clock
 from cerebelum.steps.executor import Executor
 from cerebelum.steps.masking import Masker
-from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, lookup
+from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, every, lookup
 from cerebelum.store.liveness import DEAD_SECONDS, judge, reported_dead
 from cerebelum.store.lookup import Log
 
@@ -43,7 +43,6 @@ MOST_RESURRECTIONS = 3
 _LOOK_SECONDS = 1.0
 _STORE_PAUSE = 10.0
 """Seconds until an execution is tried again on which the store failed."""
-_PAGE = 200
 
 Tell = Callable[[str], None]
 
@@ -150,13 +149,7 @@ class Supervisor(msgspec.Struct):
         """Executions that may have to be taken up: running ones by their log, and those whose time has come."""
         now = self.clock.now()
         for query in (Query(status=("running",)), Query(status=("sleeping", "waiting_for_approval"), due_before=now)):
-            offset = 0
-            while True:
-                page = self.store.find(msgspec.structs.replace(query, limit=_PAGE, offset=offset))
-                yield from page.rows
-                if not page.has_more:
-                    break
-                offset += _PAGE
+            yield from every(self.store, query)
 
     def _nobody_drives(self, row: Row) -> bool:
         if row.ownership.owner is None or row.runner is None:

@@ -212,8 +212,10 @@ class PostgresStore(EventStore):
                 found = connection.execute(self._sql.locked, (identity,)).fetchone()
                 if found is None:
                     old = connection.execute(self._sql.tombstones, ("", identity, identity, 1)).fetchone()
-                    if old is None or (old[5], old[6]) != (tombstone.version, tombstone.digest):
-                        raise Conflict(identity, tombstone.version, old[5] if old else 0)
+                    if old is None:
+                        connection.execute(self._sql.entomb, row)
+                    elif (old[5], old[6]) != (tombstone.version, tombstone.digest):
+                        raise Conflict(identity, tombstone.version, old[5])
                     return
                 version, digest, owner, epoch = found
                 if owner is not None:
@@ -226,6 +228,7 @@ class PostgresStore(EventStore):
                 connection.execute(self._sql.tell, (identity,))
 
         self._server.write(self._events, remove)
+        self._written.forget(identity)
 
     def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
         """See EventStore."""
