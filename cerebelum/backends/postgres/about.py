@@ -71,7 +71,7 @@ def checked(server: Server, lane: Lane, address: Address) -> Iterator[str]:
         lambda connection: connection.execute(
             "SELECT c.oid, c.relname, c.relkind FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
             " JOIN pg_extension AS x ON x.extname = 'amcheck' WHERE n.nspname = %s AND c.relkind IN ('r', 'i')"
-            " AND has_function_privilege('bt_index_check(regclass, boolean)', 'execute') ORDER BY c.relname",
+            " AND to_regprocedure('bt_index_check(regclass, boolean)') IS NOT NULL ORDER BY c.relname",
             (address.schema,),
         ).fetchall(),
     )
@@ -86,7 +86,7 @@ def _examined(sql: str, oid: int, connection: Connection) -> list[str]:
     """What is wrong with one table or index."""
     try:
         return [str(row[0]) for row in connection.execute(literally(sql), (oid,))]
-    except psycopg.errors.InsufficientPrivilege:
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFunction):
         return []
     except psycopg.errors.InternalError as error:
         return [" ".join(str(error).split())]
