@@ -11,6 +11,7 @@ from cerebelum.backends.postgres.schema import literally
 from cerebelum.backends.sql.rows import RUNNER, SUMMARY, TOMBSTONE
 from cerebelum.backends.sql.search import Dialect, counted, selection
 from cerebelum.store import Query
+from cerebelum.store.contract import ChangeKind
 
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """Microseconds since 1970 by the server's clock."""
@@ -67,7 +68,8 @@ class Statements:
         self.own = self._made(
             "WITH written AS (UPDATE {s}.executions SET owner = %s, epoch = epoch + 1"
             " WHERE id = %s AND owner IS NOT DISTINCT FROM %s AND epoch = %s RETURNING id)"
-            " SELECT count({told}) FROM written"
+            " SELECT count({told}) FROM written",
+            kind="owner",
         )
         self.owner = self._made("SELECT owner, epoch FROM {s}.executions WHERE id = %s")
         moved = ", ".join(f"{name} = excluded.{name}" for name in RUNNER[1:])
@@ -113,7 +115,8 @@ class Statements:
             ' SELECT written.id, written.last - %s + c.number, c.step, c.attempt, c."offset", c.stream, c.at, c.data,'
             " %s::uuid FROM written, unnest(%s::text[], %s::int[], %s::bigint[], %s::text[], %s::bigint[], %s::bytea[])"
             ' WITH ORDINALITY AS c(step, attempt, "offset", stream, at, data, number))'
-            " SELECT count({told}) FROM written"
+            " SELECT count({told}) FROM written",
+            kind="output",
         )
         self.read_log = self._made(
             'SELECT id, step, attempt, "offset", stream, at, data FROM {s}.log_chunks'
@@ -148,7 +151,7 @@ class Statements:
         self.copy_events = self._made(
             "COPY {s}.events (execution_id, version, type, at, data, digest, token) FROM STDIN"
         )
-        self.tell = self._made("SELECT {told}", of="%s")
+        self.tell = self._made("SELECT {told}", of="%s::text")
         self.listen = literally(f'LISTEN "{address.channel.replace(chr(34), chr(34) * 2)}"')
         self.totals = self._made(
             "SELECT (SELECT json_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM {s}.executions"
@@ -162,7 +165,7 @@ class Statements:
 
     def create(self, entries: int) -> LiteralString:
         """Adds an execution: a summary with owner and epoch, the id again, then what `values` gives."""
-        return self._creates.setdefault(_few(entries), self._appending(self._insert(), entries))
+        return self._creates.setdefault(_few(entries), self._appending(self._insert(), entries, "events"))
 
     def advance(self, entries: int, *, lean: bool, fenced: bool, release: bool) -> LiteralString:
         """Changes an execution: a summary without id (or `changing`), id and version, owner and epoch if `fenced`, then
@@ -178,6 +181,7 @@ class Statements:
                 " WHERE id = %s AND version = %s"
                 + (" AND owner IS NOT DISTINCT FROM %s AND epoch = %s" if fenced else ""),
                 entries,
+                "events" if fenced else "request",
             )
         return self._appends[key]
 
@@ -188,7 +192,7 @@ class Statements:
             " WHERE NOT EXISTS (SELECT 1 FROM {s}.tombstones WHERE id = %s) ON CONFLICT (id) DO NOTHING"
         )
 
-    def _appending(self, change: str, entries: int) -> LiteralString:
+    def _appending(self, change: str, entries: int, kind: ChangeKind) -> LiteralString:
         few = _few(entries)
         if few == 0:
             added = ""
@@ -200,10 +204,10 @@ class Statements:
                 " SELECT id, e.version, e.type, e.at, e.data, e.digest, %s::uuid"
                 f" FROM written, {f'(VALUES {rows})' if few > 0 else many} AS {_ENTRY})"
             )
-        return self._made(f"WITH written AS ({change} RETURNING id){added} SELECT count({{told}}) FROM written")
+        return self._made(f"WITH written AS ({change} RETURNING id){added} SELECT count({{told}}) FROM written", kind)
 
-    def _made(self, text: str, of: str = "id") -> LiteralString:
-        told = f"pg_notify('{self._channel}', {of})"
+    def _made(self, text: str, kind: ChangeKind = "events", of: str = "id") -> LiteralString:
+        told = f"pg_notify('{self._channel}', '{kind} ' || {of})"
         return literally(text.replace("{s}", self._schema).replace("{told}", told))
 
     @staticmethod

@@ -34,6 +34,7 @@ from cerebelum.core.errors import StoreError
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import (
+    Change,
     Chunk,
     Conflict,
     Description,
@@ -276,9 +277,10 @@ class PostgresStore(EventStore):
         if self._server.write(self._events, copy) is not None:
             super().restore(executions)
 
-    def subscribe(self, wake: Callable[[str], None]) -> Callable[[], None] | None:
-        """See EventStore. Behind a pooler there is nothing to hear."""
-        return self._ear.subscribe(wake)
+    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
+        """See EventStore. Announcements don't come through a pooler."""
+        pooled = self._server.run(self._reading, lambda session, again: session.pooled)
+        return None if pooled else self._ear.subscribe(hear)
 
     def close(self) -> None:
         """See EventStore."""
