@@ -40,10 +40,11 @@ class App:
 
     def about(self) -> Mapping[str, Any]:
         """What this program is made of: the shape of `--version --json`."""
+        from cerebelum.backends.postgres import versions
         from cerebelum.backends.sqlite.library import library_version
         from cerebelum.cli.about import facts
 
-        return facts(library_version())
+        return facts(library_version(), *versions())
 
     # -- the store ----------------------------------------------------------------------------------------------------
 

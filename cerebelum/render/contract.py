@@ -301,6 +301,8 @@ class Version(TypedDict):
     form: str
     python: str
     sqlite: str
+    psycopg: str | None
+    libpq: str | None
     file: str | None
 
 

@@ -43,7 +43,8 @@ class Statements:
     """`{s}` stands for the schema, `{told}` for what announces a change."""
 
     def __init__(self, address: Address) -> None:
-        self._schema = address.quoted_schema
+        # Placeholders are looked for in every statement.
+        self._schema = address.quoted_schema.replace("%", "%%")
         # No index can be named here, and none has to be: each filter has one that also gives the order.
         self._dialect = Dialect(
             prefix=f"{self._schema}.",
@@ -53,7 +54,7 @@ class Statements:
             texts=lambda texts: [stored(text) for text in texts],
             by_id="",
         )
-        self._channel = address.channel.replace("'", "''")
+        self._channel = address.channel.replace("'", "''").replace("%", "%%")
         self._appends: dict[tuple[bool, bool, bool, int], LiteralString] = {}
         self._creates: dict[int, LiteralString] = {}
         self.mine = self._made(

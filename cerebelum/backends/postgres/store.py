@@ -262,10 +262,10 @@ class PostgresStore(EventStore):
 
         def write(connection: Connection) -> None:
             with connection.transaction(), connection.cursor() as cursor:
-                with cursor.copy(self._sql.copy_executions) as to:
+                with cursor.copy(self._sql.copy_executions, ()) as to:
                     for each in wholes.values():
                         to.write_row((*stored_row(each.summary), None, each.epoch))
-                with cursor.copy(self._sql.copy_events) as to:
+                with cursor.copy(self._sql.copy_events, ()) as to:
                     for entries in rows.values():
                         for row in entries:
                             to.write_row((*row, token))
