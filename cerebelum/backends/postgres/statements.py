@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, LiteralString
-from uuid import UUID
 
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.schema import literally
@@ -59,7 +58,7 @@ class Statements:
         self._creates: dict[int, LiteralString] = {}
         self.mine = self._made(
             "SELECT version, owner, epoch, EXISTS (SELECT 1 FROM {s}.events"
-            " WHERE execution_id = %s AND version = %s AND token = %s) FROM {s}.executions WHERE id = %s"
+            " WHERE execution_id = %s AND version = %s AND token = %s::uuid) FROM {s}.executions WHERE id = %s"
             " UNION ALL SELECT version, NULL, 0, false FROM {s}.tombstones WHERE id = %s"
         )
         self.read = self._made(
@@ -99,7 +98,9 @@ class Statements:
             "INSERT INTO {s}.log_positions AS p (execution_id, last) VALUES (%s, %s)"
             " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING last"
         )
-        self.chunks_written = self._made("SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s LIMIT 1")
+        self.chunks_written = self._made(
+            "SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s::uuid LIMIT 1"
+        )
         dropped = (
             "dropped AS (DELETE FROM {s}.log_chunks AS c USING"
             " unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS d(step, attempt, low, high)"
@@ -144,7 +145,7 @@ class Statements:
         ]
         self.there = self._made(
             "SELECT e.id, e.version, EXISTS"
-            " (SELECT 1 FROM {s}.events AS v WHERE v.execution_id = e.id AND v.version = 1 AND v.token = %s)"
+            " (SELECT 1 FROM {s}.events AS v WHERE v.execution_id = e.id AND v.version = 1 AND v.token = %s::uuid)"
             " FROM {s}.executions AS e WHERE e.id = ANY(%s::text[])"
             " UNION ALL SELECT id, version, false FROM {s}.tombstones WHERE id = ANY(%s::text[])"
         )
@@ -196,23 +197,24 @@ class Statements:
     def _appending(self, change: str, entries: int, kind: ChangeKind) -> LiteralString:
         few = _few(entries)
         if few == 0:
-            added = ""
-        else:
-            rows = ", ".join(["(%s::int, %s, %s::bigint, %s, %s)"] * few)
-            many = "unnest(%s::int[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
-            added = (
-                ", added AS (INSERT INTO {s}.events (execution_id, version, type, at, data, digest, token)"
-                " SELECT id, e.version, e.type, e.at, e.data, e.digest, %s::uuid"
-                f" FROM written, {f'(VALUES {rows})' if few > 0 else many} AS {_ENTRY})"
-            )
-        return self._made(f"WITH written AS ({change} RETURNING id){added} SELECT count({{told}}) FROM written", kind)
+            return self._made(f"WITH written AS ({change} RETURNING id) SELECT {{told}} FROM written", kind)
+        rows = ", ".join(["(%s::int, %s, %s::bigint, %s, %s)"] * few)
+        many = "unnest(%s::int[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
+        return self._made(
+            f"WITH written AS ({change} RETURNING id)"
+            " INSERT INTO {s}.events (execution_id, version, type, at, data, digest, token)"
+            " SELECT id, e.version, e.type, e.at, e.data, e.digest, %s::uuid"
+            f" FROM written, {f'(VALUES {rows})' if few > 0 else many} AS {_ENTRY} RETURNING {{told}}",
+            kind,
+            of="execution_id",
+        )
 
     def _made(self, text: str, kind: ChangeKind = "events", of: str = "id") -> LiteralString:
         told = f"pg_notify('{self._channel}', '{kind} ' || {of})"
         return literally(text.replace("{s}", self._schema).replace("{told}", told))
 
     @staticmethod
-    def values(token: UUID, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def values(token: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The values of the entries (rows of `entry_rows`) of an append."""
         few = _few(len(rows))
         if few == 0:

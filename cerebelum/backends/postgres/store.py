@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -157,7 +156,7 @@ class PostgresStore(EventStore):
         """See EventStore."""
         if not chunks and not drop:
             return
-        token = uuid.UUID(bytes=os.urandom(16), version=4)
+        token = os.urandom(16).hex()
         steps, attempts, lows, highs = ([piece[at] for piece in drop] for at in range(4))
         columns = ([c.step for c in chunks], [c.attempt for c in chunks], [c.offset for c in chunks])
         more = ([c.stream for c in chunks], [micros(c.at) for c in chunks], [c.data for c in chunks])
@@ -243,7 +242,7 @@ class PostgresStore(EventStore):
         """See EventStore. All of them in one transaction."""
         wholes = {each.summary.execution_id: each for each in executions}
         rows = {name: entry_rows(name, 0, each.entries, each.summary) for name, each in wholes.items()}
-        token = uuid.UUID(bytes=os.urandom(16), version=4)
+        token = os.urandom(16).hex()
 
         def copy(connection: Connection, again: bool) -> str | None:
             """The first that is there already, before which nothing of this is written."""
