@@ -6,7 +6,7 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cerebelum.cli import terminal
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from cerebelum.steps.executor import Executor
     from cerebelum.store import EventStore
 
-_COMING = ("postgresql", "postgres")
-
 
 class App:
     """What one process needs; each part is made when it is first asked for."""
@@ -42,10 +40,11 @@ class App:
 
     def about(self) -> Mapping[str, Any]:
         """What this program is made of: the shape of `--version --json`."""
+        from cerebelum.backends.postgres import versions
         from cerebelum.backends.sqlite.library import library_version
         from cerebelum.cli.about import facts
 
-        return facts(library_version())
+        return facts(library_version(), *versions())
 
     # -- the store ----------------------------------------------------------------------------------------------------
 
@@ -91,11 +90,6 @@ class App:
         if scheme in openers:
             return openers[scheme](url)
         raise _unknown_scheme(scheme, list(openers))
-
-    def store_facts(self) -> Mapping[str, Any]:
-        """What the store in use says about itself, if it says anything. Raises StoreError."""
-        describe: Callable[[], Mapping[str, Any]] | None = getattr(self.client().store, "describe", None)
-        return {} if describe is None else describe()
 
     # -- plugins ------------------------------------------------------------------------------------------------------
 
@@ -188,18 +182,16 @@ def _renderer() -> Any:
 
 
 def _built_in() -> list[Any]:
-    from cerebelum.backends import sqlite
+    from cerebelum.backends import postgres, sqlite
     from cerebelum.plugins import approval, python, shell, sleep
     from cerebelum.registry import built_in
 
-    return [built_in(module) for module in (shell, python, sleep, approval, sqlite)]
+    return [built_in(module) for module in (shell, python, sleep, approval, sqlite, postgres)]
 
 
 def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
     import difflib
 
-    if scheme in _COMING:
-        return UsageError(f"stores of the kind {scheme}:// are not supported yet", hint="known: " + ", ".join(known))
     near = difflib.get_close_matches(scheme, known, 1)
     hint = f"did you mean {near[0]}://?" if near else "a path alone is an SQLite file"
     return UsageError(f"nobody knows how to open {scheme}://; known: {', '.join(known)}", hint=hint)

@@ -26,7 +26,7 @@ from cerebelum.core.events import (
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine.loop import Engine
-from cerebelum.engine.ownership import Registration
+from cerebelum.engine.ownership import Registration, lost_store
 from cerebelum.engine.preflight import folder_for
 from cerebelum.engine.session import Prepared, Result, clear_leftovers, drive, prepare
 from cerebelum.engine.settings import Settings
@@ -34,7 +34,7 @@ from cerebelum.host import faults
 from cerebelum.host.clock import Clock
 from cerebelum.steps.executor import Executor
 from cerebelum.steps.masking import Masker
-from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, lookup
+from cerebelum.store import Change, Conflict, EventStore, Fenced, Ownership, Query, Row, every, lookup
 from cerebelum.store.liveness import DEAD_SECONDS, judge, reported_dead
 from cerebelum.store.lookup import Log
 
@@ -43,7 +43,6 @@ MOST_RESURRECTIONS = 3
 _LOOK_SECONDS = 1.0
 _STORE_PAUSE = 10.0
 """Seconds until an execution is tried again on which the store failed."""
-_PAGE = 200
 
 Tell = Callable[[str], None]
 
@@ -99,6 +98,7 @@ class Supervisor(msgspec.Struct):
     def run(self, *, once: bool) -> Stopping | None:
         """Look for work until told to stop (returned); with `once`, until nothing is due and all have ended or park."""
         self.registration.on_lost(self._lose)
+        ending = self.store.subscribe(self._hear)
         try:
             while self._stopping is None and not self._lost:
                 idle = not self._driving
@@ -112,12 +112,18 @@ class Supervisor(msgspec.Struct):
             self.stop(Stopping("signal"))
             raise
         finally:
+            if ending is not None:
+                ending()
             self.registration.no_longer(self._lose)
             for thread in list(self._driving.values()):
                 thread.join()
         if self._lost:
-            raise StoreError("the store could not be reached for so long that others may have taken over")
+            raise lost_store()
         return self._stopping
+
+    def _hear(self, change: Change) -> None:
+        if change.kind in ("request", "owner", "unknown"):
+            self._changed.set()
 
     def _lose(self) -> None:
         self._lost = True
@@ -150,13 +156,7 @@ class Supervisor(msgspec.Struct):
         """Executions that may have to be taken up: running ones by their log, and those whose time has come."""
         now = self.clock.now()
         for query in (Query(status=("running",)), Query(status=("sleeping", "waiting_for_approval"), due_before=now)):
-            offset = 0
-            while True:
-                page = self.store.find(msgspec.structs.replace(query, limit=_PAGE, offset=offset))
-                yield from page.rows
-                if not page.has_more:
-                    break
-                offset += _PAGE
+            yield from every(self.store, query)
 
     def _nobody_drives(self, row: Row) -> bool:
         if row.ownership.owner is None or row.runner is None:

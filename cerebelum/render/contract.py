@@ -234,9 +234,9 @@ class Validation(TypedDict):
 
 
 class Damage(TypedDict):
-    """Something in a store that is not as it was written; version 0 means the whole execution."""
+    """Something in a store that is not as it was written; version 0 means the whole execution, no id the database."""
 
-    execution_id: str
+    execution_id: str | None
     version: int
     message: str
 
@@ -301,6 +301,8 @@ class Version(TypedDict):
     form: str
     python: str
     sqlite: str
+    psycopg: str | None
+    libpq: str | None
     file: str | None
 
 

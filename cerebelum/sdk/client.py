@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
     from cerebelum.steps.executor import Executor
     from cerebelum.store.heads import Heads
     from cerebelum.store.verify import Verified
+
+
+_LOOK_SECONDS = 0.2
+"""Between two looks for new output, where the store does not tell."""
 
 
 class How(TypedDict, total=False):
@@ -125,17 +128,27 @@ class ExecutionClient:
         step: str | None = None,
         attempt: int | None = None,
         follow: bool = False,
-        wait: Callable[[float], None] | None = None,
+        wait: Callable[[], None] | None = None,
     ) -> Iterator[Chunk]:
         """Output of an execution's attempts, in the order it was written.
 
-        With `follow`, goes on until the execution no longer runs; `wait(seconds)` is called between looks. Raises
+        With `follow`, goes on until the execution no longer runs; `wait()` is called between looks. Raises
         NotFound if the execution or the step is not there.
         """
         execution_id = self.resolve(name)
         if step is not None or attempt is not None:
             lookup.check_attempt(lookup.read(self.store, execution_id).state, step, None if follow else attempt)
-        return lookup.chunks(self.store, execution_id, step, attempt, (wait or time.sleep) if follow else None)
+        if not follow:
+            return lookup.chunks(self.store, execution_id, step, attempt, None)
+        return self._followed(execution_id, step, attempt, wait)
+
+    def _followed(
+        self, execution_id: str, step: str | None, attempt: int | None, wait: Callable[[], None] | None
+    ) -> Iterator[Chunk]:
+        from cerebelum.store.news import News
+
+        with News(self.store, execution_id, _LOOK_SECONDS) as news:
+            yield from lookup.chunks(self.store, execution_id, step, attempt, wait or news.wait)
 
     def inside(self, name: str, step: str | None = None, *, with_secrets: bool = False) -> Inside:
         """What a step's process would find: environment and folder. Changes nothing, whoever drives the execution.

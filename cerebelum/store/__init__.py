@@ -4,6 +4,7 @@ A backend imports the contract from here. May import `core` and `host`.
 """
 
 from cerebelum.store.contract import (
+    Change,
     Chunk,
     Conflict,
     Description,
@@ -20,9 +21,12 @@ from cerebelum.store.contract import (
     Tombstone,
     Totals,
     Whole,
+    every,
+    every_tombstone,
 )
 
 __all__ = [
+    "Change",
     "Chunk",
     "Conflict",
     "Description",
@@ -39,4 +43,6 @@ __all__ = [
     "Tombstone",
     "Totals",
     "Whole",
+    "every",
+    "every_tombstone",
 ]

@@ -17,6 +17,8 @@ _START, _ID = COLUMNS.index("e.started_at"), COLUMNS.index("e.id")
 class Dialect(msgspec.Struct, frozen=True):
     """Where the databases differ."""
 
+    prefix: str
+    """What stands before the name of a table."""
     indexed: str
     """What follows a table to have this index used, with `{}` for its name; empty where it cannot be said."""
     join: str
@@ -68,19 +70,19 @@ def _plan(query: Query, dialect: Dialect) -> tuple[str, list[_Term], list[_Term]
     tags = list(query.tag)
     start, key = "e.started_at", "e.id"
     if query.id is not None or query.id_prefix is not None:
-        source = f"executions AS e{dialect.indexed.format(dialect.by_id)}"
+        source = f"{dialect.prefix}executions AS e{dialect.indexed.format(dialect.by_id)}"
     elif tags:
-        source = f"tags AS t {dialect.join} executions AS e ON e.id = t.execution_id"
+        source = f"{dialect.prefix}tags AS t {dialect.join} {dialect.prefix}executions AS e ON e.id = t.execution_id"
         start, key = "t.started_at", "t.execution_id"
         terms.append(_Term("t.tag = ?", (tags.pop(0),)))
     elif query.due_before is not None:
-        source = f"executions AS e{dialect.indexed.format('executions_by_due')}"
+        source = f"{dialect.prefix}executions AS e{dialect.indexed.format('executions_by_due')}"
     else:
         by = "_".join(
             ["by", *(["workflow"] if query.workflow is not None else []), *(["status"] if query.status else [])]
         )
         index = "executions_by_start" if by == "by" else f"executions_{by}"
-        source = f"executions AS e{dialect.indexed.format(index)}"
+        source = f"{dialect.prefix}executions AS e{dialect.indexed.format(index)}"
     if query.id is not None:
         terms.append(_Term("e.id = ?", (query.id,)))
     if query.id_prefix is not None:
@@ -95,7 +97,8 @@ def _plan(query: Query, dialect: Dialect) -> tuple[str, list[_Term], list[_Term]
         terms.append(_Term("e.due_at < ?", (micros(query.due_before),)))
     terms += [
         _Term(
-            f"EXISTS (SELECT 1 FROM tags AS o WHERE o.tag = ? AND o.started_at = {start} AND o.execution_id = {key})",
+            f"EXISTS (SELECT 1 FROM {dialect.prefix}tags AS o"
+            f" WHERE o.tag = ? AND o.started_at = {start} AND o.execution_id = {key})",
             (tag,),
         )
         for tag in tags
