@@ -1,7 +1,7 @@
 """Keeps the servers that all tests of one run share, and ends them with the run, however that ends.
 
-The process that runs pytest starts `python -m tests.servers.keeper FOLDER`, and holds its standard input open. Who runs a
-test asks it by the socket in FOLDER; what nobody asks for is not started.
+The process that runs pytest starts `python -m tests.servers.keeper FOLDER`, and holds its standard input open. Who runs
+a test asks it by the socket in FOLDER; what nobody asks for is not started.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -14,8 +15,13 @@ from tests.servers.proxy import Proxy
 
 
 def connect(url: str, prepare_threshold: int = 5) -> psycopg.Connection:
+    schema = urlsplit(url).query.removeprefix("schema=")
     return psycopg.connect(
-        without_schema(url), autocommit=True, connect_timeout=10, prepare_threshold=prepare_threshold
+        without_schema(url),
+        autocommit=True,
+        connect_timeout=10,
+        options=f"-c search_path={schema}",
+        prepare_threshold=prepare_threshold,
     )
 
 
@@ -23,10 +29,9 @@ def connect(url: str, prepare_threshold: int = 5) -> psycopg.Connection:
 def direct(postgres_url: str) -> Iterator[psycopg.Connection]:
     """A connection that does not go through the proxy, in a schema with a table `t`."""
     with connect(postgres_url) as connection:
-        connection.execute("CREATE SCHEMA s_proxy")
-        connection.execute("CREATE TABLE s_proxy.t (x int)")
+        connection.execute(f"CREATE SCHEMA {urlsplit(postgres_url).query.removeprefix('schema=')}")
+        connection.execute("CREATE TABLE t (x int)")
         yield connection
-        connection.execute("DROP SCHEMA s_proxy CASCADE")
 
 
 @pytest.fixture
@@ -35,11 +40,11 @@ def through(proxy: Proxy) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-INSERT = "INSERT INTO s_proxy.t VALUES (%s)"
+INSERT = "INSERT INTO t VALUES (%s)"
 
 
 def stored(connection: psycopg.Connection) -> list[int]:
-    return [x for (x,) in connection.execute("SELECT x FROM s_proxy.t ORDER BY x")]
+    return [x for (x,) in connection.execute("SELECT x FROM t ORDER BY x")]
 
 
 def test_what_is_asked_and_answered_goes_through_and_is_counted(
@@ -47,7 +52,7 @@ def test_what_is_asked_and_answered_goes_through_and_is_counted(
 ) -> None:
     assert proxy.round_trips == 0
     through.execute(INSERT, [1], prepare=False)
-    assert proxy.flights == [["INSERT INTO s_proxy.t VALUES ($1)"]]
+    assert proxy.flights == [["INSERT INTO t VALUES ($1)"]]
     with through.pipeline():
         through.execute("BEGIN", prepare=False)
         for x in range(2, 500):
@@ -162,7 +167,7 @@ def test_of_a_lost_request_nothing_is_written(
 def test_what_does_not_match_is_not_lost(proxy: Proxy, direct: psycopg.Connection, through: psycopg.Connection) -> None:
     proxy.lose_acknowledgements(1, matching=r"\binsert\b")
     assert stored(through) == []
-    through.execute("UPDATE s_proxy.t SET x = 1")
+    through.execute("UPDATE t SET x = 1")
     with pytest.raises(psycopg.OperationalError):
         through.execute(INSERT, [1])
     assert stored(direct) == [1]
