@@ -8,21 +8,19 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from cerebelum.backends.conformance.kit import create
-from cerebelum.backends.sqlite import open_store
 from cerebelum.core.events import GENESIS, chain
 from tests.crash.arena import PATIENCE, ROUNDS, Arena, stop_hard
 from tests.engine.harness import ROOT, await_words, left_of, said
+from tests.stores import open_store
 
 CROWD = 32 if ROUNDS else 8
 APPENDS = 15
 """Entries that each process appends."""
 
-OPENER = "cerebelum.backends.sqlite:open_store"
 HELD = """
 name: held
 steps:
@@ -31,13 +29,19 @@ steps:
 """
 
 
-def test_processes_that_append_at_once_leave_no_gap_and_no_duplicate(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    store = open_store(url)
+def test_processes_that_append_at_once_leave_no_gap_and_no_duplicate(store_url: str) -> None:
+    store = open_store(store_url)
     names = ["x-0000000001", "x-0000000002"]
     for name in names:
         create(store, name)
-    push = [sys.executable, "-c", "from cerebelum.backends.conformance.kit import main; main()", OPENER, url, "push"]
+    push = [
+        sys.executable,
+        "-c",
+        "from cerebelum.backends.conformance.kit import main; main()",
+        "tests.stores:open_store",
+        store_url,
+        "push",
+    ]
     crowd = [
         subprocess.Popen([*push, names[n % 2], str(APPENDS)], cwd=ROOT, stdout=subprocess.PIPE) for n in range(CROWD)
     ]
