@@ -6,7 +6,7 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cerebelum.cli import terminal
@@ -91,11 +91,6 @@ class App:
         if scheme in openers:
             return openers[scheme](url)
         raise _unknown_scheme(scheme, list(openers))
-
-    def store_facts(self) -> Mapping[str, Any]:
-        """What the store in use says about itself, if it says anything. Raises StoreError."""
-        describe: Callable[[], Mapping[str, Any]] | None = getattr(self.client().store, "describe", None)
-        return {} if describe is None else describe()
 
     # -- plugins ------------------------------------------------------------------------------------------------------
 

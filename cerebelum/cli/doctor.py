@@ -83,23 +83,27 @@ def _looked_at(topic: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Fi
 
 
 def _store(tools: Tools) -> Iterator[Finding]:
-    facts = tools.store_facts()
-    url = tools.store_url()
-    if "library_version" in facts:
-        yield Finding("sqlite", "ok", f"{facts['library_version']} ({facts['library']})")
-    for warning in facts.get("warnings", ()):
-        yield Finding("sqlite", "warning", warning)
-    path = facts.get("path")
-    if path and not facts.get("exists"):
-        yield Finding("store", "ok", f"{url}, not created yet")
-        yield from _writable(_nearest_folder(path))
+    store = tools.client().store
+    told = store.describe()
+    topic = told.kind.lower()
+    if told.library:
+        yield Finding(topic, "ok", told.library)
+    if told.server:
+        yield Finding(topic, "ok", f"server {told.server}")
+    for warning in told.warnings:
+        yield Finding(topic, "warning", warning)
+    where = told.where or told.kind
+    if not told.exists:
+        yield Finding("store", "ok", f"{where}, not created yet")
+        yield from _writable(_nearest_folder(told.path) if told.path else None)
         return
-    total = tools.client().store.find(Query(limit=1, count_to=_COUNT_TO)).total or 0
-    schema = f", schema version {facts['schema_version']}" if facts.get("schema_version") else ""
+    total = store.find(Query(limit=1, count_to=_COUNT_TO)).total or 0
+    schema = "" if told.schema_version is None else f", schema version {told.schema_version}"
+    if schema and told.known_schema_version not in (None, told.schema_version):
+        schema += f" (the next writer makes it {told.known_schema_version})"
     many = f"{total}+ executions" if total >= _COUNT_TO else f"{total} execution{'' if total == 1 else 's'}"
-    yield Finding("store", "ok", f"{url}{schema}, {many}")
-    if path:
-        yield from _writable(path)
+    yield Finding("store", "ok", f"{where}{schema}, {many}")
+    yield from _writable(told.path)
 
 
 def _nearest_folder(path: str) -> str:
@@ -109,8 +113,8 @@ def _nearest_folder(path: str) -> str:
     return folder
 
 
-def _writable(path: str) -> Iterator[Finding]:
-    if not os.access(path, os.W_OK):
+def _writable(path: str | None) -> Iterator[Finding]:
+    if path and not os.access(path, os.W_OK):
         hint = "make it writable, or choose another place with --store or CEREBELUM_STORE"
         yield Finding("store", "problem", f"{path} cannot be written to", hint)
 
@@ -125,7 +129,7 @@ def _plugins(tools: Tools) -> Iterator[Finding]:
         yield Finding("plugins", "problem", f"{plugin.name} ({plugin.where}): {plugin.problem.message}", hint)
 
 
-HELP = """Check this installation: Python, SQLite, the store, the shell, and plugins.
+HELP = """Check this installation: Python, the store and its database, the shell, and plugins.
 
 \b
   cerebelum doctor

@@ -25,7 +25,7 @@ def verify(tools: Tools, execution_id: str | None, heads: str | None, as_json: b
     looked_at, events = 0, 0
     flaws: list[Flaw] = []
     for verified in tools.client().verify(name, kept):
-        looked_at += 1
+        looked_at += verified.execution_id is not None
         events += verified.events
         flaws += verified.flaws
     if as_json:
@@ -40,7 +40,8 @@ def verify(tools: Tools, execution_id: str | None, heads: str | None, as_json: b
         terminal.show_json(shape)
     else:
         for flaw in flaws:
-            terminal.show(f"{flaw.execution_id} version {flaw.version}: {flaw.message}")
+            where = "the database" if flaw.execution_id is None else f"{flaw.execution_id} version {flaw.version}"
+            terminal.show(f"{where}: {flaw.message}")
         found = f"{len(flaws)} damaged" if flaws else "all sound"
         terminal.show(f"{looked_at} execution{'s' if looked_at != 1 else ''}, {events} events: {found}")
     return 1 if flaws else 0

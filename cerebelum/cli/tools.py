@@ -33,12 +33,6 @@ class Tools(Protocol):
         """The URL of the store in use. Raises UsageError."""
         ...
 
-    def store_facts(self) -> Mapping[str, Any]:
-        """What the store in use says about itself (`library`, `library_version`, `warnings`, `path`, `exists`,
-        `schema_version` …), if it says anything. Raises StoreError.
-        """
-        ...
-
     def state_folder(self) -> Path:
         """The folder for what this user's executions leave behind. Raises UsageError."""
         ...

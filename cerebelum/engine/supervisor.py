@@ -38,7 +38,7 @@ from cerebelum.host.process_tree import host_name
 from cerebelum.host.surroundings import surroundings
 from cerebelum.steps.executor import Executor, leaving_nothing
 from cerebelum.steps.masking import Masker
-from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, lookup
+from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, every, lookup
 from cerebelum.store.liveness import DEAD_SECONDS, judge, reported_dead
 from cerebelum.store.lookup import Log
 
@@ -47,7 +47,6 @@ MOST_RESURRECTIONS = 3
 _LOOK_SECONDS = 1.0
 _STORE_PAUSE = 10.0
 """Seconds until an execution is tried again on which the store failed."""
-_PAGE = 200
 
 Tell = Callable[[str], None]
 
@@ -154,13 +153,7 @@ class Supervisor(msgspec.Struct):
         """Executions that may have to be taken up: running ones by their log, and those whose time has come."""
         now = self.clock.now()
         for query in (Query(status=("running",)), Query(status=("sleeping", "waiting_for_approval"), due_before=now)):
-            offset = 0
-            while True:
-                page = self.store.find(msgspec.structs.replace(query, limit=_PAGE, offset=offset))
-                yield from page.rows
-                if not page.has_more:
-                    break
-                offset += _PAGE
+            yield from every(self.store, query)
 
     def _nobody_drives(self, row: Row) -> bool:
         if row.ownership.owner is None or row.runner is None:

@@ -244,9 +244,9 @@ class Validation(TypedDict):
 
 
 class Damage(TypedDict):
-    """Something in a store that is not as it was written; version 0 means the whole execution."""
+    """Something in a store that is not as it was written; version 0 means the whole execution, no id the database."""
 
-    execution_id: str
+    execution_id: str | None
     version: int
     message: str
 

@@ -20,6 +20,8 @@ from cerebelum.store.contract import (
     Tombstone,
     Totals,
     Whole,
+    every,
+    every_tombstone,
 )
 
 __all__ = [
@@ -39,4 +41,6 @@ __all__ = [
     "Tombstone",
     "Totals",
     "Whole",
+    "every",
+    "every_tombstone",
 ]

@@ -9,25 +9,24 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import GENESIS, Entry, chain, decode
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
-from cerebelum.store import EventStore, Query, Row
+from cerebelum.store import EventStore, Query, Row, every
 from cerebelum.store.heads import Heads, problem
-
-_PAGE = 200
 
 
 class Flaw(NamedTuple):
     """Something in a store that is not as it was written."""
 
-    execution_id: str
+    execution_id: str | None
+    """None where it is the database that is wrong."""
     version: int
     """The first version that is wrong; 0 where the whole execution is meant."""
     message: str
 
 
 class Verified(NamedTuple):
-    """One execution that was looked at."""
+    """One execution that was looked at, or (None) the database as a whole."""
 
-    execution_id: str
+    execution_id: str | None
     events: int
     flaws: tuple[Flaw, ...]
 
@@ -38,18 +37,14 @@ def verify(store: EventStore, execution_id: str | None = None, heads: Heads | No
     Raises StoreError if the store cannot be read at all.
     """
     kept = {key: value for key, value in (heads or {}).items() if execution_id in (None, key)}
-    offset = 0
-    while True:
-        page = store.find(Query(id=execution_id, limit=_PAGE, offset=offset))
-        for row in page.rows:
-            entries = store.read(row.summary.execution_id)
-            flaw = _flaw(row, _as_of(store, row, entries))
-            flaws = [flaw] if flaw else _head_flaws(row.summary.execution_id, entries, kept)
-            kept.pop(row.summary.execution_id, None)
-            yield Verified(row.summary.execution_id, len(entries), tuple(flaws))
-        if not page.has_more:
-            break
-        offset += _PAGE
+    if execution_id is None and (flaws := tuple(Flaw(None, 0, sentence) for sentence in store.check())):
+        yield Verified(None, 0, flaws)
+    for row in every(store, Query(id=execution_id)):
+        entries = store.read(row.summary.execution_id)
+        flaw = _flaw(row, _as_of(store, row, entries))
+        found = [flaw] if flaw else _head_flaws(row.summary.execution_id, entries, kept)
+        kept.pop(row.summary.execution_id, None)
+        yield Verified(row.summary.execution_id, len(entries), tuple(found))
     for missing in list(kept):
         entries = store.read(missing)
         yield Verified(missing, len(entries), tuple(_head_flaws(missing, entries, kept)))

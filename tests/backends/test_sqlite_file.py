@@ -20,12 +20,13 @@ from typing import Any
 
 import pytest
 
-from cerebelum.backends.conformance.kit import create, entry, log, summary
+from cerebelum.backends.conformance.kit import create, entry, log, summary, tombstone_of, whole
 from cerebelum.backends.sqlite import SqliteStore, file
 from cerebelum.backends.sqlite.library import sqlite3 as library
 from cerebelum.core.errors import CerebelumError, StoreError
 from cerebelum.store import Chunk, Ownership, Query
 
+SCHEMA_1 = Path(__file__).with_name("sqlite-schema-1.sql")
 EVERY_VERB: dict[str, Callable[[SqliteStore], object]] = {
     "append": lambda store: create(store, "new-1"),
     "read": lambda store: store.read("deploy-1"),
@@ -35,6 +36,11 @@ EVERY_VERB: dict[str, Callable[[SqliteStore], object]] = {
     "read_log": lambda store: store.read_log("deploy-1"),
     "write_log": lambda store: store.write_log("deploy-1", [], drop=[("build", 1, 0, 1)]),
     "describe": lambda store: store.describe(),
+    "prune": lambda store: store.prune(tombstone_of(store, "deploy-1")),
+    "tombstones": lambda store: store.tombstones(),
+    "restore": lambda store: store.restore([whole("new-2", 2)]),
+    "totals": lambda store: store.totals(),
+    "check": lambda store: list(store.check()),
 }
 verbs = pytest.mark.parametrize("verb", EVERY_VERB)
 
@@ -369,6 +375,20 @@ def test_a_store_that_may_only_be_read_is_read_and_not_written(shared: Path) -> 
     folder.chmod(0o777)
     found, appended = find_and_append(path)
     assert found == "ok 1"
+    assert "cannot be written" in appended
+
+
+def test_an_older_store_that_may_only_be_read_is_read_as_it_is(shared: Path) -> None:
+    folder = shared / "state"
+    folder.mkdir()
+    path = folder / "cerebelum.db"
+    connection = library.connect(path)
+    connection.executescript(f"PRAGMA journal_mode = WAL; {SCHEMA_1.read_text()}")
+    connection.close()
+    path.chmod(0o444)
+    folder.chmod(0o777)
+    found, appended = find_and_append(path)
+    assert found == "ok 0"
     assert "cannot be written" in appended
 
 

@@ -35,11 +35,12 @@ from cerebelum.backends.conformance.kit import (
     together,
 )
 from cerebelum.backends.conformance.search import SearchConformance
+from cerebelum.backends.conformance.tools import ToolsConformance
 from cerebelum.core.events import GENESIS, Entry, chain
 from cerebelum.store import Chunk, Conflict, EventStore, Fenced, LogPage, Ownership, Page, Process, Query, Runner
 
 
-class StoreConformance(SearchConformance):
+class StoreConformance(SearchConformance, ToolsConformance):
     """The suite; see the module's text."""
 
     # Appending and reading

@@ -15,7 +15,7 @@ import pytest
 
 from cerebelum.core.events import GENESIS, Entry, chain
 from cerebelum.core.summary import Summary
-from cerebelum.store import Conflict, EventStore, Ownership, Query
+from cerebelum.store import Conflict, EventStore, Ownership, Query, Tombstone, Whole
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MINE = Ownership("runner-1", 1)
@@ -49,6 +49,22 @@ def create(store: EventStore, execution_id: str, fence: Ownership | None = None,
     [first] = log(execution_id, 1)
     store.append(execution_id, 0, [first], summary(execution_id, [first], **fields), fence=fence)
     return first
+
+
+def whole(execution_id: str, count: int, epoch: int = 1, **fields: Any) -> Whole:
+    """A completed execution with `count` entries, to be restored; the fields are those of its summary."""
+    entries = log(execution_id, count)
+    ended = {"status": "completed", "ended_at": entries[-1].at, **fields}
+    return Whole(summary(execution_id, entries, **ended), epoch, entries)
+
+
+def tombstone_of(store: EventStore, execution_id: str) -> Tombstone:
+    """What is to stay of an execution that is there (or, if it is not, of one with a single entry)."""
+    rows = store.find(Query(id=execution_id)).rows
+    s = rows[0].summary if rows else whole(execution_id, 1).summary
+    return Tombstone(
+        execution_id, s.workflow, s.status, s.started_at, s.ended_at, s.version, s.digest, START + timedelta(days=9)
+    )
 
 
 def ids(store: EventStore, **query: Any) -> list[str]:

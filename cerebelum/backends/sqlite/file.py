@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cerebelum.backends.sqlite.library import (
+    APPLICATION_ID,
     BUSY,
     LOCKED,
     PROTOCOL,
+    SCHEMA_VERSION,
     damaged,
     explain,
     replaced,
@@ -24,10 +26,6 @@ from cerebelum.host.standstill import not_now
 
 T = TypeVar("T")
 
-APPLICATION_ID = 0x4352424C
-"""What marks an SQLite file as a store of ours: "CRBL"."""
-SCHEMA_VERSION = 1
-"""How many migrations of `schema.py` a store has gone through."""
 BUSY_TIMEOUT = 5.0
 """Seconds SQLite waits for a lock before Python gets a chance to see signals."""
 PATIENCE = 30.0
@@ -62,7 +60,10 @@ class StoreFile:
         self._closed = False
 
     def read(self, lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """What `work` returns, seeing one snapshot; None if there is no store yet. Raises StoreError."""
+        """What `work` returns, seeing one snapshot; None if there is no store yet. Raises StoreError.
+
+        An older store is read as it is: it may be where nothing can be written.
+        """
 
         def snapshot(connection: sqlite3.Connection) -> T:
             self._check_identity()
@@ -71,7 +72,7 @@ class StoreFile:
             connection.execute("COMMIT")
             return result
 
-        return self._run(lane, snapshot, create=False)
+        return self._run(lane, snapshot, create=False, migrate=False)
 
     def write(self, lane: Lane, work: Callable[[sqlite3.Connection], T], *, create: bool = True) -> T | None:
         """What `work` returns, in one committed transaction; None if there is no store and `create` is false.
@@ -91,7 +92,7 @@ class StoreFile:
                     raise
             return result
 
-        return self._run(lane, transaction, create=create)
+        return self._run(lane, transaction, create=create, migrate=True)
 
     def close(self, lane: Lane) -> None:
         """Close the lane's connection; everything committed stays."""
@@ -104,7 +105,7 @@ class StoreFile:
         with lane.lock:
             self._disconnect(lane)
 
-    def _run(self, lane: Lane, work: Callable[[sqlite3.Connection], T], *, create: bool) -> T | None:
+    def _run(self, lane: Lane, work: Callable[[sqlite3.Connection], T], *, create: bool, migrate: bool) -> T | None:
         if self._pid not in (None, os.getpid()):
             raise _forked(self.path)
         with lane.lock:
@@ -113,7 +114,7 @@ class StoreFile:
                 if self._closed:
                     raise StoreError("the store is closed", where=self.path)
                 try:
-                    connection = lane.connection or self._connect(lane, create=create)
+                    connection = lane.connection or self._connect(lane, create=create, migrate=migrate)
                     return None if connection is None else work(connection)
                 except sqlite3.Error as error:
                     self._roll_back(lane)
@@ -136,7 +137,7 @@ class StoreFile:
                     self._roll_back(lane)
                     raise
 
-    def _connect(self, lane: Lane, *, create: bool) -> sqlite3.Connection | None:
+    def _connect(self, lane: Lane, *, create: bool, migrate: bool) -> sqlite3.Connection | None:
         identity = identify(self.path)
         if identity is None and self._identity is not None:
             raise replaced(self.path)
@@ -153,7 +154,7 @@ class StoreFile:
         ready = False
         try:
             connection = _open(self.path, min(BUSY_TIMEOUT, self.patience))
-            prepared = _prepare(connection, self.path, create=create)
+            prepared = _prepare(connection, self.path, create=create, migrate=migrate)
             if prepared and identify(self.path) != identity:
                 raise replaced(self.path)
             for pragma in lane.pragmas if prepared else ():
@@ -254,8 +255,8 @@ def _open(path: str, timeout: float) -> sqlite3.Connection:
     )
 
 
-def _prepare(connection: sqlite3.Connection, path: str, *, create: bool) -> bool:
-    """Whether the file is a store of this version, after creating or migrating it where that is due."""
+def _prepare(connection: sqlite3.Connection, path: str, *, create: bool, migrate: bool) -> bool:
+    """Whether the file is a store that can be used, after creating or migrating it where that is due."""
     connection.execute("BEGIN")
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -278,10 +279,10 @@ def _prepare(connection: sqlite3.Connection, path: str, *, create: bool) -> bool
             where=path,
             hint="a newer cerebelum wrote it; use that version or a newer one",
         )
-    if version < SCHEMA_VERSION:
-        from cerebelum.backends.sqlite.schema import migrate
+    if version < SCHEMA_VERSION and migrate:
+        from cerebelum.backends.sqlite import schema
 
-        migrate(connection)
+        schema.migrate(connection)
     return True
 
 

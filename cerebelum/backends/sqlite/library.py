@@ -1,4 +1,4 @@
-"""Which SQLite is used, and what its errors mean to a user: what happened to the file, and what to do about it."""
+"""Which SQLite and which schema is used, and what errors mean to a user: what happened, and what to do about it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,25 @@ else:
     except ImportError:
         import sqlite3
 
-__all__ = ["BUSY", "LOCKED", "PROTOCOL", "damaged", "explain", "library_name", "library_version"]
+__all__ = [
+    "APPLICATION_ID",
+    "BUSY",
+    "LOCKED",
+    "PROTOCOL",
+    "SCHEMA_VERSION",
+    "damaged",
+    "explain",
+    "library_name",
+    "library_version",
+]
 __all__ += ["replaced", "require_library", "sqlite3", "understood", "warnings"]
 
 T = TypeVar("T")
 
+APPLICATION_ID = 0x4352424C
+"""What marks an SQLite file as a store of ours: "CRBL"."""
+SCHEMA_VERSION = 2
+"""How many migrations of `schema.py` a store has gone through."""
 OLDEST_LIBRARY = (3, 38, 0)
 """The first release of SQLite that has all we ask for: STRICT tables, and JSON without being built for it."""
 SAFE_LIBRARY = (3, 51, 3)

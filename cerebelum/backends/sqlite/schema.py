@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from cerebelum.backends.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
+from cerebelum.backends.sqlite.library import APPLICATION_ID, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import sqlite3
@@ -114,10 +114,33 @@ _LOG_CHUNKS = (
     'CREATE INDEX log_chunks_by_offset ON log_chunks (execution_id, step, attempt, "offset")',
 )
 
+_TOMBSTONES = (
+    """CREATE TABLE tombstones (
+  id TEXT NOT NULL PRIMARY KEY,
+  workflow TEXT NOT NULL,
+  status TEXT NOT NULL,
+  started_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  version INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  pruned_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID""",
+    "DROP TRIGGER events_are_not_deleted",
+    """CREATE TRIGGER events_are_only_pruned BEFORE DELETE ON events
+WHEN NOT EXISTS (SELECT 1 FROM tombstones WHERE id = OLD.execution_id)
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END""",
+)
+
 
 @migrations()
 def m001_initial(db: Database) -> None:
     for statement in (*_EVENTS, *_EXECUTIONS, *_RUNNERS, *_LOG_CHUNKS):
+        db.execute(statement)
+
+
+@migrations()
+def m002_tombstones(db: Database) -> None:
+    for statement in _TOMBSTONES:
         db.execute(statement)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,32 @@ from cerebelum.backends.sql.rows import (
     strings_text,
     summary_of,
     summary_row,
+    tombstone_of,
 )
 from cerebelum.backends.sql.search import Dialect, counted, selection
-from cerebelum.backends.sqlite.file import PATIENCE, SCHEMA_VERSION, Lane, StoreFile
-from cerebelum.backends.sqlite.library import library_name, library_version, understood, warnings
+from cerebelum.backends.sqlite import care
+from cerebelum.backends.sqlite.file import PATIENCE, Lane, StoreFile
+from cerebelum.backends.sqlite.library import SCHEMA_VERSION, library_name, library_version, understood, warnings
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
-from cerebelum.store import Chunk, Conflict, Fenced, LogPage, Ownership, Page, Process, Query, Row, Runner
+from cerebelum.store import (
+    Chunk,
+    Conflict,
+    Description,
+    EventStore,
+    Fenced,
+    LogPage,
+    Ownership,
+    Page,
+    Process,
+    Query,
+    Row,
+    Runner,
+    Tombstone,
+    Totals,
+    Whole,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,11 +63,6 @@ DIALECT = Dialect(
 )
 
 _READ = "SELECT version, type, at, data, digest FROM events WHERE execution_id = ? AND version > ? ORDER BY version"
-_INSERT_EVENT = "INSERT INTO events (execution_id, version, type, at, data, digest) VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_EXECUTION = (
-    f"INSERT INTO executions ({', '.join(SUMMARY)}, owner, epoch) VALUES ({', '.join('?' * len(SUMMARY))}, ?, ?)"
-    " ON CONFLICT (id) DO NOTHING"
-)
 _REPLACE = f"UPDATE executions SET {', '.join(f'{name} = ?' for name in SUMMARY[1:])} WHERE id = ?"
 _ADVANCE = (
     "UPDATE executions SET version = ?, digest = ?, updated_at = ?, steps_done = ?, current = ?"
@@ -58,7 +71,6 @@ _ADVANCE = (
 _ADVANCE_OWNED = f"{_ADVANCE} AND owner IS ? AND epoch = ?"
 _RELEASE = "UPDATE executions SET owner = NULL WHERE id = ?"
 _OWN = "UPDATE executions SET owner = ?, epoch = epoch + 1 WHERE id = ? AND owner IS ? AND epoch = ?"
-_INSERT_TAG = "INSERT OR IGNORE INTO tags (tag, started_at, execution_id) VALUES (?, ?, ?)"
 _DELETE_TAG = "DELETE FROM tags WHERE tag = ? AND started_at = ? AND execution_id = ?"
 _BEAT = (
     f"INSERT INTO runners ({', '.join(RUNNER)}) VALUES ({', '.join('?' * len(RUNNER))})"
@@ -104,7 +116,7 @@ def open_store(url: str) -> SqliteStore:
     return SqliteStore(path)
 
 
-class SqliteStore:
+class SqliteStore(EventStore):
     """An EventStore in one file.
 
     A relative `path` starts at the folder that is current now; `patience` is how many seconds a lock that somebody
@@ -132,14 +144,7 @@ class SqliteStore:
         release: bool = False,
     ) -> None:
         """See EventStore. With `expected` 0, an execution that is there is a Conflict, whoever owns it."""
-        rows = [(execution_id, e.version, e.type, micros(e.at), e.text, e.digest) for e in entries]
-        last = expected
-        for row in rows:
-            last += 1
-            if row[1] != last:
-                raise ValueError(f"{execution_id}: entry {row[1]} stands where {last} belongs")
-        if last == 0 or summary.version != last or summary.execution_id != execution_id:
-            raise ValueError(f"{execution_id}: the summary is not that of version {last}")
+        rows = care.event_rows(execution_id, expected, Whole(summary, 0, entries))
         rest = lasting(summary)
         known = self._written.get(execution_id) == (expected, rest)
 
@@ -151,12 +156,12 @@ class SqliteStore:
             if release:
                 connection.execute(_RELEASE, (execution_id,))
             if len(rows) == 1:
-                connection.execute(_INSERT_EVENT, rows[0])
+                connection.execute(care.INSERT_EVENT, rows[0])
             else:
-                connection.executemany(_INSERT_EVENT, rows)
+                connection.executemany(care.INSERT_EVENT, rows)
 
         self._file.write(self._events, transaction)
-        self._remember(execution_id, last, rest, forget=release)
+        self._remember(execution_id, summary.version, rest, forget=release)
 
     def read(self, execution_id: str, after: int = 0) -> list[Entry]:
         """See EventStore."""
@@ -269,28 +274,54 @@ class SqliteStore:
         for lane in (self._reading, self._notes, self._events):
             self._file.close(lane)
 
-    def describe(self) -> dict[str, Any]:
-        """What `doctor` shows: library, warnings, path, sizes in bytes, and what the file says about itself.
+    def prune(self, tombstone: Tombstone) -> None:
+        """See EventStore."""
+        self._file.write(self._events, lambda c: care.prune(c, tombstone))
+        self._written.pop(tombstone.execution_id, None)
 
-        Before the first write `exists` is false and what the file would say is None. Raises StoreError.
-        """
+    def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
+        """See EventStore."""
+        if not _storable(execution_id, after):
+            return []
+        most = max(0, min(limit, _MOST))
+        rows = self._file.read(self._reading, lambda c: care.tombstone_rows(c, execution_id, after, most)) or []
+        return understood(self.path, lambda: [tombstone_of(row) for row in rows])
+
+    def restore(self, executions: Sequence[Whole]) -> None:
+        """See EventStore. All in one transaction."""
+        conflict = self._file.write(self._events, lambda c: care.restore(c, executions)) if executions else None
+        if conflict is not None:
+            raise conflict
+
+    def totals(self) -> Totals:
+        """See EventStore."""
+        return self._file.read(self._reading, care.totals) or Totals({}, 0, 0, 0)
+
+    def check(self) -> Iterator[str]:
+        """See EventStore."""
+        yield from self._file.read(self._reading, lambda c: list(care.problems(c))) or ()
+
+    def describe(self) -> Description:
+        """See EventStore. Raises StoreError."""
+        names = ("user_version", "journal_mode", "page_size", "freelist_count")
 
         def look(connection: sqlite3.Connection) -> list[Any]:
-            return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "journal_mode")]
+            return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-        schema, mode = self._file.read(self._reading, look) or (None, None)
-        return {
-            "library": library_name(),
-            "library_version": library_version(),
-            "warnings": warnings(),
-            "path": self.path,
-            "exists": schema is not None,
-            "schema_version": schema,
-            "known_schema_version": SCHEMA_VERSION,
-            "journal_mode": mode,
-            "size": _size(self.path),
-            "wal_size": _size(f"{self.path}-wal"),
-        }
+        schema, mode, page, free = self._file.read(self._reading, look) or (None, None, 0, 0)
+        wal = _size(f"{self.path}-wal")
+        return Description(
+            kind="SQLite",
+            where=f"{SCHEME}{self.path}",
+            exists=schema is not None,
+            library=f"{library_name()} {library_version()}",
+            schema_version=schema,
+            known_schema_version=SCHEMA_VERSION,
+            size=None if schema is None else _size(self.path) + wal,
+            path=self.path,
+            warnings=tuple(warnings()),
+            details={"journal_mode": mode, "wal_size": wal, "free_bytes": page * free},
+        )
 
     def _remember(self, execution_id: str, version: int, rest: tuple[Any, ...], *, forget: bool) -> None:
         self._written.pop(execution_id, None)
@@ -301,9 +332,12 @@ class SqliteStore:
 
 
 def _create(connection: sqlite3.Connection, summary: Summary, fence: Ownership | None) -> None:
-    if connection.execute(_INSERT_EXECUTION, (*summary_row(summary), *_fields(fence))).rowcount == 0:
+    if connection.execute(care.INSERT_EXECUTION, (*summary_row(summary), *_fields(fence))).rowcount == 0:
         row = connection.execute("SELECT version FROM executions WHERE id = ?", (summary.execution_id,)).fetchone()
         raise Conflict(summary.execution_id, 0, row[0])
+    pruned = connection.execute(care.PRUNED_AT, (summary.execution_id,)).fetchone()
+    if pruned is not None:
+        raise Conflict(summary.execution_id, 0, pruned[0])
     _write_tags(connection, summary)
 
 
@@ -339,8 +373,7 @@ def _replace(connection: sqlite3.Connection, expected: int, summary: Summary, fe
 
 
 def _write_tags(connection: sqlite3.Connection, summary: Summary) -> None:
-    rows = [(tag, micros(summary.started_at), summary.execution_id) for tag in summary.tags]
-    connection.executemany(_INSERT_TAG, rows)
+    connection.executemany(care.INSERT_TAG, care.tag_rows(summary))
 
 
 def _storable(*values: str | int | None) -> bool:
@@ -360,8 +393,8 @@ def _storable(*values: str | int | None) -> bool:
     return True
 
 
-def _size(path: str) -> int | None:
+def _size(path: str) -> int:
     try:
         return os.stat(path).st_size
     except OSError:
-        return None
+        return 0
