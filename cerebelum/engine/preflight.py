@@ -12,6 +12,7 @@ from cerebelum.core.errors import OwnedElsewhere, UsageError
 from cerebelum.core.model import Source, Workflow
 from cerebelum.core.state import State, status
 from cerebelum.engine.session import Prepared, prepare
+from cerebelum.host.addresses import hidden
 from cerebelum.host.process_tree import host_name
 from cerebelum.steps.executor import Executor
 from cerebelum.steps.secrets import refuse_in_definition, refuse_in_inputs
@@ -68,7 +69,7 @@ def check_definition(
 
     resolved = resolve_inputs(definition.workflow, inputs)
     prepared = prepare(definition.workflow, environ, lenient=lenient)
-    refuse_in_inputs(resolved, prepared.secrets)
+    refuse_in_inputs(resolved, {**hidden(environ), **prepared.secrets})
     refuse_in_definition(definition.workflow, tags, prepared.masker)
     return Checked(definition.workflow, definition.source, resolved, prepared)
 

@@ -63,8 +63,8 @@ def inside_shape(inside: Inside) -> StepInside:
         "step": inside.step.id,
         "attempt": int(inside.env["CEREBELUM_ATTEMPT"]),
         "working_dir": str(inside.cwd),
-        "env": dict(inside.env),
-        "secrets_left_out": list(inside.withheld),
+        "env": inside.shown(),
+        "secrets_left_out": [*inside.withheld, *inside.revealing],
         "unset": [error.message for error in inside.unset],
     }
 

@@ -32,12 +32,14 @@ def resume_command(execution_id: str, store: str | None = None, plugins: Iterabl
 
 
 def command_line(store: str | None, plugins: Iterable[str], *words_: str) -> str:
-    """A command line of cerebelum with the store and plugins that are in use."""
+    """A command line of cerebelum with the plugins that were named, and the store, without a password."""
     import shlex
+
+    from cerebelum.host.addresses import showable
 
     words = ["cerebelum", *words_]
     if store is not None:
-        words += ["--store", store]
+        words += ["--store", showable(store)]
     for plugin in plugins:
         words += ["--plugin", plugin]
     return shlex.join(words)
