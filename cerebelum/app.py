@@ -54,8 +54,13 @@ class App:
         if given is None:
             return "sqlite:///" + os.path.join(self._state(), "cerebelum.db")
         if not given or "\0" in given:
-            raise UsageError(f"{given!r} names no store", hint="give a URL, or the path of a file")
-        return given if _scheme(given) else "sqlite:///" + given
+            raise UsageError("this names no store", hint="give a URL, or the path of a file")
+        if _scheme(given):
+            return given
+        if _no_path(given):
+            # It would be made a file with the password in its name.
+            raise UsageError("this names no store", hint="a URL is written like postgresql://user@host/database")
+        return "sqlite:///" + given
 
     def state_folder(self) -> Path:
         """The folder for what this user's executions leave behind. Raises UsageError if no home is known."""
@@ -72,7 +77,7 @@ class App:
         if not os.path.isabs(home):
             raise UsageError(
                 "HOME is not set, so there is no default place for the store",
-                hint="name one with --store FILE or CEREBELUM_STORE",
+                hint="name one with --store URL or CEREBELUM_STORE",
             )
         if sys.platform == "darwin":
             return os.path.join(home, "Library", "Application Support", "cerebelum")
@@ -168,6 +173,12 @@ class App:
             self._observers = None
         if self._client is not None:
             self._client.close()
+
+
+def _no_path(given: str) -> bool:
+    """Whether somebody meant a URL, or wrote what Postgres calls a connection string."""
+    looks = r"[a-z][a-z0-9+.-]+:/| *(host|dbname|user|service) *=|.*\bpassword *="
+    return re.match(looks, given, re.IGNORECASE) is not None
 
 
 def _scheme(url: str) -> str:

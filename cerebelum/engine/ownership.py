@@ -20,7 +20,7 @@ import msgspec
 from cerebelum.core.errors import OwnedElsewhere, StoreError, UsageError
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.host.process_tree import boot_id, is_stopped, pid_namespace, start_ticks
+from cerebelum.host.process_tree import boot_id, host_name, is_stopped, pid_namespace, start_ticks
 from cerebelum.store import EventStore, Ownership, Query, Row, Runner
 from cerebelum.store.liveness import DEAD_SECONDS, judge
 
@@ -81,7 +81,7 @@ class Registration:
         pid = os.getpid()
         self.runner = Runner(
             id=runner_id,
-            host=os.uname().nodename,
+            host=host_name(),
             boot_id=boot_id(),
             pid=pid,
             pid_namespace=pid_namespace(),

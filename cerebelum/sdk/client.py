@@ -48,6 +48,8 @@ class How(TypedDict, total=False):
     """Pause in an orderly way on SIGINT, SIGTERM and SIGHUP. Only in the main thread; off unless asked for."""
     on_start: Callable[[str], None]
     """Called with the execution's id once its first event is recorded."""
+    on_note: Callable[[str], None]
+    """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
 
 
 class ExecutionClient:
@@ -234,18 +236,16 @@ class ExecutionClient:
         recorded: bool = False,
         working_dir: Path | None = None,
         take_over: bool = False,
-        on_note: Callable[[str], None] = lambda note: None,
         **how: Unpack[How],
     ) -> Result:
         """Go on with an execution that failed, was paused or interrupted, and drive it.
 
         With `working_dir`, it goes on in that folder, now and later. With `take_over`, the process of this machine that
-        drives it is killed first. `on_note` is told what the user should know about that, and about where the
-        definition came from. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one that
-        has completed, or was cancelled and no `from_step` is given), StoreError.
+        drives it is killed first. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one
+        that has completed, or was cancelled and no `from_step` is given), StoreError.
         """
         choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over)
-        return self._driver(how).resume(self.resolve(name), choice, on_note)
+        return self._driver(how).resume(self.resolve(name), choice)
 
     def supervise(
         self, *, once: bool, most: int, tell: Callable[[str], None] = lambda text: None, **how: Unpack[How]
