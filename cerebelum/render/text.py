@@ -34,10 +34,10 @@ def command_line(store: str | None, plugins: Iterable[str], *words_: str) -> str
     """A command line of cerebelum with the plugins that were named, and the store, without a password."""
     import shlex
 
-    from cerebelum.host.addresses import showable
-
     words = ["cerebelum", *words_]
     if store is not None:
+        from cerebelum.host.addresses import showable
+
         words += ["--store", showable(store)]
     for plugin in plugins:
         words += ["--plugin", plugin]
