@@ -130,11 +130,11 @@ class Site:
     def state(self, name: str) -> State:
         return self.client.status(name).state
 
+    def completed(self, name: str) -> bool:
+        return self.state(name).ended == "completed"
+
     def row(self, name: str) -> Row:
         return self.client.store.find(Query(id=name, limit=1)).rows[0]
-
-    def has_completed(self, name: str) -> bool:
-        return self.state(name).ended == "completed"
 
     def wait_for(self, condition: Callable[[], Any], what: str, *machines: Machine) -> None:
         pause, end = threading.Event(), time.monotonic() + PATIENCE
@@ -179,7 +179,7 @@ def test_another_machine_takes_over_what_is_dead_or_frozen_and_nothing_that_live
     began = time.monotonic()
 
     for name in (dead, frozen):
-        site.wait_for(partial(site.has_completed, name), f"{name} completed", b)
+        site.wait_for(partial(site.completed, name), f"{name} completed", b)
         hosts = {step: at.host for step, at in site.state(name).steps.items()}
         was_on = "agent-a" if name == dead else "agent-c"
         assert hosts == {"one": was_on, "two": was_on, "three": "agent-b", "four": "agent-b"}
