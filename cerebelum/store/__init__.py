@@ -4,6 +4,7 @@ A backend imports the contract from here. May import `core` and `host`.
 """
 
 from cerebelum.store.contract import (
+    BacksUp,
     Chunk,
     Conflict,
     Description,
@@ -25,6 +26,7 @@ from cerebelum.store.contract import (
 )
 
 __all__ = [
+    "BacksUp",
     "Chunk",
     "Conflict",
     "Description",
