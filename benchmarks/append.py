@@ -27,17 +27,17 @@ ID = "bench-0123456789"
 Append = Callable[[Entry, Summary], None]
 
 
-def feed(count: int) -> Iterator[tuple[Entry, Summary]]:
+def feed(count: int, name: str = ID) -> Iterator[tuple[Entry, Summary]]:
     """Entries of about 300 bytes, chained, and what each leaves in the summary."""
     digest = GENESIS
     for version in range(1, count + 1):
         event = StepCompleted(version=version, at=NOW, step="build", attempt=1, output="x" * 180, duration=0.25)
-        [entry] = encode(ID, [event], digest)
+        [entry] = encode(name, [event], digest)
         digest = entry.digest
         yield (
             entry,
             Summary(
-                execution_id=ID, workflow="bench", status="running", version=version, digest=digest, started_at=NOW,
+                execution_id=name, workflow="bench", status="running", version=version, digest=digest, started_at=NOW,
                 updated_at=entry.at, tags=("nightly",), steps_total=15, steps_done=version % 15, current=("build",),
             ),
         )  # fmt: skip
@@ -55,7 +55,9 @@ def bare(folder: Path) -> Append:
 
     def append(entry: Entry, _: Summary) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (ID, entry[0], entry[1], 0, *entry[3:]))
+        connection.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (ID, entry.version, entry.type, 0, entry.text, entry.digest)
+        )
         connection.execute("COMMIT")
 
     return append

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from cerebelum.steps.executor import Executor
     from cerebelum.store import EventStore
 
-_COMING = ("postgresql", "postgres")
-
 
 class App:
     """What one process needs; each part is made when it is first asked for."""
@@ -42,10 +40,11 @@ class App:
 
     def about(self) -> Mapping[str, Any]:
         """What this program is made of: the shape of `--version --json`."""
+        from cerebelum.backends.postgres import versions
         from cerebelum.backends.sqlite.library import library_version
         from cerebelum.cli.about import facts
 
-        return facts(library_version())
+        return facts(library_version(), *versions())
 
     # -- the store ----------------------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ class App:
         if not os.path.isabs(home):
             raise UsageError(
                 "HOME is not set, so there is no default place for the store",
-                hint="name one with --store FILE or CEREBELUM_STORE",
+                hint="name one with --store URL or CEREBELUM_STORE",
             )
         if sys.platform == "darwin":
             return os.path.join(home, "Library", "Application Support", "cerebelum")
@@ -170,8 +169,19 @@ class App:
 def _url(given: str) -> str:
     """What was given as a URL. Raises UsageError."""
     if not given or "\0" in given:
-        raise UsageError(f"{given!r} names no store", hint="give a URL, or the path of a file")
-    return given if _scheme(given) else "sqlite:///" + given
+        raise UsageError("this names no store", hint="give a URL, or the path of a file")
+    if _scheme(given):
+        return given
+    if _no_path(given):
+        # It would be made a file with the password in its name.
+        raise UsageError("this names no store", hint="a URL is written like postgresql://user@host/database")
+    return "sqlite:///" + given
+
+
+def _no_path(given: str) -> bool:
+    """Whether somebody meant a URL, or wrote what Postgres calls a connection string."""
+    looks = r"[a-z][a-z0-9+.-]+:/| *(host|dbname|user|service) *=|.*\bpassword *="
+    return re.match(looks, given, re.IGNORECASE) is not None
 
 
 def _scheme(url: str) -> str:
@@ -186,18 +196,16 @@ def _renderer() -> Any:
 
 
 def _built_in() -> list[Any]:
-    from cerebelum.backends import sqlite
+    from cerebelum.backends import postgres, sqlite
     from cerebelum.plugins import approval, python, shell, sleep
     from cerebelum.registry import built_in
 
-    return [built_in(module) for module in (shell, python, sleep, approval, sqlite)]
+    return [built_in(module) for module in (shell, python, sleep, approval, sqlite, postgres)]
 
 
 def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
     import difflib
 
-    if scheme in _COMING:
-        return UsageError(f"stores of the kind {scheme}:// are not supported yet", hint="known: " + ", ".join(known))
     near = difflib.get_close_matches(scheme, known, 1)
     hint = f"did you mean {near[0]}://?" if near else "a path alone is an SQLite file"
     return UsageError(f"nobody knows how to open {scheme}://; known: {', '.join(known)}", hint=hint)

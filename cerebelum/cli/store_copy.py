@@ -7,7 +7,7 @@ from contextlib import closing
 
 import click
 
-from cerebelum.cli.options import JSON, unicode_text
+from cerebelum.cli.options import JSON
 from cerebelum.cli.progress import interruptible, progress
 from cerebelum.cli.tools import Tools
 from cerebelum.cli.transfers import Tally
@@ -19,8 +19,8 @@ def copy(tools: Tools, origin: str, goal: str, as_json: bool) -> int:
     """The verb; returns the exit code."""
     tally = Tally()
     with (
-        closing(tools.open_store(unicode_text(origin, "the store"))) as source,
-        closing(tools.open_store(unicode_text(goal, "the store"))) as target,
+        closing(tools.open_store(origin)) as source,
+        closing(tools.open_store(goal)) as target,
     ):
         _check(source, target)
         from cerebelum.store.copying import copy as every

@@ -29,7 +29,7 @@ from cerebelum.core.outcome import Failed, Interrupted, Outcome
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine import ids, prepare
-from cerebelum.engine.ownership import is_taken
+from cerebelum.engine.ownership import is_taken, lost_store
 from cerebelum.engine.prepare import Surroundings
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.engine.timers import ABANDON_AFTER, Timers, patience
@@ -41,7 +41,8 @@ from cerebelum.steps.attempt import Attempt, ProcessRecord, attempt_token
 from cerebelum.steps.executor import Invocation, Stop, StopReason
 from cerebelum.steps.log import AttemptOutput, LogWriter
 from cerebelum.steps.perform import interrupted, output_problem, perform
-from cerebelum.store import Conflict, EventStore, Fenced, Ownership
+from cerebelum.store import Change, Conflict, EventStore, Fenced, Ownership
+from cerebelum.store.news import SELDOM
 
 _POLL_SECONDS = 0.3
 """How often to look for what others appended (a cancellation, an approval)."""
@@ -50,7 +51,7 @@ _STOP_GRACE = 4.0
 _PAUSE = 5.0
 """Seconds between two turns of the loop, beyond what it waits, from which on the process must have been stopped."""
 
-Item = Ended | Stopping | BaseException | Literal["fenced", "hurry", "look"]
+Item = Ended | Stopping | BaseException | Literal["fenced", "hurry", "look", "news"]
 """What other threads have to tell the loop."""
 End = Literal["ended", "paused", "parked", "fenced"]
 
@@ -85,9 +86,11 @@ class Engine:
         self._attempts: dict[str, Attempt] = {}
         self._timers = Timers()
         self._stopping: Stopping | None = None
-        self._fenced = False
+        self._fenced = self._lost = False
         self._broken: StoreError | None = None
-        self._polled = 0.0
+        self._polled = self._read_at = 0.0
+        self._told = False
+        """The store says when somebody appended."""
         self._looked = self.clock.elapsed()
         self._stop_grace = min(settings.grace, _STOP_GRACE)
         self._overtime_at: float | None = None
@@ -111,7 +114,16 @@ class Engine:
 
     def lost(self) -> None:
         """Ownership can no longer be vouched for: end everything and write nothing more."""
+        self._lost = True
         self._inbox.put("fenced")
+        # The loop may be waiting for the very store that cannot be reached.
+        for attempt in list(self._attempts.values()):
+            attempt.stop("fenced", 0.0)
+
+    def heard(self, change: Change) -> None:
+        """The store tells of a change."""
+        if change.execution_id in ("", self.execution_id) and change.kind in ("request", "owner", "unknown"):
+            self._inbox.put("news" if change.kind == "request" else "look")
 
     def woken(self) -> None:
         """This process was stopped for so long that somebody may have taken over: look whether anybody has."""
@@ -125,13 +137,18 @@ class Engine:
         Raises StoreError when the store fails (the running attempts have been ended then), and Conflict if an
         execution that is to be created is there already.
         """
+        ending: Callable[[], None] | None = None
         try:
             if isinstance(opened.event, ExecutionResumed) and opened.event.continues:
                 # The segment that goes on may be over its time limit already.
                 self._set_timers((), self.clock.now(), self.clock.elapsed())
             self._commit([opened])
+            ending = self.store.subscribe(self.heard)
+            self._told = ending is not None
             while (end := self._rest()) is None or (end == "parked" and not self._let_go()):
                 happenings = self._await()
+                if self._lost:
+                    raise lost_store()
                 if self._fenced:
                     self._end_attempts("fenced")
                     return "fenced"
@@ -144,6 +161,8 @@ class Engine:
             self._end_attempts("stopped")
             raise
         finally:
+            if ending is not None:
+                ending()
             self._log.close()
             self._workers.close()
 
@@ -198,6 +217,8 @@ class Engine:
                 raise item
             elif item == "hurry":
                 self._kill_attempts()
+            elif item == "news":
+                self._read_at = 0.0
             elif item == "fenced" or is_taken(self.store, self.execution_id, self.fence):
                 self._fenced = True
         self._allow_for_pause()
@@ -265,11 +286,12 @@ class Engine:
 
     def _look_outside(self) -> None:
         now = self.clock.elapsed()
-        if now - self._polled < _POLL_SECONDS:
-            return
-        self._polled = now
-        reap_adopted()
-        self._catch_up()
+        if now - self._polled >= _POLL_SECONDS:
+            self._polled = now
+            reap_adopted()
+        if now - self._read_at >= (SELDOM if self._told else _POLL_SECONDS):
+            self._read_at = now
+            self._catch_up()
 
     def _catch_up(self) -> None:
         """Fold what others appended."""

@@ -51,6 +51,8 @@ class StepOfStatus(TypedDict):
     description: str | None
     status: StepStatus
     attempt: int
+    host: str | None
+    """Where its last attempt ran."""
     output: Any
     error: Failure | None
     started_at: datetime | None
@@ -158,6 +160,13 @@ class PlannedStep(TypedDict):
     why: str
 
 
+class LeftElsewhere(TypedDict):
+    """Completed steps whose files are on another machine than the one that asks."""
+
+    host: str
+    steps: Sequence[str]
+
+
 class Plan(TypedDict):
     """What `resume --plan --json` prints, and `resume` and `fork` where completed steps have changed."""
 
@@ -169,6 +178,7 @@ class Plan(TypedDict):
     rerun: Sequence[str]
     handlers_ran: Sequence[str]
     continues_handlers: bool
+    elsewhere: Sequence[LeftElsewhere]
 
 
 class PreviewedStep(TypedDict):
@@ -285,6 +295,8 @@ class Version(TypedDict):
     form: str
     python: str
     sqlite: str
+    psycopg: str | None
+    libpq: str | None
     file: str | None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -39,6 +38,10 @@ if TYPE_CHECKING:
     from cerebelum.store.verify import Verified
 
 
+_LOOK_SECONDS = 0.2
+"""Between two looks for new output, where the store does not tell."""
+
+
 class How(TypedDict, total=False):
     """How an execution is driven: what all methods that drive one take by keyword."""
 
@@ -48,6 +51,8 @@ class How(TypedDict, total=False):
     """Pause in an orderly way on SIGINT, SIGTERM and SIGHUP. Only in the main thread; off unless asked for."""
     on_start: Callable[[str], None]
     """Called with the execution's id once its first event is recorded."""
+    on_note: Callable[[str], None]
+    """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
 
 
 class ExecutionClient:
@@ -128,17 +133,27 @@ class ExecutionClient:
         step: str | None = None,
         attempt: int | None = None,
         follow: bool = False,
-        wait: Callable[[float], None] | None = None,
+        wait: Callable[[], None] | None = None,
     ) -> Iterator[Chunk]:
         """Output of an execution's attempts, in the order it was written.
 
-        With `follow`, goes on until the execution no longer runs; `wait(seconds)` is called between looks. Raises
+        With `follow`, goes on until the execution no longer runs; `wait()` is called between looks. Raises
         NotFound if the execution or the step is not there.
         """
         execution_id = self.resolve(name)
         if step is not None or attempt is not None:
             lookup.check_attempt(lookup.read(self.store, execution_id).state, step, None if follow else attempt)
-        return lookup.chunks(self.store, execution_id, step, attempt, (wait or time.sleep) if follow else None)
+        if not follow:
+            return lookup.chunks(self.store, execution_id, step, attempt, None)
+        return self._followed(execution_id, step, attempt, wait)
+
+    def _followed(
+        self, execution_id: str, step: str | None, attempt: int | None, wait: Callable[[], None] | None
+    ) -> Iterator[Chunk]:
+        from cerebelum.store.news import News
+
+        with News(self.store, execution_id, _LOOK_SECONDS) as news:
+            yield from lookup.chunks(self.store, execution_id, step, attempt, wait or news.wait)
 
     def inside(self, name: str, step: str | None = None, *, with_secrets: bool = False) -> Inside:
         """What a step's process would find: environment and folder. Changes nothing, whoever drives the execution.
@@ -278,18 +293,16 @@ class ExecutionClient:
         recorded: bool = False,
         working_dir: Path | None = None,
         take_over: bool = False,
-        on_note: Callable[[str], None] = lambda note: None,
         **how: Unpack[How],
     ) -> Result:
         """Go on with an execution that failed, was paused or interrupted, and drive it.
 
         With `working_dir`, it goes on in that folder, now and later. With `take_over`, the process of this machine that
-        drives it is killed first. `on_note` is told what the user should know about that, and about where the
-        definition came from. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one that
-        has completed, or was cancelled and no `from_step` is given), StoreError.
+        drives it is killed first. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one
+        that has completed, or was cancelled and no `from_step` is given), StoreError.
         """
         choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over)
-        return self._driver(how).resume(self.resolve(name), choice, on_note)
+        return self._driver(how).resume(self.resolve(name), choice)
 
     def supervise(
         self, *, once: bool, most: int, tell: Callable[[str], None] = lambda text: None, **how: Unpack[How]

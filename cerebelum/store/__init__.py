@@ -5,6 +5,7 @@ A backend imports the contract from here. May import `core` and `host`.
 
 from cerebelum.store.contract import (
     BacksUp,
+    Change,
     Chunk,
     Conflict,
     Description,
@@ -27,6 +28,7 @@ from cerebelum.store.contract import (
 
 __all__ = [
     "BacksUp",
+    "Change",
     "Chunk",
     "Conflict",
     "Description",

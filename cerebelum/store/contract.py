@@ -160,6 +160,19 @@ class Tombstone(msgspec.Struct, frozen=True):
     pruned_at: datetime
 
 
+ChangeKind = Literal["events", "request", "output", "owner", "unknown"]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """That something happened in a store, which is worth a look."""
+
+    kind: ChangeKind
+    """The owner appended (or it was pruned); somebody else did; output was written; the owner changed; or, after a time
+    in which nothing could be heard, anything."""
+    execution_id: str = ""
+    """Empty where it is not known."""
+
+
 class Totals(msgspec.Struct, frozen=True):
     """How much there is in a store."""
 
@@ -301,12 +314,11 @@ class EventStore(Protocol):
             nobody = Ownership(None, each.epoch)
             self.append(each.summary.execution_id, 0, each.entries, each.summary, fence=nobody)
 
-    def subscribe(self, wake: Callable[[str], None]) -> Callable[[], None] | None:
-        """Have `wake(execution_id)` called from another thread soon after anybody appended, wrote output or changed the
-        owner; None if the store has no way to tell, so that one has to look now and then.
+    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
+        """Have `hear(change)` called from another thread soon after something changed, until the end that is returned.
 
-        Call what is returned to end it. A hint, not a promise: it may come for nothing, with an empty id when many may
-        have changed, and not at all while the store cannot be reached.
+        None if the store has no way to tell, so that one has to look now and then. A hint, not a promise: it may come
+        for nothing, and not at all while the store cannot be reached.
         """
         return None
 

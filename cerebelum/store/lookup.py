@@ -21,7 +21,6 @@ _NEWEST = 100
 _MOST_AMBIGUOUS = 10
 _MOST_RUNNING = 10_000
 _LOG_PAGE = 500
-_LOOK_SECONDS = 0.2
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -193,7 +192,7 @@ def chunks(
     execution_id: str,
     step: str | None,
     attempt: int | None,
-    wait: Callable[[float], None] | None,
+    wait: Callable[[], None] | None,
 ) -> Iterator[Chunk]:
     """Output in the order it was written; with `wait`, which is called between looks, until it no longer runs."""
     position = 0
@@ -208,4 +207,4 @@ def chunks(
                 break
         if over or wait is None:
             return
-        wait(_LOOK_SECONDS)
+        wait()

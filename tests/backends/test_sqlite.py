@@ -17,6 +17,7 @@ import pytest
 from cerebelum.backends.conformance import StoreConformance
 from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, summary, tombstone_of
 from cerebelum.backends.sql.search import counted, selection
+from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import SqliteStore, open_store, warnings
 from cerebelum.backends.sqlite.library import sqlite3 as library
 from cerebelum.backends.sqlite.store import DIALECT
@@ -258,8 +259,8 @@ SORTED = {"id", "prefix", "due"}
 def test_every_filter_is_served_by_an_index(store: SqliteStore, name: str) -> None:
     create(store, "deploy-1")
     connection = library.connect(store.path)
-    sql, values = selection(QUERIES[name], DIALECT)
-    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (*values, 50, 0))]
+    sql, values = selection(QUERIES[name], DIALECT, 21, 0)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
     counting, values = counted(QUERIES[name], 10_000, DIALECT)
     count_plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {counting}", values)]
     connection.close()
@@ -498,12 +499,15 @@ def test_doctor_is_told_about_library_and_file(store: SqliteStore) -> None:
     assert told.size > 4096
 
 
-def test_many_executions_are_remembered_in_bounded_memory(store: SqliteStore) -> None:
-    for number in range(5):
-        store._remember(f"deploy-{number}", 1, (), forget=False)
-    for number in range(3000):
-        store._remember(f"other-{number}", 1, (), forget=number % 2 == 0)
-    assert len(store._written) <= 1000
+def test_many_executions_are_remembered_in_bounded_memory() -> None:
+    written = Written()
+    summaries = [summary(f"deploy-{number}", log(f"deploy-{number}", 1)) for number in range(3000)]
+    for each in summaries:
+        written.remember(each)
+    assert written.covers(summaries[-1], 1)
+    assert sum(written.covers(each, 1) for each in summaries) <= 1000
+    written.forget("deploy-2999")
+    assert not written.covers(summaries[-1], 1)
 
 
 def test_times_far_away_are_stored_exactly(store: SqliteStore) -> None:

@@ -217,7 +217,7 @@ FLAKY = """
 
 
 @shows(
-    *("resume event", "resume plan", "fork event", "fork plan", "plannedStep", "error", "errorFacts"),
+    *("resume event", "resume plan", "fork event", "fork plan", "plannedStep", "leftElsewhere", "error", "errorFacts"),
     *("store verify verification", "ExecutionFailed", "ExecutionResumed", "RecordedWorkflow"),
 )
 def a_failure_is_planned_changed_resumed_and_forked(outputs: Outputs) -> None:
@@ -226,6 +226,8 @@ def a_failure_is_planned_changed_resumed_and_forked(outputs: Outputs) -> None:
     outputs.lines("event", "run", "flow.yaml", "--id", "x", code=1)
     assert outputs.views()["failed_steps"] == ["check"]
     outputs.one("plan", "resume", "x", "--plan")
+    world.environ["CEREBELUM_HOST"] = "another"
+    assert outputs.one("plan", "resume", "x", "--plan")["elsewhere"][0]["steps"] == ["hello"]
     world.flow(FLAKY.replace("echo one", "echo two"))
     assert outputs.one("plan", "resume", "x", code=5)["blocked"] == ["hello"]
     assert outputs.one("plan", "fork", "x", "--from", "check", "--id", "y", code=5)["blocked"] == ["hello"]

@@ -163,6 +163,7 @@ def test_stores_that_cannot_be_copied_are_told_apart(world: World) -> None:
         ((str(world.store), "link.db"), "both are the same store"),
         (("nosuch://x", "there.db"), "nosuch://"),
         (("", "there.db"), "names no store"),
+        ((str(world.store), "password=hunter2 host=x"), "names no store"),
     ):
         done = world("store", "copy", *paths)
         assert (done.code, told in done.err) == (2, True), done

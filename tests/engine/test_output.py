@@ -119,7 +119,7 @@ def test_logs_can_be_followed_while_a_step_runs(lab: Lab) -> None:
     while not client.list(Query()).rows:
         pass
     seen: list[bytes] = []
-    for chunk in client.logs("last", follow=True, wait=lambda seconds: None):
+    for chunk in client.logs("last", follow=True, wait=lambda: None):
         seen.append(chunk.data)
         if len(seen) == 1:
             assert client.status("last").status == "running"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import Runner, Tombstone
 
@@ -83,6 +85,22 @@ def summary_of(row: tuple[Any, ...]) -> Summary:
         steps_done=row[14],
         current=strings(row[15]),
     )
+
+
+def entry_rows(execution_id: str, expected: int, entries: Sequence[Entry], summary: Summary) -> list[tuple[Any, ...]]:
+    """The rows of entries that are appended to a log at `expected`: id, version, type, time, text, digest.
+
+    Raises ValueError if they don't follow it one by one, or the summary is not the one after them.
+    """
+    rows = [(execution_id, e.version, e.type, micros(e.at), e.text, e.digest) for e in entries]
+    last = expected
+    for row in rows:
+        last += 1
+        if row[1] != last:
+            raise ValueError(f"{execution_id}: entry {row[1]} stands where {last} belongs")
+    if last == 0 or summary.version != last or summary.execution_id != execution_id:
+        raise ValueError(f"{execution_id}: the summary is not that of version {last}")
+    return rows
 
 
 def runner_row(runner: Runner, now: datetime) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cerebelum.backends.sql.rows import SUMMARY, TOMBSTONE, micros, strings_text, summary_row, tombstone_row
+from cerebelum.backends.sql.rows import SUMMARY, TOMBSTONE, entry_rows, micros, strings_text, summary_row, tombstone_row
 from cerebelum.core.summary import Summary
 from cerebelum.store import Conflict, Fenced, Tombstone, Totals, Whole
 
@@ -49,18 +49,6 @@ _STRAYS = {
     " WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = x.execution_id AND started_at = x.started_at"
     " AND x.tag IN (SELECT value FROM json_each(tags)))",
 }
-
-
-def event_rows(execution_id: str, version: int, whole: Whole) -> list[tuple[Any, ...]]:
-    """The rows of the entries, which come after `version`. Raises ValueError if they, or the summary, do not fit."""
-    rows = [(execution_id, e.version, e.type, micros(e.at), e.text, e.digest) for e in whole.entries]
-    for row in rows:
-        version += 1
-        if row[1] != version:
-            raise ValueError(f"{execution_id}: entry {row[1]} stands where {version} belongs")
-    if version == 0 or whole.summary.version != version or whole.summary.execution_id != execution_id:
-        raise ValueError(f"{execution_id}: the summary is not that of version {version}")
-    return rows
 
 
 def tag_rows(summary: Summary) -> list[tuple[str, int, str]]:
@@ -107,7 +95,7 @@ def prune(connection: sqlite3.Connection, tombstone: Tombstone) -> None:
 
 def restore(connection: sqlite3.Connection, executions: Sequence[Whole]) -> Conflict | None:
     """Add executions up to the first one that is there already, and return what is to be said of that."""
-    rows = [event_rows(whole.summary.execution_id, 0, whole) for whole in executions]
+    rows = [entry_rows(each.summary.execution_id, 0, each.entries, each.summary) for each in executions]
     ids = [whole.summary.execution_id for whole in executions]
     taken = dict(connection.execute(_TAKEN, (strings_text(tuple(ids)),)).fetchall())
     free = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cerebelum.backends.sql.rows import (
     RUNNER,
     SUMMARY,
-    lasting,
+    entry_rows,
     micros,
     moment,
     runner_of,
@@ -22,6 +22,7 @@ from cerebelum.backends.sql.rows import (
     tombstone_of,
 )
 from cerebelum.backends.sql.search import Dialect, counted, selection
+from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import care
 from cerebelum.backends.sqlite.file import PATIENCE, Lane, StoreFile
 from cerebelum.backends.sqlite.library import SCHEMA_VERSION, library_name, library_version, understood, warnings
@@ -51,12 +52,13 @@ if TYPE_CHECKING:
 
 SCHEME = "sqlite:///"
 _MOST = 2**62
-_REMEMBERED = 1000
 _LIMIT_WAL = f"PRAGMA journal_size_limit = {64 << 20}"
 
 DIALECT = Dialect(
+    prefix="",
     indexed=" INDEXED BY {}",
-    join="CROSS JOIN",
+    tagged="{prefix}tags AS t CROSS JOIN {prefix}executions AS e ON e.id = t.execution_id",
+    branch="{sql}",
     among="{} IN (SELECT value FROM json_each(?))",
     texts=strings_text,
     by_id="sqlite_autoindex_executions_1",
@@ -130,8 +132,7 @@ class SqliteStore(EventStore):
         self._events = Lane("PRAGMA synchronous = FULL", "PRAGMA fullfsync = 1", _LIMIT_WAL)
         self._notes = Lane("PRAGMA synchronous = NORMAL", "PRAGMA checkpoint_fullfsync = 1", _LIMIT_WAL)
         self._reading = Lane("PRAGMA query_only = 1")
-        self._written: dict[str, tuple[int, tuple[Any, ...]]] = {}
-        """What this store wrote last, by execution: the version, and the part of the summary that seldom changes."""
+        self._written = Written()
 
     def append(
         self,
@@ -144,9 +145,8 @@ class SqliteStore(EventStore):
         release: bool = False,
     ) -> None:
         """See EventStore. With `expected` 0, an execution that is there is a Conflict, whoever owns it."""
-        rows = care.event_rows(execution_id, expected, Whole(summary, 0, entries))
-        rest = lasting(summary)
-        known = self._written.get(execution_id) == (expected, rest)
+        rows = entry_rows(execution_id, expected, entries, summary)
+        known = self._written.covers(summary, expected)
 
         def transaction(connection: sqlite3.Connection) -> None:
             if expected == 0:
@@ -161,7 +161,10 @@ class SqliteStore(EventStore):
                 connection.executemany(care.INSERT_EVENT, rows)
 
         self._file.write(self._events, transaction)
-        self._remember(execution_id, summary.version, rest, forget=release)
+        if release:
+            self._written.forget(execution_id)
+        else:
+            self._written.remember(summary)
 
     def read(self, execution_id: str, after: int = 0) -> list[Entry]:
         """See EventStore."""
@@ -178,11 +181,11 @@ class SqliteStore(EventStore):
         limit, offset, most = (max(0, min(n, _MOST)) for n in (query.limit, query.offset, query.count_to))
         if not _storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
             return none
-        sql, values = selection(query, DIALECT)
+        sql, values = selection(query, DIALECT, limit + 1, offset)
         count_sql, count_values = counted(query, most, DIALECT)
 
         def snapshot(connection: sqlite3.Connection) -> tuple[list[Any], int | None, dict[str, Any]]:
-            rows = connection.execute(sql, (*values, limit + 1, offset)).fetchall()
+            rows = connection.execute(sql, values).fetchall()
             total = connection.execute(count_sql, count_values).fetchone()[0] if most else None
             owners = {row[-2] for row in rows[:limit]} - {None}
             return rows, total, {owner: connection.execute(_RUNNER, (owner,)).fetchone() for owner in owners}
@@ -277,7 +280,7 @@ class SqliteStore(EventStore):
     def prune(self, tombstone: Tombstone) -> None:
         """See EventStore."""
         self._file.write(self._events, lambda c: care.prune(c, tombstone))
-        self._written.pop(tombstone.execution_id, None)
+        self._written.forget(tombstone.execution_id)
 
     def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
         """See EventStore."""
@@ -328,13 +331,6 @@ class SqliteStore(EventStore):
             warnings=tuple(warnings()),
             details={"journal_mode": mode, "wal_size": wal, "free_bytes": page * free},
         )
-
-    def _remember(self, execution_id: str, version: int, rest: tuple[Any, ...], *, forget: bool) -> None:
-        self._written.pop(execution_id, None)
-        if not forget:
-            self._written[execution_id] = version, rest
-        if len(self._written) > _REMEMBERED:
-            self._written = {execution_id: (version, rest)}
 
 
 def _create(connection: sqlite3.Connection, summary: Summary, fence: Ownership | None) -> None:

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""What an append costs on PostgreSQL beside a bare psycopg loop that inserts the same event, and how many executions
+share the way to the disk; all in the same run.
+
+    benchmarks/append_postgres.py postgresql://user@host/database
+
+It makes schemas of its own there and removes them. Rounds alternate; the medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+from append import Append, feed
+
+from cerebelum.backends.postgres import open_store
+from cerebelum.core.events import Entry
+from cerebelum.core.summary import Summary
+from cerebelum.store import Ownership
+
+MANY = 16
+
+
+def bare(url: str, name: str) -> Append:
+    """One INSERT per commit, with synchronous_commit=on: the least that keeps an event."""
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute("SET synchronous_commit = on")
+    sql = f'INSERT INTO "{name}".events VALUES (%s, %s, %s, %s, %s, %s)'
+
+    def append(entry: Entry, _: Summary) -> None:
+        connection.execute(sql, ("bench", entry.version, entry.type, 0, entry.text, entry.digest))
+
+    return append
+
+
+def timed(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def together(works: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--appends", type=int, default=200, help="appends of each execution in a round (default: 200)")
+    options = parser.parse_args()
+    suffix = os.urandom(4).hex()
+    schemas = [f"bench_bare_{suffix}", f"bench_ours_{suffix}"]
+    joint = "&" if "?" in options.url else "?"
+    with psycopg.connect(options.url, autocommit=True) as admin:
+        try:
+            admin.execute(f'CREATE SCHEMA "{schemas[0]}"')
+            admin.execute(
+                f'CREATE TABLE "{schemas[0]}".events (execution_id text NOT NULL, version integer NOT NULL,'
+                " type text NOT NULL, at bigint NOT NULL, data text NOT NULL, digest text NOT NULL,"
+                " PRIMARY KEY (execution_id, version))"
+            )
+            measure(options, bare(options.url, schemas[0]), f"{options.url}{joint}schema={schemas[1]}")
+        finally:
+            for schema in schemas:
+                admin.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+
+
+def measure(options: argparse.Namespace, plain: Append, url: str) -> None:
+    store = open_store(url)
+    count = options.rounds * options.appends
+    names = ["alone", *(f"bench-{number}" for number in range(MANY))]
+    feeds = {name: list(feed(count, name)) for name in names}
+    seconds: dict[str, list[float]] = {"bare": [], "one": [], "many": []}
+
+    def ours(name: str, number: int) -> None:
+        for entry, summary in feeds[name][number * options.appends : (number + 1) * options.appends]:
+            store.append(name, entry.version - 1, [entry], summary, fence=Ownership("bench", 1))
+
+    def inserted(number: int) -> None:
+        for entry, summary in feeds["alone"][number * options.appends : (number + 1) * options.appends]:
+            plain(entry, summary)
+
+    for number in range(options.rounds):
+        seconds["bare"].append(timed(lambda: inserted(number)) / options.appends)  # noqa: B023
+        seconds["one"].append(timed(lambda: ours("alone", number)) / options.appends)  # noqa: B023
+        works = [lambda name=name: ours(name, number) for name in names[1:]]  # type: ignore[misc]  # noqa: B023
+        seconds["many"].append(timed(lambda: together(works)) / options.appends / MANY)  # noqa: B023
+    store.close()
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    print(f"{options.rounds} x {options.appends} appends of one event, each acknowledged by the server's disk")
+    for name, text in (("bare", "INSERT in a bare loop"), ("one", "one execution"), ("many", f"{MANY} executions")):
+        print(f"{text:22} {medians[name] * 1e6:7.1f} µs  {1 / medians[name]:7.0f} events/s")
+    print(f"one execution: {medians['bare'] / medians['one']:.2f} x the bare loop's rate")
+    print(f"{MANY} executions: {medians['one'] / medians['many']:.2f} x one execution's rate")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Connections to the server of a store: made when needed, made again when lost, and given up after a while."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from cerebelum.backends.postgres.address import Address
+from cerebelum.backends.postgres.driver import psycopg
+from cerebelum.backends.postgres.errors import explain, is_busy, is_lost, is_passing, not_storable
+from cerebelum.backends.postgres.schema import SCHEMA_VERSION, literally
+from cerebelum.core.errors import StoreError
+
+T = TypeVar("T")
+
+PATIENCE = 20.0
+"""Seconds for which a server that was there before is waited for. No longer than a runner may go without a beat."""
+_ANSWER = 10.0
+"""Seconds after which a connection that does not answer counts as lost, where others would still be in time."""
+_LEAST = 1.0
+"""Seconds that a call has at least, also when the server has been away for long."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+
+_inherited: list[Any] = []
+"""Connections that came along in a fork; closing them here would end the parent's sessions."""
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose calls fail once `deadline` (of the monotonic clock) has passed."""
+
+    deadline: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        if timeout is None and self.deadline is not None:
+            timeout = max(0.0, self.deadline - time.monotonic())
+        return super().wait(gen, interval, timeout)
+
+
+class Session(NamedTuple):
+    """What is known of a connection once it has been looked at."""
+
+    connection: Connection
+    schema_version: int
+    """0: there is no store yet."""
+    pooled: bool
+    """A pooler is in between: every transaction may be another session."""
+
+
+class Lane:
+    """One connection and the lock that gives it to one thread at a time; connected when first needed."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.patience = patience
+        self.lock = threading.Lock()
+        self.session: Session | None = None
+
+
+class Server:
+    """The server as one store uses it."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._pid = os.getpid()
+        self._closed = False
+        self._reached = False
+        self._down: float | None = None
+        """Since when no call has succeeded."""
+
+    def read(self, lane: Lane, work: Callable[[Connection], T]) -> T | None:
+        """What `work` returns; None if there is no store yet. It may be called again. Raises StoreError."""
+        return self.run(lane, lambda session, again: work(session.connection) if session.schema_version else None)
+
+    def write(self, lane: Lane, work: Callable[[Connection, bool], T]) -> T:
+        """What `work(connection, again)` returns; the store is made, or migrated, before that.
+
+        Where the connection is lost, it is called again, with `again`: the server may have done it already. Raises
+        StoreError.
+        """
+
+        def ready(session: Session, again: bool) -> T:
+            if session.schema_version < SCHEMA_VERSION:
+                from cerebelum.backends.postgres.schema import migrate
+
+                migrate(session.connection, self.address)
+                lane.session = session._replace(schema_version=SCHEMA_VERSION)
+            return work(session.connection, again)
+
+        return self.run(lane, ready)
+
+    def run(self, lane: Lane, work: Callable[[Session, bool], T]) -> T:
+        """What `work(session, again)` returns, having waited for the server if it went away. Raises StoreError."""
+        with lane.lock:
+            began = time.monotonic()
+            again, pause = False, _FIRST_PAUSE
+            while True:
+                self.check_usable()
+                try:
+                    session = lane.session or self._connect(lane, self._deadline(lane, began))
+                    session.connection.deadline = min(time.monotonic() + _ANSWER, self._deadline(lane, began))
+                    if not session.schema_version:
+                        # Somebody may have made it meanwhile.
+                        session = session._replace(schema_version=self._version(session.connection))
+                        lane.session = session
+                    result = work(session, again)
+                except psycopg.Error as error:
+                    connecting = lane.session is None
+                    if connecting or is_lost(error) or not self._usable(lane):
+                        self.disconnect(lane)
+                    patient = is_busy(error) or self._reached if connecting else is_passing(error)
+                    if not patient:
+                        raise explain(error, self.address, connecting=connecting) from None
+                    self._down = self._down or time.monotonic()
+                    if time.monotonic() + pause >= self._deadline(lane, began):
+                        raise explain(error, self.address, connecting=connecting) from None
+                    again = again or not connecting
+                except UnicodeError as error:
+                    self._roll_back(lane)
+                    raise not_storable(error, self.address) from None
+                except BaseException:
+                    self._roll_back(lane)
+                    raise
+                else:
+                    self._reached, self._down = True, None
+                    return result
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def check_usable(self) -> None:
+        """Raises StoreError if the store has been closed, or came along in a fork."""
+        if self._pid != os.getpid():
+            raise StoreError(
+                "this process was forked from one that has the store open, and its connections are the parent's",
+                where=self.address.shown,
+                hint="close the store before forking, or start the process anew (multiprocessing's 'spawn')",
+            )
+        if self._closed:
+            raise StoreError("the store is closed", where=self.address.shown)
+
+    def close(self) -> None:
+        """Nothing more is possible after this."""
+        self._closed = True
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the last call found no server."""
+        return self._down is not None
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def disconnect(self, lane: Lane) -> None:
+        """Let go of the lane's connection."""
+        session, lane.session = lane.session, None
+        if session is not None:
+            if self._pid == os.getpid():
+                session.connection.close()
+            else:
+                _inherited.append(session.connection)
+
+    def connect(self, deadline: float) -> Session:
+        """A new connection, looked at. Raises the library's errors, StoreError for a store that is not ours to use."""
+        parameters = dict(self.address.parameters)
+        left = max(1, round(deadline - time.monotonic()))
+        parameters["connect_timeout"] = min(int(parameters["connect_timeout"]), left)
+        connection = Connection.connect(autocommit=True, **parameters)
+        try:
+            connection.deadline = deadline
+            # A pooler gives a connection another session's number than the server does.
+            row = connection.execute("SELECT pg_backend_pid(), current_setting('server_encoding')").fetchone()
+            assert row is not None
+            if row[1] != "UTF8":
+                raise StoreError(
+                    f"the database is encoded as {row[1]}, and has to be UTF8",
+                    where=self.address.shown,
+                    hint="make another one: createdb --template=template0 --encoding=UTF8 NAME",
+                )
+            pooled = row[0] != connection.info.backend_pid
+            if pooled:
+                connection.prepare_threshold = None
+            else:
+                connection.prepare_threshold = 2
+            return Session(connection, self._version(connection), pooled)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connect(self, lane: Lane, deadline: float) -> Session:
+        lane.session = self.connect(deadline)
+        return lane.session
+
+    def _version(self, connection: Connection) -> int:
+        try:
+            row = connection.execute(
+                literally(f"SELECT schema_version FROM {self.address.quoted_schema}.store")
+            ).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return 0
+        version = row[0] if row else 0
+        if version > SCHEMA_VERSION:
+            from cerebelum import __version__
+
+            raise StoreError(
+                f"the store has schema version {version};"
+                f" cerebelum {__version__} knows versions up to {SCHEMA_VERSION}",
+                where=self.address.shown,
+                hint="a newer cerebelum wrote it; use that version or a newer one",
+            )
+        return int(version)
+
+    def _deadline(self, lane: Lane, began: float) -> float:
+        # All calls share the patience of the first one that failed, so that ending takes no longer than that.
+        return max(min(began, self._down or began) + lane.patience, began + _LEAST)
+
+    def _usable(self, lane: Lane) -> bool:
+        self._roll_back(lane)
+        return lane.session is not None and not lane.session.connection.closed
+
+    def _roll_back(self, lane: Lane) -> None:
+        """Leave no transaction open, nor a statement that nobody waits for any more."""
+        if lane.session is None:
+            return
+        connection = lane.session.connection
+        status = connection.info.transaction_status
+        if status == psycopg.pq.TransactionStatus.IDLE:
+            return
+        if status in (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR):
+            try:
+                connection.rollback()
+            except psycopg.Error:
+                self.disconnect(lane)
+        else:
+            self.disconnect(lane)

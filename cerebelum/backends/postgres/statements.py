@@ -1,0 +1,241 @@
+"""The statements of a PostgreSQL store, made once for its schema. Each is a transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+from cerebelum.backends.postgres.address import Address
+from cerebelum.backends.postgres.schema import literally
+from cerebelum.backends.sql.rows import RUNNER, SUMMARY, TOMBSTONE
+from cerebelum.backends.sql.search import Dialect, counted, selection
+from cerebelum.store import Query
+from cerebelum.store.contract import ChangeKind
+
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+"""Microseconds since 1970 by the server's clock."""
+
+_FEW = 4
+"""So many entries are written as they are, which the server reads faster than arrays; more come as arrays."""
+_ENTRY = "e(version, type, at, data, digest)"
+_CHANGING = ("version", "digest", "updated_at", "steps_done", "current")
+
+
+def stored(text: str) -> str:
+    """Text as the database can hold it: NUL, which it refuses, is written as an escape."""
+    return text.replace("\\", "\\\\").replace("\0", "\\0") if "\\" in text or "\0" in text else text
+
+
+def restored(text: str) -> str:
+    """What `stored` was given."""
+    if "\\" not in text:
+        return text
+    return "\\".join(part.replace("\\0", "\0") for part in text.split("\\\\"))
+
+
+def _few(entries: int) -> int:
+    """The number of entries if a statement is made for just so many, else -1."""
+    return entries if entries <= _FEW else -1
+
+
+class Statements:
+    """`{s}` stands for the schema, `{told}` for what announces a change."""
+
+    def __init__(self, address: Address) -> None:
+        # Placeholders are looked for in every statement.
+        self._schema = address.quoted_schema.replace("%", "%%")
+        # No index can be named here, and none has to be: each filter has one that also gives the order.
+        self._dialect = Dialect(
+            prefix=f"{self._schema}.",
+            indexed="",
+            # Only so is it sure to go through the tags in their order, and to stop where it has enough.
+            tagged="{prefix}tags AS t CROSS JOIN LATERAL"
+            " (SELECT * FROM {prefix}executions AS x WHERE x.id = t.execution_id OFFSET 0) AS e",
+            branch="({sql} ORDER BY {order} LIMIT ?)",
+            among="{} = ANY(?::text[])",
+            texts=lambda texts: [stored(text) for text in texts],
+            by_id="",
+        )
+        self._channel = address.channel.replace("'", "''").replace("%", "%%")
+        self._appends: dict[tuple[bool, bool, bool, int], LiteralString] = {}
+        self._creates: dict[int, LiteralString] = {}
+        self.mine = self._made(
+            "SELECT version, owner, epoch, EXISTS (SELECT 1 FROM {s}.events"
+            " WHERE execution_id = %s AND version = %s AND token = %s::uuid) FROM {s}.executions WHERE id = %s"
+            " UNION ALL SELECT version, NULL, 0, false FROM {s}.tombstones WHERE id = %s"
+        )
+        self.read = self._made(
+            "SELECT version, type, at, data, digest FROM {s}.events WHERE execution_id = %s AND version > %s"
+            " ORDER BY version"
+        )
+        self.own = self._made(
+            "WITH written AS (UPDATE {s}.executions SET owner = %s, epoch = epoch + 1"
+            " WHERE id = %s AND owner IS NOT DISTINCT FROM %s AND epoch = %s RETURNING id)"
+            " SELECT count({told}) FROM written",
+            kind="owner",
+        )
+        self.owner = self._made("SELECT owner, epoch FROM {s}.executions WHERE id = %s")
+        moved = ", ".join(f"{name} = excluded.{name}" for name in RUNNER[1:])
+        # A lost beat is no loss, so nobody waits for the disk.
+        self.beat = self._made(
+            f"WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)) INSERT INTO {{s}}.runners"
+            f" ({', '.join(RUNNER)}) SELECT {', '.join(['%s'] * (len(RUNNER) - 1))}, {NOW} FROM quick"
+            f" ON CONFLICT (id) DO UPDATE SET {moved}"
+        )
+        self.note_process = self._made(
+            "INSERT INTO {s}.processes AS p"
+            " (execution_id, pid, start_ticks, boot_id, pid_namespace, step, attempt, session, token)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT (execution_id, pid, start_ticks, boot_id, pid_namespace) DO UPDATE SET step = excluded.step,"
+            " attempt = excluded.attempt, session = excluded.session, token = excluded.token"
+        )
+        self.forget_process = self._made(
+            "DELETE FROM {s}.processes WHERE execution_id = %s AND pid = %s AND start_ticks = %s AND boot_id = %s"
+            " AND pid_namespace = %s"
+        )
+        self.processes = self._made(
+            "SELECT step, attempt, pid, pid_namespace, start_ticks, boot_id, session, token FROM {s}.processes"
+            " WHERE execution_id = %s ORDER BY step, attempt, pid"
+        )
+        self.place = self._made(
+            "INSERT INTO {s}.log_positions AS p (execution_id, last) VALUES (%s, %s)"
+            " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING last"
+        )
+        self.chunks_written = self._made(
+            "SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s::uuid LIMIT 1"
+        )
+        dropped = (
+            "dropped AS (DELETE FROM {s}.log_chunks AS c USING"
+            " unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS d(step, attempt, low, high)"
+            ' WHERE c.execution_id = %s AND c.step = d.step AND c.attempt = d.attempt AND c."offset" >= d.low'
+            ' AND c."offset" < d.high)'
+        )
+        self.write_log = self._made(
+            "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),"
+            " written AS (INSERT INTO {s}.log_positions AS p (execution_id, last) SELECT %s, %s FROM quick"
+            " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last"
+            " RETURNING execution_id AS id, last),"
+            f" {dropped}, added AS (INSERT INTO {{s}}.log_chunks"
+            ' (execution_id, id, step, attempt, "offset", stream, at, data, token)'
+            ' SELECT written.id, written.last - %s + c.number, c.step, c.attempt, c."offset", c.stream, c.at, c.data,'
+            " %s::uuid FROM written, unnest(%s::text[], %s::int[], %s::bigint[], %s::text[], %s::bigint[], %s::bytea[])"
+            ' WITH ORDINALITY AS c(step, attempt, "offset", stream, at, data, number))'
+            " SELECT count({told}) FROM written",
+            kind="output",
+        )
+        self.read_log = self._made(
+            'SELECT id, step, attempt, "offset", stream, at, data FROM {s}.log_chunks'
+            " WHERE execution_id = %s AND id > %s AND (%s::text IS NULL OR step = %s)"
+            " AND (%s::int IS NULL OR attempt = %s) ORDER BY id LIMIT %s"
+        )
+        self.tombstones = self._made(
+            f"SELECT {', '.join(TOMBSTONE)} FROM {{s}}.tombstones WHERE id > %s AND (%s::text IS NULL OR id = %s)"
+            " ORDER BY id LIMIT %s"
+        )
+        self.locked = self._made("SELECT version, digest, owner, epoch FROM {s}.executions WHERE id = %s FOR UPDATE")
+        self.entomb = self._made(
+            f"INSERT INTO {{s}}.tombstones ({', '.join(TOMBSTONE)}) VALUES ({', '.join(['%s'] * len(TOMBSTONE))})"
+        )
+        self.removals = [
+            self._made(f"DELETE FROM {{s}}.{table} WHERE {key} = %s")
+            for table, key in (
+                ("events", "execution_id"),
+                ("log_chunks", "execution_id"),
+                ("log_positions", "execution_id"),
+                ("processes", "execution_id"),
+                ("executions", "id"),
+            )
+        ]
+        self.there = self._made(
+            "SELECT e.id, e.version, EXISTS"
+            " (SELECT 1 FROM {s}.events AS v WHERE v.execution_id = e.id AND v.version = 1 AND v.token = %s::uuid)"
+            " FROM {s}.executions AS e WHERE e.id = ANY(%s::text[])"
+            " UNION ALL SELECT id, version, false FROM {s}.tombstones WHERE id = ANY(%s::text[])"
+        )
+        self.copy_executions = self._made(f"COPY {{s}}.executions ({', '.join(SUMMARY)}, owner, epoch) FROM STDIN")
+        self.copy_events = self._made(
+            "COPY {s}.events (execution_id, version, type, at, data, digest, token) FROM STDIN"
+        )
+        self.tell = self._made("SELECT {told}", of="%s::text")
+        self.listen = literally(f'LISTEN "{address.channel.replace(chr(34), chr(34) * 2)}"')
+        self.totals = self._made(
+            "SELECT (SELECT json_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM {s}.executions"
+            " GROUP BY status) AS by_status), (SELECT coalesce(sum(version), 0) FROM {s}.executions),"
+            " (SELECT count(*) FROM {s}.tombstones), (SELECT coalesce(sum(length(data)), 0) FROM {s}.log_chunks)"
+        )
+        self.orphans = self._made(
+            "SELECT DISTINCT execution_id FROM {s}.events AS v WHERE NOT EXISTS"
+            " (SELECT 1 FROM {s}.executions AS e WHERE e.id = v.execution_id) ORDER BY 1"
+        )
+
+    def create(self, entries: int) -> LiteralString:
+        """Adds an execution: a summary with owner and epoch, the id again, then what `values` gives."""
+        return self._creates.setdefault(_few(entries), self._appending(self._insert(), entries, "events"))
+
+    def advance(self, entries: int, *, lean: bool, fenced: bool, release: bool) -> LiteralString:
+        """Changes an execution: a summary without id (or `changing`), id and version, owner and epoch if `fenced`, then
+        what `values` gives.
+
+        An update waits for whoever changes the row, and then looks at what it is now: the row is its lock.
+        """
+        key = (lean, fenced, release, _few(entries))
+        if key not in self._appends:
+            columns = ", ".join(f"{name} = %s" for name in (_CHANGING if lean else SUMMARY[1:]))
+            self._appends[key] = self._appending(
+                f"UPDATE {{s}}.executions SET {columns}{', owner = NULL' if release else ''}"
+                " WHERE id = %s AND version = %s"
+                + (" AND owner IS NOT DISTINCT FROM %s AND epoch = %s" if fenced else ""),
+                entries,
+                "events" if fenced else "request",
+            )
+        return self._appends[key]
+
+    def _insert(self) -> str:
+        return (
+            f"INSERT INTO {{s}}.executions ({', '.join(SUMMARY)}, owner, epoch)"
+            f" SELECT {', '.join(['%s'] * len(SUMMARY))}, %s, %s"
+            " WHERE NOT EXISTS (SELECT 1 FROM {s}.tombstones WHERE id = %s) ON CONFLICT (id) DO NOTHING"
+        )
+
+    def _appending(self, change: str, entries: int, kind: ChangeKind) -> LiteralString:
+        few = _few(entries)
+        if few == 0:
+            return self._made(f"WITH written AS ({change} RETURNING id) SELECT {{told}} FROM written", kind)
+        rows = ", ".join(["(%s::int, %s, %s::bigint, %s, %s)"] * few)
+        many = "unnest(%s::int[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
+        return self._made(
+            f"WITH written AS ({change} RETURNING id)"
+            " INSERT INTO {s}.events (execution_id, version, type, at, data, digest, token)"
+            " SELECT id, e.version, e.type, e.at, e.data, e.digest, %s::uuid"
+            f" FROM written, {f'(VALUES {rows})' if few > 0 else many} AS {_ENTRY} RETURNING {{told}}",
+            kind,
+            of="execution_id",
+        )
+
+    def _made(self, text: str, kind: ChangeKind = "events", of: str = "id") -> LiteralString:
+        told = f"pg_notify('{self._channel}', '{kind} ' || {of})"
+        return literally(text.replace("{s}", self._schema).replace("{told}", told))
+
+    @staticmethod
+    def values(token: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The values of the entries (rows of `entry_rows`) of an append."""
+        few = _few(len(rows))
+        if few == 0:
+            return []
+        if few < 0:
+            return [token, *([row[at] for row in rows] for at in range(1, 6))]
+        return [token, *(value for row in rows for value in row[1:])]
+
+    def search(self, query: Query, limit: int, offset: int, most: int) -> tuple[LiteralString, list[Any]]:
+        """SQL for one page: the server's clock and the total in every row, even if there is no execution in it."""
+        sql, values = selection(query, self._dialect, limit, offset)
+        count, counting = counted(query, most, self._dialect) if most else ("SELECT NULL::bigint", [])
+        columns = (*SUMMARY, "owner", "epoch")
+        runner = ", ".join(f"r.{name}" for name in RUNNER)
+        text = (
+            f"WITH page({', '.join(columns)}) AS ({sql}), total(n) AS ({count})"
+            f" SELECT {NOW}, total.n, {', '.join(f'p.{name}' for name in columns)}, {runner} FROM total"
+            " LEFT JOIN page AS p ON true LEFT JOIN {s}.runners AS r ON r.id = p.owner"
+            " ORDER BY p.started_at DESC, p.id DESC"
+        )
+        return self._made(text.replace("?", "%s")), [*values, *counting]

@@ -1,0 +1,187 @@
+"""Appends of several threads, put into one transaction: what waits for the disk anyway goes there together."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cerebelum.backends.postgres.server import Connection, Lane, Server
+from cerebelum.backends.postgres.statements import Statements, stored
+from cerebelum.backends.sql.rows import micros, strings_text, summary_row
+from cerebelum.core.errors import StoreError
+from cerebelum.core.summary import Summary
+from cerebelum.store import Conflict, Fenced, Ownership
+
+_MOST = 64
+"""How many appends go into one transaction."""
+
+
+def stored_row(summary: Summary) -> list[Any]:
+    """The values of SUMMARY as the database takes them."""
+    row = [stored(value) if isinstance(value, str) else value for value in summary_row(summary)]
+    row[10] = [stored(tag) for tag in summary.tags]
+    return row
+
+
+def changing(s: Summary) -> list[Any]:
+    """Of these values, what changes with every event."""
+    return [s.version, s.digest, micros(s.updated_at), s.steps_done, stored(strings_text(s.current))]
+
+
+class Append:
+    """One append: what it writes, and how it ended."""
+
+    def __init__(
+        self,
+        statements: Statements,
+        expected: int,
+        rows: Sequence[tuple[Any, ...]],
+        summary: Summary,
+        fence: Ownership | None,
+        release: bool,
+        lean: bool,
+    ) -> None:
+        self.execution_id = summary.execution_id
+        self.token = os.urandom(16).hex()
+        self.done = False
+        self.turn: threading.Event | None = None
+        """Where a thread waits: set when it is done, or has to be written by that thread."""
+        self._statements = statements
+        self._expected = expected
+        self._fence = fence
+        self._tries = 0
+        self._error: Exception | None = None
+        added = statements.values(self.token, rows)
+        self._entries = len(rows)
+        if expected == 0:
+            self._sql = statements.create(len(rows))
+            owner, epoch = (None, 0) if fence is None else (None if release else fence.owner, fence.epoch)
+            self._values = [*stored_row(summary), owner, epoch, self.execution_id, *added]
+        else:
+            self._sql = statements.advance(len(rows), lean=lean, fenced=fence is not None, release=release)
+            values = changing(summary) if lean else stored_row(summary)[1:]
+            owned = [] if fence is None else [fence.owner, fence.epoch]
+            self._values = [*values, self.execution_id, expected, *owned, *added]
+
+    def send(self, connection: Connection) -> Callable[[], bool]:
+        """Have it written; what is returned tells whether it was."""
+        self._tries += 1
+        cursor = connection.execute(self._sql, self._values)
+        return lambda: cursor.fetchone() is not None
+
+    def settle(self, connection: Connection, written: bool) -> None:
+        """Find out how it ended, after it was sent for the first time or again."""
+        if not written:
+            self._error = self._refusal(connection)
+        self.done = True
+
+    def fail(self, error: Exception) -> None:
+        if not self.done:
+            self._error, self.done = error, True
+
+    def result(self) -> None:
+        """Raises what it ended with."""
+        if self._error is not None:
+            raise self._error
+
+    def _refusal(self, connection: Connection) -> Exception | None:
+        identity = self.execution_id
+        row = connection.execute(
+            self._statements.mine, (identity, self._expected + 1, self.token, identity, identity)
+        ).fetchone()
+        version, owner, epoch, mine = row or (0, None, 0, False)
+        if mine:
+            # Sent before, written, and only the acknowledgement was lost.
+            return None
+        if self._expected == 0 or self._fence is None:
+            return Conflict(identity, self._expected, version)
+        if (owner, epoch) != (self._fence.owner, self._fence.epoch):
+            # A release without entries leaves no token: sent again, it finds what it has done.
+            released = self._tries > 1 and not self._entries and (owner, epoch) == (None, self._fence.epoch)
+            return None if released and version == self._expected else Fenced(identity, owner, epoch)
+        return Conflict(identity, self._expected, version)
+
+
+def _wake(append: Append) -> None:
+    if append.turn is not None:
+        append.turn.set()
+
+
+class Writer:
+    """Takes appends from any thread. One of them writes what is waiting; then one of those that came meanwhile does."""
+
+    def __init__(self, server: Server, lane: Lane) -> None:
+        self._server = server
+        self._lane = lane
+        self._lock = threading.Lock()
+        self._waiting: list[Append] = []
+        self._busy = False
+
+    def write(self, append: Append) -> None:
+        """Returns once it is on the server's disk. Raises Conflict, Fenced, StoreError."""
+        with self._lock:
+            leads, self._busy = not self._busy, True
+            if not leads:
+                append.turn = threading.Event()
+            self._waiting.append(append)
+        try:
+            if append.turn is not None:
+                append.turn.wait()
+                leads = not append.done
+            if leads:
+                self._lead()
+        finally:
+            # Also where somebody pressed Ctrl-C, the others' appends are not left lying.
+            with self._lock:
+                if append in self._waiting:
+                    self._waiting.remove(append)
+                if leads or (append.turn is not None and append.turn.is_set() and not append.done):
+                    self._busy = bool(self._waiting)
+                    if self._busy:
+                        _wake(self._waiting[0])
+        append.result()
+
+    def _lead(self) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+        try:
+            self._commit(batch)
+        except StoreError as error:
+            for each in batch:
+                each.fail(error)
+        finally:
+            with self._lock:
+                self._waiting[:0] = [each for each in batch if not each.done]
+            for each in batch:
+                if each.done:
+                    _wake(each)
+
+    def _commit(self, batch: list[Append]) -> None:
+        # In one order, so that two batches never wait for each other in a circle.
+        batch.sort(key=lambda append: append.execution_id)
+
+        def together(connection: Connection, again: bool) -> None:
+            with connection.pipeline():
+                answers = [append.send(connection) for append in batch]
+            written = [answer() for answer in answers]
+            for append, each in zip(batch, written, strict=True):
+                append.settle(connection, each)
+
+        def alone(append: Append) -> Callable[[Connection, bool], None]:
+            return lambda connection, again: append.settle(connection, append.send(connection)())
+
+        if len(batch) > 1:
+            try:
+                self._server.write(self._lane, together)
+            except StoreError:
+                if self._server.is_down:
+                    raise
+                # One of them cannot be stored; those that were, are found out to be.
+        for append in batch:
+            if not append.done:
+                try:
+                    self._server.write(self._lane, alone(append))
+                except StoreError as error:
+                    append.fail(error)
