@@ -13,11 +13,12 @@ from cerebelum.core.decide import Opened, Stopping
 from cerebelum.core.elsewhere import warning
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted
+from cerebelum.core.ids import check_id
 from cerebelum.core.model import Workflow
 from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.core.state import State
 from cerebelum.engine import ownership, preflight
-from cerebelum.engine.ids import check_id, new_id
+from cerebelum.engine.ids import new_id
 from cerebelum.engine.preflight import Checked
 from cerebelum.engine.session import Prepared, Result, drive, prepare, signals
 from cerebelum.engine.settings import DEFAULTS, Settings
@@ -69,6 +70,7 @@ class Driver(msgspec.Struct, frozen=True):
             if found:
                 hint = "choose another id, or go on with it: --or-resume"
                 raise UsageError(f"there is an execution {execution_id} already", hint=hint)
+            lookup.check_unused(self.store, execution_id)
         elif or_resume:
             raise UsageError("--or-resume needs --id", hint="the id says which execution to go on with")
         labels = tags if execution_id is None else (*tags, execution_id)
@@ -136,6 +138,7 @@ class Driver(msgspec.Struct, frozen=True):
         """Start a new execution with what an old one completed before `choice.from_step`."""
         if execution_id is not None:
             check_id(execution_id)
+            lookup.check_unused(self.store, execution_id)
         state = lookup.read(self.store, parent).state
         definition = self._definition(state, choice)
         known = {name: value for name, value in state.inputs.items() if name in definition.workflow.inputs}

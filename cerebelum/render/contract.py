@@ -14,6 +14,7 @@ from cerebelum.core.model import Group
 from cerebelum.core.plan import Action
 from cerebelum.core.state import Status as ExecutionStatus
 from cerebelum.core.step_state import StepStatus
+from cerebelum.render.store_contract import Backup, Exported, Head, Pruning, StoreInfo, Transfer, Verification
 from cerebelum.store.contract import Stream
 
 
@@ -243,23 +244,6 @@ class Validation(TypedDict):
     files: Sequence[CheckedFile]
 
 
-class Damage(TypedDict):
-    """Something in a store that is not as it was written; version 0 means the whole execution, no id the database."""
-
-    execution_id: str | None
-    version: int
-    message: str
-
-
-class Verification(TypedDict):
-    """What `store verify --json` prints."""
-
-    executions: int
-    events: int
-    ok: bool
-    flaws: Sequence[Damage]
-
-
 class AddedExecutor(TypedDict):
     """An executor that a plugin adds."""
 
@@ -364,7 +348,14 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "plugins": ("plugins",),
     "shell": ("stepInside",),
     "supervise": ("event",),
+    "store info": ("storeInfo",),
     "store verify": ("verification",),
+    "store export": ("exported",),
+    "store import": ("transfer",),
+    "store copy": ("transfer",),
+    "store backup": ("backup",),
+    "store prune": ("pruning",),
+    "store heads": ("head",),
     "doctor": ("diagnosis",),
 }
 """The definitions in the schema for what each verb prints; any may print `error` instead."""
@@ -382,6 +373,12 @@ OUTPUTS: tuple[type[Any], ...] = (
     Validation,
     Plugins,
     Verification,
+    StoreInfo,
+    Exported,
+    Transfer,
+    Backup,
+    Pruning,
+    Head,
     Diagnosis,
     Version,
     Error,

@@ -51,6 +51,11 @@ def _lock_held(path: str) -> bool | None:
     return False
 
 
+def driven(row: Row) -> bool:
+    """Whether a process that is alive, as far as can be known here, drives the execution."""
+    return not reported_dead(row)
+
+
 def reported_dead(row: Row) -> bool:
     """Whether an execution whose log says running is to be shown as interrupted: nobody drives it."""
     if row.ownership.owner is None or row.runner is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -295,6 +295,12 @@ class SqliteStore(EventStore):
         conflict = self._file.write(self._events, lambda c: care.restore(c, executions)) if executions else None
         if conflict is not None:
             raise conflict
+
+    def backup(self, path: str, heed: Callable[[], None]) -> None:
+        """See BacksUp."""
+        from cerebelum.backends.sqlite import vacuum
+
+        vacuum.into(self._file, path, heed)
 
     def totals(self) -> Totals:
         """See EventStore."""
