@@ -20,8 +20,8 @@ import msgspec
 from cerebelum.core.errors import OwnedElsewhere, StoreError, UsageError
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.host.process_tree import boot_id, is_stopped, pid_namespace, start_ticks
-from cerebelum.store import EventStore, Ownership, Query, Row, Runner
+from cerebelum.host.process_tree import boot_id, host_name, is_stopped, pid_namespace, start_ticks
+from cerebelum.store import EventStore, Ownership, Query, Row, Runner, lookup
 from cerebelum.store.liveness import DEAD_SECONDS, judge
 
 BEAT_SECONDS = 5.0
@@ -81,7 +81,7 @@ class Registration:
         pid = os.getpid()
         self.runner = Runner(
             id=runner_id,
-            host=os.uname().nodename,
+            host=host_name(),
             boot_id=boot_id(),
             pid=pid,
             pid_namespace=pid_namespace(),
@@ -212,7 +212,7 @@ def owned(row: Row, runner: Runner) -> OwnedElsewhere:
 def take(store: EventStore, row: Row, registration: Registration, clock: Clock) -> Ownership:
     """Become the owner, waiting up to 30 s where only the beat of the present owner can tell whether it is dead.
 
-    Raises OwnedElsewhere if a live runner is, or has just become, the owner.
+    Raises OwnedElsewhere if a live runner is, or has just become, the owner; NotFound if it has just been pruned.
     """
     while True:
         refuse_if_alive(row)
@@ -222,7 +222,7 @@ def take(store: EventStore, row: Row, registration: Registration, clock: Clock) 
         faults.point("after-own")
         if fence is not None:
             return fence
-        row = store.find(Query(id=row.summary.execution_id, limit=1)).rows[0]
+        row = lookup.present(store, row.summary.execution_id)
 
 
 @contextmanager
@@ -243,7 +243,7 @@ def _observe_death(store: EventStore, row: Row, runner: Runner, clock: Clock) ->
     began = clock.elapsed()
     while clock.elapsed() - began < DEAD_SECONDS:
         pause.wait(1.0)
-        now = store.find(Query(id=row.summary.execution_id, limit=1)).rows[0]
+        now = lookup.present(store, row.summary.execution_id)
         if now.ownership != row.ownership:
             return
         if now.runner is not None and now.runner.beat != runner.beat:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cerebelum.core.decide import Opened, Stopping
+from cerebelum.core.elsewhere import left_elsewhere, warning
 from cerebelum.core.errors import CerebelumError, StoreError, UsageError
 from cerebelum.core.events import (
     AnyEvent,
@@ -32,7 +34,9 @@ from cerebelum.engine.session import Prepared, Result, clear_leftovers, drive, p
 from cerebelum.engine.settings import Settings
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.steps.executor import Executor
+from cerebelum.host.process_tree import host_name
+from cerebelum.host.surroundings import surroundings
+from cerebelum.steps.executor import Executor, leaving_nothing
 from cerebelum.steps.masking import Masker
 from cerebelum.store import Change, Conflict, EventStore, Fenced, Ownership, Query, Row, every, lookup
 from cerebelum.store.liveness import DEAD_SECONDS, judge, reported_dead
@@ -241,9 +245,15 @@ class Supervisor(msgspec.Struct):
         if died and log.state.resurrections >= MOST_RESURRECTIONS and not asked:
             return self._give_up(log, fence)
         reason: ResumeReason = "resurrected" if died else "woken"
-        self.tell(f"{execution_id}: {reason}")
+        left = left_elsewhere(log.state, log.state.workflow, host_name(), leaving_nothing(self.executors))
+        self.tell(f"{execution_id}: {reason}" + (f"; {warning(left)}" if left and not asked else ""))
         event = ExecutionResumed(
-            version=log.state.version + 1, at=self.clock.now(), reason=reason, epoch=fence.epoch, continues=True
+            version=log.state.version + 1,
+            at=self.clock.now(),
+            reason=reason,
+            epoch=fence.epoch,
+            environment=surroundings(Path(log.state.environment.cwd)),
+            continues=True,
         )
         return drive(
             self.store,

@@ -4,6 +4,7 @@ A backend imports the contract from here. May import `core` and `host`.
 """
 
 from cerebelum.store.contract import (
+    BacksUp,
     Change,
     Chunk,
     Conflict,
@@ -26,6 +27,7 @@ from cerebelum.store.contract import (
 )
 
 __all__ = [
+    "BacksUp",
     "Change",
     "Chunk",
     "Conflict",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -280,7 +280,10 @@ class EventStore(Protocol):
         after: int = 0,
         limit: int = 1000,
     ) -> LogPage:
-        """Chunks in the order they were written, beginning after position `after` (0: from the start)."""
+        """Chunks in the order they were written, beginning after position `after` (0: from the start).
+
+        Fewer than `limit` are all that there are so far.
+        """
         ...
 
     def prune(self, tombstone: Tombstone) -> None:
@@ -335,6 +338,18 @@ class EventStore(Protocol):
     def check(self) -> Iterator[str]:
         """What the database's own check of its integrity finds wrong, one sentence each; may take a while."""
         return iter(())
+
+
+@runtime_checkable
+class BacksUp(Protocol):
+    """A store with means of its own to write a copy of itself."""
+
+    def backup(self, path: str, heed: Callable[[], None]) -> None:
+        """Write the store as it is now into the empty file `path`, as an SQLite store, while others go on writing.
+
+        `heed` is called now and then; what it raises ends the backup. Nothing is promised of the file if this raises.
+        """
+        ...
 
 
 def every(store: EventStore, query: Query | None = None) -> Iterator[Row]:

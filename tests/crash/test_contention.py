@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import subprocess
-import sys
 import threading
 from collections import Counter
 
 import pytest
 
-from cerebelum.backends.conformance.kit import create
-from cerebelum.core.events import GENESIS, chain
+from cerebelum.backends.conformance.kit import Other, create, results, sound
 from tests.crash.arena import PATIENCE, ROUNDS, Arena, stop_hard
-from tests.engine.harness import ROOT, await_words, left_of, said
+from tests.engine.harness import await_words, left_of, said
 from tests.stores import open_store
 
 CROWD = 32 if ROUNDS else 8
@@ -34,30 +31,14 @@ def test_processes_that_append_at_once_leave_no_gap_and_no_duplicate(store_url: 
     names = ["x-0000000001", "x-0000000002"]
     for name in names:
         create(store, name)
-    push = [
-        sys.executable,
-        "-c",
-        "from cerebelum.backends.conformance.kit import main; main()",
-        "tests.stores:open_store",
-        store_url,
-        "push",
-    ]
-    crowd = [
-        subprocess.Popen([*push, names[n % 2], str(APPENDS)], cwd=ROOT, stdout=subprocess.PIPE) for n in range(CROWD)
-    ]
-    won: dict[str, list[int]] = {name: [] for name in names}
-    for n, process in enumerate(crowd):
-        out, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, out
-        won[names[n % 2]] += json.loads(out)
-    for name in names:
-        entries = store.read(name)
-        assert [e.version for e in entries] == list(range(1, 2 + CROWD // 2 * APPENDS))
-        assert sorted(won[name]) == [e.version for e in entries[1:]], "an append was reported that is not there"
-        digest = GENESIS
-        for entry in entries:
-            digest = chain(digest, name, entry.text.encode())
-            assert entry.digest == digest
+    crowd = [Other(open_store, store_url, "push_all", [str(APPENDS), names[n % 2]]) for n in range(CROWD)]
+    won = results(crowd)
+    for n, name in enumerate(names):
+        assert sound(store, name) == 1 + CROWD // 2 * APPENDS
+        told = sorted(version for mine in won[n::2] for version in mine[name])
+        assert told == list(range(2, 2 + CROWD // 2 * APPENDS)), "an append was reported that is not there"
+    for each in crowd:
+        each.end()
     store.close()
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from cerebelum.backends.conformance.kit import MINE, START, StoreTests, create, ids, log, summary
+from cerebelum.backends.conformance import model
+from cerebelum.backends.conformance.kit import MINE, START, MakeStore, StoreTests, create, ids, log, summary, together
 from cerebelum.core.state import STATUSES, Status
-from cerebelum.store import EventStore, LogPage, Ownership, Page, Query, Row
+from cerebelum.store import EventStore, Ownership, Page, Query, Row, every
 
 
 class SearchConformance(StoreTests):
@@ -126,10 +130,83 @@ class SearchConformance(StoreTests):
         [row] = store.find(Query(id="orphan", dead_runners=dead)).rows
         assert row.summary.status == "running"
 
-    @pytest.mark.parametrize("text", ["'; DROP TABLE events; --", "\0", "\udcff", "", "%", "x" * 100_000])
-    def test_a_search_for_strange_text_finds_nothing(self, store: EventStore, text: str) -> None:
-        create(store, "deploy-1")
-        assert ids(store, id=text) == ids(store, workflow=text) == ids(store, tag=(text,)) == []
-        assert store.read(text) == []
-        assert store.processes(text) == []
-        assert store.read_log(text, step=text) == LogPage([], 0)
+    # Everything at once
+
+    def test_any_combination_of_conditions_finds_what_a_plain_loop_does(self, store: EventStore) -> None:
+        chance = Random(20260102)
+        for number in range(160):
+            name = f"{chance.choice(('deploy', 'Deploy', 'a', 'z_'))}-{number:03}"
+            owner = Ownership(chance.choice(model.OWNERS), number)
+            entries = log(name, 2)
+            fence = owner if chance.random() < 0.6 else None
+            store.append(name, 0, entries[:1], summary(name, entries[:1], **model.fields(chance)), fence=fence)
+            if chance.random() < 0.5:
+                changed = summary(name, entries, **model.fields(chance))
+                store.append(name, 1, entries[1:], changed, fence=fence, release=chance.random() < 0.3)
+        rows = store.find(Query(limit=1000)).rows
+        assert len(rows) == 160
+        for _ in range(300):
+            query = model.query(chance, rows)
+            page = store.find(query)
+            assert (page.rows, page.has_more, page.total) == model.answer(rows, query), query
+
+    # While others write
+
+    def test_what_is_there_all_the_time_is_gone_through_once_while_others_create(self, make_store: MakeStore) -> None:
+        reader, writer = make_store(), make_store()
+        there = {f"deploy-{number:03}" for number in range(60)}
+        for number, name in enumerate(sorted(there)):
+            create(reader, name, started_at=START + timedelta(minutes=number % 10))
+
+        def work(number: int) -> list[str]:
+            if number == 0:
+                for turn in range(60):
+                    create(writer, f"new-{turn}", started_at=START + timedelta(minutes=turn % 12 - 1))
+                return []
+            found: list[str] = []
+            for _ in range(6):
+                query = Query(limit=7)
+                names: list[str] = []
+                while True:
+                    page = reader.find(query)
+                    names += [row.summary.execution_id for row in page.rows]
+                    if not page.has_more:
+                        break
+                    last = page.rows[-1].summary
+                    query = replace(query, after=(last.started_at, last.execution_id))
+                assert len(names) == len(set(names))
+                assert there <= set(names)
+                found = names
+            return found
+
+        together(2, work)
+        assert len({row.summary.execution_id for row in every(reader)}) == 120
+
+    def test_a_page_is_one_moment_while_others_write(self, make_store: MakeStore) -> None:
+        reader, writer = make_store(), make_store()
+        create(reader, "moving", MINE)
+        done = threading.Event()
+
+        def work(number: int) -> None:
+            if number == 0:
+                try:
+                    entries = log("moving", 60)
+                    for version in range(1, 60):
+                        # What is looked for under two statuses is neither missed nor found twice when it goes from one
+                        # to the other.
+                        status: Status = "running" if version % 2 else "failed"
+                        now = summary("moving", entries[: version + 1], status=status, tags=(status,))
+                        writer.append("moving", version, entries[version : version + 1], now, fence=MINE)
+                        create(writer, f"deploy-{version}", status=status)
+                finally:
+                    done.set()
+                return
+            while not done.is_set():
+                page = reader.find(Query(status=("failed", "running"), limit=1000, count_to=1000))
+                names = [row.summary.execution_id for row in page.rows]
+                assert names.count("moving") == 1
+                assert page.total == len(names)
+                [row] = reader.find(Query(id="moving")).rows
+                assert row.summary.tags in ((), (row.summary.status,))
+
+        together(2, work)

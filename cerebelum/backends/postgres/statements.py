@@ -48,7 +48,10 @@ class Statements:
         self._dialect = Dialect(
             prefix=f"{self._schema}.",
             indexed="",
-            join="JOIN",
+            # Only so is it sure to go through the tags in their order, and to stop where it has enough.
+            tagged="{prefix}tags AS t CROSS JOIN LATERAL"
+            " (SELECT * FROM {prefix}executions AS x WHERE x.id = t.execution_id OFFSET 0) AS e",
+            branch="({sql} ORDER BY {order} LIMIT ?)",
             among="{} = ANY(?::text[])",
             texts=lambda texts: [stored(text) for text in texts],
             by_id="",
@@ -225,7 +228,7 @@ class Statements:
 
     def search(self, query: Query, limit: int, offset: int, most: int) -> tuple[LiteralString, list[Any]]:
         """SQL for one page: the server's clock and the total in every row, even if there is no execution in it."""
-        sql, values = selection(query, self._dialect)
+        sql, values = selection(query, self._dialect, limit, offset)
         count, counting = counted(query, most, self._dialect) if most else ("SELECT NULL::bigint", [])
         columns = (*SUMMARY, "owner", "epoch")
         runner = ", ".join(f"r.{name}" for name in RUNNER)
@@ -235,4 +238,4 @@ class Statements:
             " LEFT JOIN page AS p ON true LEFT JOIN {s}.runners AS r ON r.id = p.owner"
             " ORDER BY p.started_at DESC, p.id DESC"
         )
-        return self._made(text.replace("?", "%s")), [*values, limit, offset, *counting]
+        return self._made(text.replace("?", "%s")), [*values, *counting]
