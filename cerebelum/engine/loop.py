@@ -19,7 +19,6 @@ from cerebelum.core.events import (
     AnyEvent,
     ExecutionResumed,
     SleepCompleted,
-    StepError,
     StepStarted,
     Why,
     decode,
@@ -29,6 +28,7 @@ from cerebelum.core.outcome import Failed, Interrupted, Outcome
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine import ids, prepare
+from cerebelum.engine.outside import POLL_SECONDS, Outside, Told
 from cerebelum.engine.ownership import is_taken, lost_store
 from cerebelum.engine.prepare import Surroundings
 from cerebelum.engine.settings import DEFAULTS, Settings
@@ -36,22 +36,18 @@ from cerebelum.engine.timers import ABANDON_AFTER, Timers, patience
 from cerebelum.engine.workers import Workers
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.host.process_tree import reap_adopted
 from cerebelum.steps.attempt import Attempt, ProcessRecord, attempt_token
 from cerebelum.steps.executor import Invocation, Stop, StopReason
 from cerebelum.steps.log import AttemptOutput, LogWriter
 from cerebelum.steps.perform import interrupted, output_problem, perform
-from cerebelum.store import Change, Conflict, EventStore, Fenced, Ownership
-from cerebelum.store.news import SELDOM
+from cerebelum.store import Conflict, EventStore, Fenced, Ownership
 
-_POLL_SECONDS = 0.3
-"""How often to look for what others appended (a cancellation, an approval)."""
 _STOP_GRACE = 4.0
 """Seconds between TERM and KILL when the runner was told to stop, which has to be over within 7 s in all."""
 _PAUSE = 5.0
 """Seconds between two turns of the loop, beyond what it waits, from which on the process must have been stopped."""
 
-Item = Ended | Stopping | BaseException | Literal["fenced", "hurry", "look", "news"]
+Item = Ended | Stopping | BaseException | Literal["fenced", "hurry"] | Told
 """What other threads have to tell the loop."""
 End = Literal["ended", "paused", "parked", "fenced"]
 
@@ -88,9 +84,7 @@ class Engine:
         self._stopping: Stopping | None = None
         self._fenced = self._lost = False
         self._broken: StoreError | None = None
-        self._polled = self._read_at = 0.0
-        self._told = False
-        """The store says when somebody appended."""
+        self._outside = Outside(store, execution_id, self._inbox.put)
         self._looked = self.clock.elapsed()
         self._stop_grace = min(settings.grace, _STOP_GRACE)
         self._overtime_at: float | None = None
@@ -120,11 +114,6 @@ class Engine:
         for attempt in list(self._attempts.values()):
             attempt.stop("fenced", 0.0)
 
-    def heard(self, change: Change) -> None:
-        """The store tells of a change."""
-        if change.execution_id in ("", self.execution_id) and change.kind in ("request", "owner", "unknown"):
-            self._inbox.put("news" if change.kind == "request" else "look")
-
     def woken(self) -> None:
         """This process was stopped for so long that somebody may have taken over: look whether anybody has."""
         self._inbox.put("look")
@@ -137,14 +126,12 @@ class Engine:
         Raises StoreError when the store fails (the running attempts have been ended then), and Conflict if an
         execution that is to be created is there already.
         """
-        ending: Callable[[], None] | None = None
         try:
             if isinstance(opened.event, ExecutionResumed) and opened.event.continues:
                 # The segment that goes on may be over its time limit already.
                 self._set_timers((), self.clock.now(), self.clock.elapsed())
             self._commit([opened])
-            ending = self.store.subscribe(self.heard)
-            self._told = ending is not None
+            self._outside.listen()
             while (end := self._rest()) is None or (end == "parked" and not self._let_go()):
                 happenings = self._await()
                 if self._lost:
@@ -161,8 +148,7 @@ class Engine:
             self._end_attempts("stopped")
             raise
         finally:
-            if ending is not None:
-                ending()
+            self._outside.close()
             self._log.close()
             self._workers.close()
 
@@ -218,7 +204,7 @@ class Engine:
             elif item == "hurry":
                 self._kill_attempts()
             elif item == "news":
-                self._read_at = 0.0
+                self._outside.hurry()
             elif item == "fenced" or is_taken(self.store, self.execution_id, self.fence):
                 self._fenced = True
         self._allow_for_pause()
@@ -230,7 +216,7 @@ class Engine:
         """Where this process stood still, time limits move on by as much: its steps may have stood still with it."""
         now = self.clock.elapsed()
         pause, self._looked = now - self._looked, now
-        if pause < _POLL_SECONDS + _PAUSE:
+        if pause < POLL_SECONDS + _PAUSE:
             return
         for attempt in self._attempts.values():
             if attempt.deadline is not None:
@@ -240,7 +226,7 @@ class Engine:
 
     def _patience(self) -> float:
         now = self.clock.elapsed()
-        return patience(self._attempts.values(), self._timers, self._overtime_at, now, _POLL_SECONDS)
+        return patience(self._attempts.values(), self._timers, self._overtime_at, now, POLL_SECONDS)
 
     def _begin_stopping(self, stopping: Stopping) -> None:
         first, self._stopping = self._stopping is None, self._stopping or stopping
@@ -279,18 +265,10 @@ class Engine:
             return
         attempt.abandoned = True
         attempt.output.close()
-        left = "was told to end and did not; its thread is left behind until the process ends"
-        error = StepError("timeout", f"{attempt.overrun}, {left}")
-        outcome: Outcome = Failed(error, retryable=False) if attempt.stop.reason == "timeout" else Interrupted()
-        self._inbox.put(self._ended(attempt, outcome, verified=False))
+        self._inbox.put(self._ended(attempt, attempt.outcome_of_leaving(), verified=False))
 
     def _look_outside(self) -> None:
-        now = self.clock.elapsed()
-        if now - self._polled >= _POLL_SECONDS:
-            self._polled = now
-            reap_adopted()
-        if now - self._read_at >= (SELDOM if self._told else _POLL_SECONDS):
-            self._read_at = now
+        if self._outside.is_due(self.clock.elapsed()):
             self._catch_up()
 
     def _catch_up(self) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cerebelum.core.elsewhere import warning
 from cerebelum.core.events import StepStarted
 from cerebelum.core.model import GROUPS, Workflow
 from cerebelum.core.state import State, StepState
@@ -35,10 +34,10 @@ def command_line(store: str | None, plugins: Iterable[str], *words_: str) -> str
     """A command line of cerebelum with the plugins that were named, and the store, without a password."""
     import shlex
 
-    from cerebelum.host.addresses import showable
-
     words = ["cerebelum", *words_]
     if store is not None:
+        from cerebelum.host.addresses import showable
+
         words += ["--store", showable(store)]
     for plugin in plugins:
         words += ["--plugin", plugin]
@@ -342,6 +341,8 @@ def _filtered(query: Query) -> bool:
 
 def plan_text(plan: Plan) -> str:
     """A resume plan: what becomes of each step."""
+    from cerebelum.core.elsewhere import warning
+
     rows = [(row.action, row.step, one_line(row.why)) for row in plan.rows]
     lines = [f"{plan.execution_id}: the definition {'has changed' if plan.changed else 'is unchanged'}", ""]
     lines += [f"  {line}" for line in table(rows)]

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,9 @@ class Site:
     def state(self, name: str) -> State:
         return self.client.status(name).state
 
+    def completed(self, name: str) -> bool:
+        return self.state(name).ended == "completed"
+
     def row(self, name: str) -> Row:
         return self.client.store.find(Query(id=name, limit=1)).rows[0]
 
@@ -175,7 +179,7 @@ def test_another_machine_takes_over_what_is_dead_or_frozen_and_nothing_that_live
     began = time.monotonic()
 
     for name in (dead, frozen):
-        site.wait_for(lambda name=name: site.state(name).ended == "completed", f"{name} completed", b)
+        site.wait_for(partial(site.completed, name), f"{name} completed", b)
         hosts = {step: at.host for step, at in site.state(name).steps.items()}
         was_on = "agent-a" if name == dead else "agent-c"
         assert hosts == {"one": was_on, "two": was_on, "three": "agent-b", "four": "agent-b"}
