@@ -26,8 +26,7 @@ _PAGE_BYTES = 4 << 20
 _PAGE_CHUNKS = 200
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-_Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
-_Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -51,7 +50,7 @@ class Recorded(msgspec.Struct, frozen=True, tag_field="line", tag="event"):
 
 
 class Output(msgspec.Struct, frozen=True, tag_field="line", tag="output"):
-    step: _Text
+    step: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
     attempt: _Count
     offset: _Count
     stream: Stream
@@ -72,7 +71,7 @@ class End(msgspec.Struct, frozen=True, tag_field="line", tag="end"):
 
 class Buried(msgspec.Struct, frozen=True, tag_field="line", tag="tombstone"):
     id: str
-    workflow: _Text
+    workflow: str
     status: Status
     started_at: _Moment
     ended_at: _Moment | None

@@ -60,10 +60,12 @@ class Outcome(msgspec.Struct, frozen=True):
 class Intake:
     """Takes in executions that are not there yet, whose output is in the store already, in batches."""
 
-    def __init__(self, store: EventStore, *, fresh: bool = False) -> None:
+    def __init__(self, store: EventStore, *, alone: bool = False) -> None:
         self.store = store
-        self._fresh = fresh
-        """Whether nothing is there that this intake would not know of."""
+        self._fresh = alone and not store.find(Query(limit=1)).rows and not store.tombstones(limit=1)
+        """Whether nothing is there that this intake would not know of: with `alone`, each execution comes once."""
+        self.bare = self._fresh and store.totals().log_bytes == 0
+        """Whether there is no output either, which somebody may have left who was interrupted."""
         self._batch: dict[str, tuple[Whole, str | None]] = {}
         self._events = self._bytes = 0
 
@@ -140,7 +142,7 @@ def copy(source: EventStore, target: EventStore, *, as_it_stands: bool = False) 
     there with another one is refused. Executions that a live process drives are left out, since each of two stores
     would have them go on; `as_it_stands` takes them, too. Raises StoreError.
     """
-    intake = Intake(target, fresh=not target.find(Query(limit=1)).rows and not target.tombstones(limit=1))
+    intake = Intake(target, alone=True)
 
     def looked_at() -> Iterator[tuple[Row, Row | None, Outcome | Whole | Flaw | None]]:
         for row, there in _beside(every(source), every(target)):
@@ -189,7 +191,10 @@ def _brought(source: EventStore, intake: Intake, whole: Whole, there: Row | None
     if found is not None and driven(found):
         yield Outcome(name, "refused", 0, "it has gone on here, and a process drives it there")
         return
-    complete_output(source, target, name)
+    if intake.bare:
+        write_output(target, name, chunks_of(source, name))
+    else:
+        complete_output(source, target, name)
     if found is None:
         yield from intake.add(whole)
         return

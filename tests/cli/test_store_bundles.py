@@ -213,6 +213,8 @@ TAMPERED: dict[str, tuple[Callable[[Values, int], int], str]] = {
     "a number beyond all": (on("output", 0, offset=2**80), "this line is damaged"),
     "a time of nowhere": (on("output", 0, at="2026-01-01T00:00:00"), "this line is damaged"),
     "a NUL": (on("output", 0, step="a\0b"), "this line is damaged"),
+    "a step's name": (on("output", 0, step="a b\n"), "this line is damaged"),
+    "a long name": (on("output", 0, step="a" * 65), "this line is damaged"),
     "a stream": (on("output", 0, stream="stdlog"), "this line is damaged"),
     "another end": (on("end", 0, id="z"), "this line does not belong here"),
     "no end": (without("end"), "it has no end"),

@@ -11,7 +11,7 @@ import pytest
 
 from cerebelum.engine.ownership import Registration
 from cerebelum.host.clock import SystemClock
-from cerebelum.store import Chunk, Ownership, Query, every_tombstone
+from cerebelum.store import Chunk, Ownership, Query, Tombstone, every_tombstone
 from tests.cli.screens import Window
 from tests.cli.stores import PLAIN, content, count, opened, rows
 from tests.executions import START, execution, fill
@@ -38,6 +38,36 @@ def test_there_and_back_everything_is_as_it_was(world: World) -> None:
     assert rows(world.folder / "back.db") == rows(world.folder / "here.db")
     again = world("store", "copy", "here.db", "back.db")
     assert (again.code, again.out) == (0, "0 executions copied, 70 there already, 0 events\n")
+
+
+def test_to_a_server_and_back_everything_is_as_it_was(world: World, postgres_url: str) -> None:
+    world.run(FLAKY)
+    with opened(world.store) as store:
+        fill(store, 300, steps=3)
+        store.write_log("made-0000007", [Chunk("s1", 1, n, "stderr", START, bytes([n % 256])) for n in range(1000)])
+        store.prune(Tombstone("gone", "w\0", "failed", START, None, 7, "0" * 64, START))
+    killed = world.start("store", "copy", str(world.store), postgres_url)
+    wait_until(lambda: world("store", "info", "--store", postgres_url, "--json").json()["events"] or killed.poll() == 0)
+    killed.kill()
+    finish(killed)
+    done = world("store", "copy", str(world.store), postgres_url, "--json")
+    assert (done.code, done.json()["added"] + done.json()["there_already"]) == (0, 301), done
+    world.write("mended", "")
+    assert world("resume", "x").code == 0
+    again = world("store", "copy", str(world.store), postgres_url, "--json").json()
+    assert (again["carried_forward"], again["there_already"], again["tombstones"]) == (1, 300, 0)
+    assert world("store", "verify", "--store", postgres_url).code == 0
+    assert world("store", "copy", postgres_url, "back.db").code == 0
+    assert world("store", "backup", "kept.db", "--store", postgres_url).code == 0
+    for name in ("back.db", "kept.db"):
+        assert content(world.folder / name) == content(world.store)
+        with opened(world.store) as here, opened(world.folder / name) as there:
+            assert list(every_tombstone(here)) == list(every_tombstone(there)) != []
+    exported = world("store", "export", "--all", "--store", postgres_url)
+    assert world("store", "import", "-", "--store", "third.db", stdin=exported.out).code == 0
+    assert content(world.folder / "third.db") == content(world.store)
+    assert world("store", "prune", "--older-than", "0", "--yes", "--store", postgres_url).code == 0
+    assert "was pruned at" in world("status", "x", "--store", postgres_url).err
 
 
 def test_what_has_gone_on_is_carried_forward_with_its_output(world: World) -> None:
