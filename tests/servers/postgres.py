@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 import psycopg
 
@@ -113,6 +113,11 @@ def with_server(url: str, host: str, port: int) -> str:
 def with_schema(url: str, schema: str) -> str:
     """The URL of a store in that schema."""
     return f"{url}{'&' if '?' in url else '?'}schema={schema}"
+
+
+def schema_of(url: str) -> str:
+    """What such a URL says."""
+    return parse_qs(urlsplit(url).query)["schema"][0]
 
 
 def without_schema(url: str) -> str:
