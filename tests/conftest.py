@@ -46,11 +46,11 @@ def nothing_left_running() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, store_url: str) -> Iterator[World]:
     """A fresh folder, home and program, with nothing left of them afterwards."""
     from tests.lifecycle.world import World
 
-    world = World(tmp_path)
+    world = World(tmp_path, store_url)
     yield world
     world.close()
 

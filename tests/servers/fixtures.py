@@ -13,6 +13,7 @@ from psycopg import sql
 from tests.servers.keeper import FOLDER, Missing, Place, ask
 from tests.servers.postgres import Postgres, programs, with_schema, with_server
 from tests.servers.proxy import Proxy
+from tests.stores import KINDS
 from tests.tools import skip_without
 
 
@@ -31,6 +32,14 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     schema = f"t_{os.urandom(8).hex()}"
     yield with_schema(place.url, schema)
     drop(place.admin, schema)
+
+
+@pytest.fixture(params=KINDS)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is not there yet, of either kind: whoever asks for this is tested on both."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store' / 'test.db'}"
+    return str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

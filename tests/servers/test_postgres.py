@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from tests.servers import keeper
 from tests.servers.fixtures import drop
-from tests.servers.postgres import NOBODY, Postgres, programs, with_schema, without_schema
+from tests.servers.postgres import NOBODY, Postgres, programs, schema_of, with_schema, without_schema
 
 
 def connect(url: str) -> psycopg.Connection:
@@ -29,7 +28,7 @@ def one(connection: psycopg.Connection, sql: str) -> object:
 
 
 def test_the_user_of_the_tests_is_no_superuser_and_may_make_schemas(postgres_url: str) -> None:
-    schema = urlsplit(postgres_url).query.removeprefix("schema=")
+    schema = schema_of(postgres_url)
     with connect(postgres_url) as connection:
         assert one(connection, "SHOW is_superuser") == "off"
         assert one(connection, "SHOW server_encoding") == "UTF8"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from tests.servers.postgres import without_schema
+from tests.servers.postgres import schema_of, without_schema
 from tests.servers.proxy import Proxy
 
 
 def connect(url: str, prepare_threshold: int = 5) -> psycopg.Connection:
-    schema = urlsplit(url).query.removeprefix("schema=")
+    schema = schema_of(url)
     return psycopg.connect(
         without_schema(url),
         autocommit=True,
@@ -29,7 +28,7 @@ def connect(url: str, prepare_threshold: int = 5) -> psycopg.Connection:
 def direct(postgres_url: str) -> Iterator[psycopg.Connection]:
     """A connection that does not go through the proxy, in a schema with a table `t`."""
     with connect(postgres_url) as connection:
-        connection.execute(f"CREATE SCHEMA {urlsplit(postgres_url).query.removeprefix('schema=')}")
+        connection.execute(f"CREATE SCHEMA {schema_of(postgres_url)}")
         connection.execute("CREATE TABLE t (x int)")
         yield connection
 
