@@ -16,7 +16,7 @@ from cerebelum.core.model import Workflow
 from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.core.state import State
 from cerebelum.engine import ownership, preflight
-from cerebelum.engine.ids import check_id, new_id
+from cerebelum.engine.ids import check_id, check_tags, new_id
 from cerebelum.engine.preflight import Checked
 from cerebelum.engine.session import Prepared, Result, drive, prepare, signals
 from cerebelum.engine.settings import DEFAULTS, Settings
@@ -68,6 +68,7 @@ class Driver(msgspec.Struct, frozen=True):
                 raise UsageError(f"there is an execution {execution_id} already", hint=hint)
         elif or_resume:
             raise UsageError("--or-resume needs --id", hint="the id says which execution to go on with")
+        check_tags(tags)
         labels = tags if execution_id is None else (*tags, execution_id)
         start = preflight.check(path, inputs, labels, self.executors, self.environ)
         try:
