@@ -1,76 +1,145 @@
 #!/usr/bin/env python3
 """How long `list`, `active` and `status` take in a store of many executions, beside a store of few, interleaved.
 
-One execution is run and its rows are copied; one in a thousand of the copies is still waiting. Whole processes are
-timed; printed are medians and their ratio.
+    benchmarks/listing.py                                        # SQLite
+    benchmarks/listing.py --database postgresql://user@host/db   # in schemas of its own, removed afterwards
+
+Two executions are run and their rows are copied: one in a thousand of the copies is still waiting, one in ten has a
+second tag. Whole processes are timed; printed are medians and their ratio.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FLOW = "name: copied\nsteps:\n  - {id: one, run: 'true'}\n  - {id: go, approval: {message: 'Go?'}}\n"
 FEW = 1_000
-COMMANDS = (("list",), ("active",), ("list", "--status", "failed"), ("status", "x-0"))
+COMMANDS = (
+    ("list",),
+    ("active",),
+    ("list", "--status", "failed"),
+    ("list", "--status", "completed", "--status", "waiting_for_approval"),
+    ("list", "--workflow", "copied", "--status", "completed"),
+    ("list", "--tag", "nightly"),
+    ("list", "--tag", "nightly", "--tag", "tenth", "--status", "completed"),
+    ("status", "x-0"),
+)
+COPIED = ("workflow", "status", "reason", "version", "digest", "ended_at", "due_at", "tags", "correlation_id", "parent")
+COPIED = (*COPIED, "steps_total", "steps_done", "current", "owner", "epoch")
 
 
-def fill(cerebelum: list[str], store: Path, count: int) -> None:
-    """A store with `count` executions."""
-    flow = store.with_suffix(".yaml")
+def fill(cerebelum: list[str], url: str, folder: Path, count: int) -> None:
+    """A store with `count` executions and the two that they are copies of."""
+    flow = folder / "flow.yaml"
     flow.write_text(FLOW)
+    program = [*cerebelum, "--store", url]
     for name in ("x", "y"):
-        run = [*cerebelum, "--store", str(store), "run", str(flow), "--id", name, "--park", "-q"]
+        run = [*program, "run", str(flow), "--id", name, "--tag", "nightly", "--park", "-q"]
         subprocess.run(run, check=False, capture_output=True)
-    subprocess.run([*cerebelum, "--store", str(store), "approve", "y"], check=True, capture_output=True)
-    subprocess.run([*cerebelum, "--store", str(store), "supervise", "--once", "-q"], check=True, capture_output=True)
-    with sqlite3.connect(store) as db:
-        columns = [row[1] for row in db.execute("PRAGMA table_info(executions)")]
-        kept = [c for c in columns if c not in ("id", "started_at", "updated_at")]
-        for name, condition in (("x", "n % 1000 = 0"), ("y", "n % 1000 <> 0")):
-            db.execute(
-                f"WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n + 1 < {count})"
-                f" INSERT INTO executions (id, started_at, updated_at, {', '.join(kept)})"
-                f" SELECT 'x-' || n, started_at - (n + 1) * 1000000, updated_at, {', '.join(kept)}"
-                f" FROM c, executions WHERE id = '{name}' AND {condition}"
-            )
-        for name in ("x-0",):
-            db.execute(
-                "INSERT INTO events SELECT ?, version, type, at, data, digest FROM events WHERE execution_id = 'x'",
-                (name,),
-            )
+    subprocess.run([*program, "approve", "y"], check=True, capture_output=True)
+    subprocess.run([*program, "supervise", "--once", "-q"], check=True, capture_output=True)
+    fill_sqlite(url.removeprefix("sqlite:///"), count) if url.startswith("sqlite") else fill_postgres(url, count)
+
+
+def statements(count: int, numbers: str, prefix: str, token: str) -> list[str]:
+    """SQL that copies the two executions."""
+    columns = ", ".join(COPIED)
+    return [
+        *(
+            f"INSERT INTO {prefix}executions (id, started_at, updated_at, {columns})"
+            f" SELECT 'x-' || n, started_at - (n + 1) * 1000000, updated_at, {columns}"
+            f" FROM {numbers}, {prefix}executions WHERE id = '{name}' AND n < {count} AND {condition}"
+            for name, condition in (("x", "n % 1000 = 0"), ("y", "n % 1000 <> 0"))
+        ),
+        (
+            f"INSERT INTO {prefix}events (execution_id, version, type, at, data, digest{token})"
+            f" SELECT 'x-0', version, type, at, data, digest{token} FROM {prefix}events WHERE execution_id = 'x'"
+        ),
+    ]
+
+
+def fill_sqlite(path: str, count: int) -> None:
+    numbers = f"(WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n + 1 < {count}) SELECT n FROM c)"
+    with sqlite3.connect(path) as db:
+        for statement in statements(count, numbers, "", ""):
+            db.execute(statement)
+        tags = "INSERT OR IGNORE INTO tags SELECT {}, started_at, id FROM executions WHERE id LIKE 'x-%{}'"
+        for tag, end in (("nightly", ""), ("tenth", "7")):
+            db.execute(tags.format(repr(tag), end))
     db.close()
 
 
+def fill_postgres(url: str, count: int) -> None:
+    import psycopg
+
+    base, _, schema = url.rpartition("schema=")
+    numbers = f"generate_series(0::bigint, {count - 1}) AS n"
+    with psycopg.connect(base.rstrip("?&"), autocommit=True) as db:
+        for statement in statements(count, numbers, f"{schema}.", ", token"):
+            db.execute(statement)  # type: ignore[call-overload]
+        # The trigger has added the first tag.
+        db.execute(
+            f"INSERT INTO {schema}.tags SELECT 'tenth', started_at, id FROM {schema}.executions"  # type: ignore[call-overload]
+            " WHERE id LIKE 'x-%7'"
+        )
+        db.execute(f"VACUUM ANALYZE {schema}.executions, {schema}.tags, {schema}.events")  # type: ignore[call-overload]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--many", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--program", help="a binary instead of the package")
+    parser.add_argument("--database", metavar="URL", help="a PostgreSQL database instead of SQLite files")
     given = parser.parse_args()
     cerebelum = [given.program] if given.program else [sys.executable, "-m", "cerebelum"]
     with tempfile.TemporaryDirectory() as name:
-        stores = {count: Path(name, f"{count}.db") for count in (FEW, given.many)}
-        for count, store in stores.items():
-            fill(cerebelum, store, count)
-        for words in COMMANDS:
-            took: dict[int, list[float]] = {count: [] for count in stores}
-            for _ in range(given.rounds):
-                for count, store in stores.items():
-                    begin = time.perf_counter()
-                    command = [*cerebelum, *words, "--store", str(store)]
-                    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-                    took[count].append(time.perf_counter() - begin)
-            few, many = (statistics.median(took[count]) * 1000 for count in stores)
-            print(
-                f"{' '.join(words):24} {FEW:,}: {few:.1f} ms   {given.many:,}: {many:.1f} ms   ratio {many / few:.2f}"
-            )
+        urls, remove = places(given.database, Path(name), (FEW, given.many))
+        try:
+            for count, url in urls.items():
+                fill(cerebelum, url, Path(name), count)
+            for words in COMMANDS:
+                compare(cerebelum, words, urls, given.rounds)
+        finally:
+            remove()
+
+
+def places(database: str | None, folder: Path, counts: tuple[int, ...]) -> tuple[dict[int, str], Callable[[], Any]]:
+    """The stores' URLs by size, and what removes them."""
+    if database is None:
+        return {count: f"sqlite:///{folder}/{count}.db" for count in counts}, lambda: None
+    import psycopg
+
+    names = {count: f"bench_{count}_{os.urandom(3).hex()}" for count in counts}
+
+    def remove() -> None:
+        with psycopg.connect(database, autocommit=True) as db:
+            for name in names.values():
+                db.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')  # type: ignore[call-overload]
+
+    joint = "&" if "?" in database else "?"
+    return {count: f"{database}{joint}schema={name}" for count, name in names.items()}, remove
+
+
+def compare(cerebelum: list[str], words: tuple[str, ...], urls: dict[int, str], rounds: int) -> None:
+    took: dict[int, list[float]] = {count: [] for count in urls}
+    for _ in range(rounds):
+        for count, url in urls.items():
+            begin = time.perf_counter()
+            subprocess.run([*cerebelum, *words, "--store", url], check=True, stdout=subprocess.DEVNULL)
+            took[count].append(time.perf_counter() - begin)
+    (few, least), (many, most) = ((count, statistics.median(took[count]) * 1000) for count in urls)
+    print(f"{' '.join(words):60} {few:,}: {least:.1f} ms   {many:,}: {most:.1f} ms   ratio {most / least:.2f}")
 
 
 if __name__ == "__main__":

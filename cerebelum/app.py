@@ -40,21 +40,18 @@ class App:
 
     def about(self) -> Mapping[str, Any]:
         """What this program is made of: the shape of `--version --json`."""
+        from cerebelum.backends.postgres import versions
         from cerebelum.backends.sqlite.library import library_version
         from cerebelum.cli.about import facts
 
-        return facts(library_version())
+        return facts(library_version(), *versions())
 
     # -- the store ----------------------------------------------------------------------------------------------------
 
     def store_url(self) -> str:
         """The URL of the store in use. Raises UsageError if there is no place for one."""
         given = self.store if self.store is not None else self.environ.get("CEREBELUM_STORE") or None
-        if given is None:
-            return "sqlite:///" + os.path.join(self._state(), "cerebelum.db")
-        if not given or "\0" in given:
-            raise UsageError(f"{given!r} names no store", hint="give a URL, or the path of a file")
-        return given if _scheme(given) else "sqlite:///" + given
+        return "sqlite:///" + os.path.join(self._state(), "cerebelum.db") if given is None else _url(given)
 
     def state_folder(self) -> Path:
         """The folder for what this user's executions leave behind. Raises UsageError if no home is known."""
@@ -71,15 +68,15 @@ class App:
         if not os.path.isabs(home):
             raise UsageError(
                 "HOME is not set, so there is no default place for the store",
-                hint="name one with --store FILE or CEREBELUM_STORE",
+                hint="name one with --store URL or CEREBELUM_STORE",
             )
         if sys.platform == "darwin":
             return os.path.join(home, "Library", "Application Support", "cerebelum")
         return os.path.join(home, ".local", "state", "cerebelum")
 
-    def open_store(self) -> EventStore:
-        """Open the store. Raises UsageError for a URL nobody knows, StoreError."""
-        url = self.store_url()
+    def open_store(self, given: str | None = None) -> EventStore:
+        """Open the store in use, or that of a URL or file. Raises UsageError for a URL nobody knows, StoreError."""
+        url = self.store_url() if given is None else _url(given)
         scheme = _scheme(url)
         if scheme == "sqlite" and tricks.on("built-in"):
             from cerebelum.backends.sqlite import open_store
@@ -167,6 +164,24 @@ class App:
             self._observers = None
         if self._client is not None:
             self._client.close()
+
+
+def _url(given: str) -> str:
+    """What was given as a URL. Raises UsageError."""
+    if not given or "\0" in given:
+        raise UsageError("this names no store", hint="give a URL, or the path of a file")
+    if _scheme(given):
+        return given
+    if _no_path(given):
+        # It would be made a file with the password in its name.
+        raise UsageError("this names no store", hint="a URL is written like postgresql://user@host/database")
+    return "sqlite:///" + given
+
+
+def _no_path(given: str) -> bool:
+    """Whether somebody meant a URL, or wrote what Postgres calls a connection string."""
+    looks = r"[a-z][a-z0-9+.-]+:/| *(host|dbname|user|service) *=|.*\bpassword *="
+    return re.match(looks, given, re.IGNORECASE) is not None
 
 
 def _scheme(url: str) -> str:

@@ -15,9 +15,13 @@ import pytest
 
 from cerebelum.host.process_tree import become_subreaper
 from tests.binary.program import remove_cache, share_cache
+from tests.servers import keeper
+from tests.tools import skip_without, skipped_for_tools
 
 if TYPE_CHECKING:
     from tests.lifecycle.world import World
+
+pytest_plugins = ["tests.servers.fixtures"]
 
 # --- what a test starts ----------------------------------------------------------------------------------------------
 
@@ -42,11 +46,11 @@ def nothing_left_running() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, store_url: str) -> Iterator[World]:
     """A fresh folder, home and program, with nothing left of them afterwards."""
     from tests.lifecycle.world import World
 
-    world = World(tmp_path)
+    world = World(tmp_path, store_url)
     yield world
     world.close()
 
@@ -61,23 +65,22 @@ def _children(pid: int) -> set[int]:
 
 # --- tests that need a system tool -----------------------------------------------------------------------------------
 
-MISSING_TOOL = "missing_tool"
-
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_tool(*names): skip, visibly, where one of these programs is not on PATH")
     folder = share_cache()
     if folder is not None:
         config.add_cleanup(lambda: remove_cache(folder))
+    if keeper.FOLDER not in os.environ:
+        servers = keeper.start()
+        config.add_cleanup(lambda: keeper.end(servers))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs_tool"):
         for tool in mark.args:
             if shutil.which(tool) is None:
-                # Properties, unlike attributes, travel from an xdist worker to the process that prints the summary.
-                item.user_properties.append((MISSING_TOOL, tool))
-                pytest.skip(f"needs the program {tool}, which is not on PATH")
+                skip_without(item, tool)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -86,10 +89,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("not tested here: a program is missing", sep="-", yellow=True)
         for line in lines:
             terminalreporter.write_line(line)
-
-
-def skipped_for_tools(reports: list[pytest.TestReport]) -> Iterator[str]:
-    for report in reports:
-        for name, tool in getattr(report, "user_properties", []):  # a skipped collection report has none
-            if name == MISSING_TOOL:
-                yield f"{report.nodeid}: needs {tool}"

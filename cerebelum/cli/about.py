@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cerebelum.render import contract
 
 
-def facts(sqlite: str) -> contract.Version:
+def facts(sqlite: str, psycopg: str | None, libpq: str | None) -> contract.Version:
     """The shape of `cerebelum --version --json`. `commit` and `build` are null where the package itself runs."""
     frozen = _frozen()
     told: dict[str, Any] = json.loads((frozen / "build.json").read_text()) if frozen else {}
@@ -24,6 +24,8 @@ def facts(sqlite: str) -> contract.Version:
         "form": told.get("form", "package"),
         "python": sys.version.split()[0],
         "sqlite": sqlite,
+        "psycopg": psycopg,
+        "libpq": libpq,
         "file": getattr(sys, "cerebelum_file", None),
     }
 

@@ -25,11 +25,10 @@ def who(tools: Tools, by: str | None) -> str:
     """Who asks: what was given, or this user's name with the host."""
     if by is not None:
         return unicode_text(by, "the name")
-    import platform
-
+    from cerebelum.host.process_tree import host_name
     from cerebelum.host.surroundings import user
 
-    return f"{user()}@{platform.node()}"
+    return f"{user()}@{host_name()}"
 
 
 def manner(tools: Tools) -> How:

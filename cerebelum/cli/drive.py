@@ -101,7 +101,7 @@ def _see_through(
     result: Result | None = None
     try:
         with terminal.spoken_by(live.say) if live else nullcontext():
-            result = drive({"settings": settings, "heed_signals": True, "on_start": begin})
+            result = drive({"settings": settings, "heed_signals": True, "on_start": begin, "on_note": terminal.warn})
     finally:
         display.close()
         stopped = result is None or result.state.paused is not None

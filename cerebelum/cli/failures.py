@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +24,9 @@ def report(
     error: BaseException, arguments: Sequence[str], environ: Mapping[str, str], state_folder: Callable[[], Path]
 ) -> int:
     """Say what went wrong, in JSON if the command line asks for JSON, and return the exit code."""
-    as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+    arguments = arguments[: arguments.index("--") if "--" in arguments else None]
+    as_json = "--json" in arguments
+    stores = [*_stores(arguments), environ.get("CEREBELUM_STORE", "")]
     match error:
         case click.exceptions.Exit():
             return error.exit_code
@@ -35,7 +38,7 @@ def report(
             terminal.silence_stdout()
             return errors.OK
         case CerebelumError():
-            _tell(error, as_json)
+            _tell(error, as_json, stores)
             return error.exit_code
         case click.exceptions.NoArgsIsHelpError() if error.ctx is not None:
             terminal.show(error.ctx.get_help())
@@ -48,17 +51,17 @@ def report(
         case click.ClickException():
             from cerebelum.cli.usage import usage_error
 
-            _tell(usage_error(error), as_json)
+            _tell(usage_error(error), as_json, stores)
             return errors.USAGE
         case FileNotFoundError() if error.filename is None and _nowhere():
-            _tell(UsageError("the current folder is not there any more", hint="change to another one"), as_json)
+            _tell(UsageError("the current folder is not there any more", hint="change to another one"), as_json, stores)
             return errors.USAGE
         case OSError() if error.filename is None and _is_output(error):
             terminal.silence_stdout()
             terminal.complain(f"cerebelum: error: the output cannot be written: {error.strerror}")
             return errors.STORE
         case _:
-            terminal.complain(_bug(error, arguments, environ, state_folder))
+            terminal.complain(_bug(error, arguments, environ, state_folder, stores))
             return errors.BUG
 
 
@@ -91,13 +94,21 @@ def finding(problem: Problem) -> contract.Finding:
     return {"where": problem.where, "path": problem.path, "message": problem.message, "hint": problem.hint}
 
 
-def _tell(error: CerebelumError, as_json: bool) -> None:
+def _tell(error: CerebelumError, as_json: bool, stores: Sequence[str]) -> None:
+    from cerebelum.host.addresses import without_passwords
+
     if as_json:
         import json
 
-        terminal.complain(json.dumps(shape(error)))
+        terminal.complain(without_passwords(json.dumps(shape(error)), stores))
     else:
-        terminal.complain(text(error))
+        terminal.complain(without_passwords(text(error), stores))
+
+
+def _stores(arguments: Sequence[str]) -> Iterator[str]:
+    """What the command line names as stores."""
+    yield from (after for option, after in pairwise(arguments) if option == "--store")
+    yield from (word.removeprefix("--store=") for word in arguments if word.startswith("--store="))
 
 
 def _nowhere() -> bool:
@@ -116,19 +127,25 @@ def _is_output(error: OSError) -> bool:
 
 
 def _bug(
-    error: BaseException, arguments: Sequence[str], environ: Mapping[str, str], state_folder: Callable[[], Path]
+    error: BaseException,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    state_folder: Callable[[], Path],
+    stores: Sequence[str],
 ) -> str:
     import platform
     import traceback
 
     from cerebelum import __version__
+    from cerebelum.host.addresses import without_passwords
 
-    trace = "".join(traceback.format_exception(error))
+    trace = without_passwords("".join(traceback.format_exception(error)), stores)
     head = f"cerebelum: this is a bug of cerebelum, not of your workflow: {type(error).__name__}: {error}"
+    head = without_passwords(head, stores)
     about = f"cerebelum {__version__}, Python {platform.python_version()}, {platform.platform()}"
     if environ.get("CEREBELUM_DEBUG"):
         return f"{trace}{head}\n  {about}"
-    verb = next((a for a in arguments if not a.startswith("-")), "")
+    verb = next((a for a in arguments if not a.startswith("-") and a not in stores), "")
     try:
         folder = state_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

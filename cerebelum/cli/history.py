@@ -9,7 +9,7 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.options import ID, unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.core.events import decode
+from cerebelum.core.events import Entry, decode
 
 
 def history(tools: Tools, execution_id: str, as_json: bool) -> int:
@@ -19,12 +19,27 @@ def history(tools: Tools, execution_id: str, as_json: bool) -> int:
     client = tools.client()
     execution_id = client.resolve(unicode_text(execution_id, "the id"))
     symbols = render.UNICODE if terminal.takes_symbols(sys.stdout) else render.ASCII
-    for entry in client.store.read(execution_id):
-        if as_json:
+    entries = client.store.read(execution_id)
+    if as_json:
+        for entry in entries:
             terminal.show_data(render.event_line(execution_id, entry.text.encode(), entry.digest) + b"\n", as_is=True)
-        else:
-            terminal.show(render.history_line(decode(entry.text, where=execution_id), symbols))
+        return 0
+    several, host = len({_host(entry, execution_id) for entry in entries if entry.type in _SEGMENTS} - {None}) > 1, None
+    for entry in entries:
+        event = decode(entry.text, where=execution_id)
+        if several and entry.type in _SEGMENTS:
+            host = _host(entry, execution_id)
+        terminal.show(render.history_line(event, symbols, host))
     return 0
+
+
+_SEGMENTS = ("ExecutionStarted", "ExecutionResumed")
+"""Events with which somebody begins to drive it."""
+
+
+def _host(entry: Entry, execution_id: str) -> str | None:
+    environment = getattr(decode(entry.text, where=execution_id), "environment", None)
+    return environment.host if environment else None
 
 
 HELP = """Show every event of an execution: its version, when it happened, what, and who did it.

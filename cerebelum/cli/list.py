@@ -91,11 +91,14 @@ def list_(
 def _watch(tools: Tools, query: Query, interval: float) -> int:
     """Draw the table anew whenever it has changed, until Ctrl-C."""
     from cerebelum import render
+    from cerebelum.store.news import News
 
     stream = terminal.stdout()
     if not terminal.can_draw(stream, tools.environ):
         raise UsageError("--watch draws on a terminal, which this is not", hint="leave it out, and ask again")
     drawn: object = None
+    # Deaths, and what is due, are not told: so now and then it looks all the same.
+    news = News(tools.client().store, None, max(interval, _LEAST_INTERVAL))
     while True:
         page = tools.client().list(query)
         how = terminal.style(stream, tools.environ)
@@ -105,7 +108,8 @@ def _watch(tools: Tools, query: Query, interval: float) -> int:
             lines = render.list_text(page, query, datetime.now(UTC), how).split("\n")[: terminal.height(stream) - 1]
             stream.write("\x1b[H\x1b[2J" + "\n".join(lines) + "\n")
             stream.flush()
-        time.sleep(max(interval, _LEAST_INTERVAL))
+        news.wait()
+        time.sleep(_LEAST_INTERVAL)
 
 
 def _show_formatted(tools: Tools, query: Query, form: str) -> int:

@@ -42,9 +42,7 @@ def resume(
     try:
         return see_through(
             tools,
-            lambda how: client.resume(
-                name, **choice, working_dir=folder, take_over=take_over, on_note=terminal.warn, **how
-            ),
+            lambda how: client.resume(name, **choice, working_dir=folder, take_over=take_over, **how),
             manner,
         )
     except DefinitionChanged:

@@ -47,6 +47,8 @@ def shell(
     for error in inside.unset:
         terminal.warn(f"left out: {error.message}")
     if print_env:
+        for name in inside.revealing:
+            terminal.warn(f"left out: {name}, which holds the password of a store")
         _print(inside, as_json=as_json)
         return 0
     return _open(tools, inside, command, program)
@@ -58,7 +60,7 @@ def _print(inside: Inside, *, as_json: bool) -> None:
     if as_json:
         terminal.show_json(inside_shape(inside))
     else:
-        lines = "".join(f"{line}\n" for line in shells.exports(inside.env))
+        lines = "".join(f"{line}\n" for line in shells.exports(inside.shown()))
         terminal.show_data(lines.encode("utf-8", "surrogateescape"), as_is=True)
 
 
@@ -84,7 +86,7 @@ def _open(tools: Tools, inside: Inside, command: str | None, program: str | None
                 cwd=inside.cwd,
                 prompt=f"(cerebelum {inside.view.state.execution_id}:{inside.step.id}) ",
                 home=tools.environ.get("HOME", "/"),
-                secret=inside.given,
+                secret=(*inside.given, *inside.revealing),
             )
         elif command is not None:
             opening = shells.performing(found, command, env)

@@ -107,7 +107,11 @@ def spoken_by(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Print text and a newline to standard error."""
+    """Print text and a newline to standard error, without the passwords of URLs in it."""
+    if "://" in text:
+        from cerebelum.host.addresses import without_passwords
+
+        text = without_passwords(text)
     if _say is not None:
         _say(text)
         return

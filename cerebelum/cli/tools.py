@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cerebelum.registry import Registry
     from cerebelum.sdk.client import ExecutionClient
     from cerebelum.steps.executor import Executor
+    from cerebelum.store import EventStore
 
 
 class Tools(Protocol):
@@ -31,6 +32,10 @@ class Tools(Protocol):
 
     def store_url(self) -> str:
         """The URL of the store in use. Raises UsageError."""
+        ...
+
+    def open_store(self, given: str | None = None) -> EventStore:
+        """Another store than the client's: that of a URL or file. Raises UsageError, StoreError."""
         ...
 
     def state_folder(self) -> Path:

@@ -21,6 +21,7 @@ from cerebelum.core.events import decode
 from cerebelum.core.state import GOING_ON, State, evolve
 from cerebelum.store import EventStore, Query
 from cerebelum.store.lookup import View
+from cerebelum.store.news import News
 
 _LOOK = 1.0
 """Seconds between two looks at whether somebody still drives it."""
@@ -86,7 +87,8 @@ def watch(
     try:
         with terminal.spoken_by(drawn.say) if drawn else nullcontext():
             follower.skip_output()
-            view = _follow(tools, name, follower, interval, outlet)
+            with News(client.store, name, max(interval, _LEAST_INTERVAL)) as news:
+                view = _follow(tools, name, follower, news, outlet)
     finally:
         display.close()
         outlet.close(None if view else 1.0)
@@ -103,13 +105,13 @@ def _newest(tools: Tools) -> str:
     return rows[0].summary.execution_id
 
 
-def _follow(tools: Tools, name: str, follower: _Follower, interval: float, outlet: Outlet) -> View | None:
+def _follow(tools: Tools, name: str, follower: _Follower, news: News, outlet: Outlet) -> View | None:
     """Show what happens until the execution is over or rests; None if nobody reads any more."""
     looked = 0.0
     while not outlet.broken:
-        news = follower.look()
+        new = follower.look()
         now = time.monotonic()
-        if not news and now - looked >= _LOOK:
+        if not new and now - looked >= _LOOK:
             looked = now
             view = tools.client().status(name)
             if view.status in ("completed", "failed", "cancelled", "paused"):
@@ -118,10 +120,11 @@ def _follow(tools: Tools, name: str, follower: _Follower, interval: float, outle
                 return view
         state = follower.state
         over = state is not None and (state.ended or state.paused)
-        if over and not news:
+        if over and not new:
             looked = 0.0
             continue
-        time.sleep(0.0 if over else max(interval, _LEAST_INTERVAL))
+        if not over:
+            news.wait(_LOOK)
     return None
 
 
@@ -163,7 +166,7 @@ command = click.Command(
             default="100ms",
             show_default=True,
             metavar="TIME",
-            help="How often to look for news.",
+            help="How often to look for news, where the store does not tell.",
         ),
         *OUTPUT,
         click.Option(["-q", "--quiet"], is_flag=True, help="Only failures and questions."),

@@ -98,6 +98,8 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, re
     """How many attempts may run at once."""
     timeout: float | None = None
     """Seconds one segment (a run or a resume) may take in all."""
+    portable: bool = False
+    """Whether completed steps leave nothing behind on the machine's disk that later steps need."""
     output: Any = None
     """The execution's output; may hold `${{ … }}`."""
     steps: tuple[Step, ...] = ()

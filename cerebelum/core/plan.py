@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Literal
 
 import msgspec
 
+from cerebelum.core.elsewhere import Elsewhere, left_elsewhere
 from cerebelum.core.errors import DefinitionChanged, UsageError
 from cerebelum.core.graph import Graph
 from cerebelum.core.model import Step, Workflow
@@ -42,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Handlers that completed in the last segment."""
     continues_handlers: bool
     """The interruption was inside handlers: those go on, then the execution ends."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """Completed steps that are kept and ran on other machines, by machine; none where the workflow is portable."""
 
     def refusal(self) -> DefinitionChanged:
         """The error for a resume that needs a decision."""
@@ -53,8 +56,19 @@ class Plan(msgspec.Struct, frozen=True):
         )
 
 
-def make_plan(state: State, now: Workflow, *, from_step: str | None = None, accept_changes: bool = False) -> Plan:
-    """Compare `state` with the definition `now`. Raises UsageError if `from_step` is no step of the main graph."""
+def make_plan(
+    state: State,
+    now: Workflow,
+    *,
+    from_step: str | None = None,
+    accept_changes: bool = False,
+    here: str | None = None,
+    leaving_nothing: Container[str] = (),
+) -> Plan:
+    """Compare `state` with the definition `now`. Raises UsageError if `from_step` is no step of the main graph.
+
+    `here` is the machine it goes on on, `leaving_nothing` are executors whose steps leave no files behind.
+    """
     graph = Graph.of(now)
     if from_step is not None:
         _check_from(graph, from_step)
@@ -68,15 +82,19 @@ def make_plan(state: State, now: Workflow, *, from_step: str | None = None, acce
         if state.graph.group_of(s) == "steps" and (s not in graph.position or graph.group_of(s) != "steps")
     ]
     changed = tuple(r.step for r in rows if r.action == "CHANGED")
+    rerun = tuple(s.id for s in graph.steps if s.id in again)
+    # A new segment begins with handlers that have not run.
+    anew = (*rerun, *(s for s in state.steps if not continues and state.graph.group_of(s) != "steps"))
     return Plan(
         execution_id=state.execution_id,
         rows=tuple(rows),
         changed=now != state.workflow,
         blocked=() if accept_changes else changed,
         accepted=changed if accept_changes else (),
-        rerun=tuple(s.id for s in graph.steps if s.id in again),
+        rerun=rerun,
         handlers_ran=_handlers_ran(state),
         continues_handlers=continues,
+        elsewhere=() if here is None else left_elsewhere(state, now, here, leaving_nothing, anew),
     )
 
 

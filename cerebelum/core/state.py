@@ -71,6 +71,8 @@ class State(msgspec.Struct, frozen=True):
     """How many steps of the main graph are settled."""
     active: Active
     """Steps that are running, answered, retrying, sleeping, or waiting for approval."""
+    host: str | None = None
+    """Where the present segment runs; None if the log does not say."""
     failed: tuple[str, ...] = ()
     """Steps whose failure is final in this segment, handlers included."""
     phase: Group = "steps"
@@ -94,6 +96,11 @@ class State(msgspec.Struct, frozen=True):
     def running(self) -> int:
         """How many attempts are going on."""
         return self.active.count("running")
+
+    def hosts(self) -> tuple[str, ...]:
+        """Every machine that had a part in it, as far as the log says, in the order of the steps."""
+        ran = (at.host for at in self.steps.values())
+        return tuple(dict.fromkeys(host for host in (self.environment.host, *ran, self.host) if host is not None))
 
     def main_failed(self) -> tuple[str, ...]:
         """Steps of the main graph whose failure is final."""
@@ -186,6 +193,7 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
         ready=ready,
         done=done,
         active=Active.of(()),
+        host=event.environment.host,
         segment_at=event.at,
         tags=event.tags,
         correlation_id=event.correlation_id,
@@ -233,6 +241,7 @@ def _resumed(state: State, event: ExecutionResumed) -> State:
         phase=state.phase if event.continues else "steps",
         segment_at=state.segment_at if event.continues else event.at,
         environment=replace(state.environment, cwd=event.environment.cwd) if event.environment else state.environment,
+        host=event.environment.host if event.environment else None,
         source=event.source or state.source,
         inputs=state.inputs if event.inputs is None else event.inputs,
         ended=None,
@@ -264,7 +273,7 @@ def _taken_up(state: State, graph: Graph, step: Step, event: ExecutionResumed) -
 
 
 def _fresh(step: StepState) -> StepState:
-    return StepState(attempt=step.attempt, generation=step.generation + (step.status != "pending"))
+    return StepState(attempt=step.attempt, generation=step.generation + (step.status != "pending"), host=step.host)
 
 
 def _set(state: State, event: AnyEvent, step_id: str, step: StepState, **fields: Any) -> State:
@@ -320,6 +329,7 @@ def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepIn
                 old,
                 status="running",
                 attempt=event.attempt,
+                host=state.host,
                 began_at=began or event.at,
                 started_at=event.at,
                 ended_at=None,
@@ -356,6 +366,7 @@ def _failed(state: State, event: StepFailed, old: StepState) -> State:
         old,
         status="retrying" if retrying else "failed",
         attempt=event.attempt,
+        host=state.host,
         used=old.used + 1,
         error=event.error,
         retry_at=event.retry_at,
@@ -382,7 +393,8 @@ def _call(state: State, event: SleepStarted | SleepCompleted | ApprovalRequested
             call = Call("sleep", event.at, event.until, event.seconds)
             new = replace(old, status="sleeping", interrupted=None, calls=(*old.calls, call))
         case SleepCompleted():
-            new = replace(old, status="running", calls=(*old.calls[:-1], replace(old.calls[-1], result="slept")))
+            slept = (*old.calls[:-1], replace(old.calls[-1], result="slept"))
+            new = replace(old, status="running", host=state.host, calls=slept)
         case ApprovalRequested():
             call = Call("approval", event.at, event.expires_at, event.seconds, event)
             new = replace(old, status="waiting_for_approval", interrupted=None, calls=(*old.calls, call))

@@ -51,6 +51,8 @@ class StepState(msgspec.Struct, frozen=True):
     """Failed attempts that count against the retry budget."""
     generation: int = 1
     """Grows when a settled step is run again; part of the idempotency key."""
+    host: str | None = None
+    """Where its latest attempt ran; None if it has had none, or the log does not say."""
     output: Any = None
     error: StepError | None = None
     retry_at: datetime | None = None

@@ -157,6 +157,11 @@ def _workflow_keys(executors: Mapping[str, StepKind], steps: Schema) -> Schema:
             "description": "How many steps may run at once.",
         },
         "timeout": _described(_ref("duration"), "For a run, or a resume, in all."),
+        "portable": {
+            "type": "boolean",
+            "default": False,
+            "description": "Completed steps leave nothing behind on the machine's disk that later steps need.",
+        },
         "output": {"description": "The execution's output; may hold ${{ … }}."},
         "defaults": _object(defaults, description="What steps inherit where they do not say it themselves."),
         **{group: _described(_ref("timeline"), texts[group]) for group in GROUPS},

@@ -18,6 +18,7 @@ from cerebelum.definition.declarations import Defaults, read_defaults, read_inpu
 from cerebelum.definition.drafts import Draft, Reading, Use, expressions_in, refuse_doubtful, scalars
 from cerebelum.definition.fields import (
     check_keys,
+    read_boolean,
     read_duration,
     read_env,
     read_integer,
@@ -48,6 +49,7 @@ WORKFLOW_KEYS = (
     "env",
     "max_parallel",
     "timeout",
+    "portable",
     "output",
     "defaults",
     *GROUPS,
@@ -149,6 +151,8 @@ def _read_top(reading: Reading, root: Table, stem: str) -> Top:
         values["max_parallel"] = read_integer(found, entries["max_parallel"], "max_parallel", 1, MAX_PARALLEL) or 1
     if "timeout" in entries:
         values["timeout"] = read_duration(found, entries["timeout"], "timeout")
+    if "portable" in entries:
+        values["portable"] = read_boolean(found, entries["portable"], "portable") or False
     if "output" in entries:
         values["output"] = plain(entries["output"])
         top.output_uses = expressions_in(reading, entries["output"], "output")

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cerebelum.core.decide import Opened, Stopping
+from cerebelum.core.elsewhere import warning
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted
+from cerebelum.core.ids import check_id, check_tags
 from cerebelum.core.model import Workflow
 from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.core.state import State
 from cerebelum.engine import ownership, preflight
-from cerebelum.engine.ids import check_id, check_tags, new_id
+from cerebelum.engine.ids import new_id
 from cerebelum.engine.preflight import Checked
 from cerebelum.engine.session import Prepared, Result, drive, prepare, signals
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.engine.take_over import end_runner
 from cerebelum.host.clock import Clock
+from cerebelum.host.process_tree import host_name
 from cerebelum.host.surroundings import current_folder, surroundings
-from cerebelum.steps.executor import Executor
+from cerebelum.steps.executor import Executor, leaving_nothing
 from cerebelum.steps.secrets import refuse_in_definition
 from cerebelum.store import Conflict, EventStore, Ownership, Query, Row, lookup
 from cerebelum.store.liveness import reported_dead
@@ -48,6 +51,7 @@ class Driver(msgspec.Struct, frozen=True):
     settings: Settings = DEFAULTS
     heed_signals: bool = False
     on_start: Callable[[str], None] = _nothing
+    on_note: Callable[[str], None] = _nothing
 
     def run(
         self,
@@ -66,6 +70,7 @@ class Driver(msgspec.Struct, frozen=True):
             if found:
                 hint = "choose another id, or go on with it: --or-resume"
                 raise UsageError(f"there is an execution {execution_id} already", hint=hint)
+            lookup.check_unused(self.store, execution_id)
         elif or_resume:
             raise UsageError("--or-resume needs --id", hint="the id says which execution to go on with")
         check_tags(tags)
@@ -86,7 +91,7 @@ class Driver(msgspec.Struct, frozen=True):
             self.on_start(execution_id)
             return Result(execution_id, "ended", state, already=True)
         try:
-            return self.resume(execution_id, ResumeOptions(file=path), _nothing)
+            return self.resume(execution_id, ResumeOptions(file=path, working_dir=self._folder_here(state)))
         except UsageError:
             # Its runner may have completed it meanwhile, which is as good as if it had before.
             state = lookup.read(self.store, execution_id).state
@@ -94,6 +99,15 @@ class Driver(msgspec.Struct, frozen=True):
                 raise
             self.on_start(execution_id)
             return Result(execution_id, "ended", state, already=True)
+
+    def _folder_here(self, state: State) -> Path | None:
+        """The current folder, where this is another machine than before, and does not have the folder it was in."""
+        missing = preflight.missing_elsewhere(state)
+        if missing is None:
+            return None
+        folder = current_folder()
+        self.on_note(f"{missing}; going on in {folder}")
+        return folder
 
     def _begin(
         self,
@@ -125,12 +139,14 @@ class Driver(msgspec.Struct, frozen=True):
         """Start a new execution with what an old one completed before `choice.from_step`."""
         if execution_id is not None:
             check_id(execution_id)
+            lookup.check_unused(self.store, execution_id)
         state = lookup.read(self.store, parent).state
         definition = self._definition(state, choice)
         known = {name: value for name, value in state.inputs.items() if name in definition.workflow.inputs}
-        plan = _plan(state, definition.workflow, choice)
+        plan = self._plan(state, definition.workflow, choice)
         if plan.blocked:
             raise plan.refusal()
+        self._warn(plan)
         start = preflight.check_definition(definition, {**known, **inputs}, state.tags, self.environ)
         kept = [r.step for r in plan.rows if r.action in ("KEEP", "CHANGED")]
         reused = {s: state.steps[s].output for s in kept if state.steps[s].status == "completed"}
@@ -142,9 +158,9 @@ class Driver(msgspec.Struct, frozen=True):
     def plan(self, execution_id: str, choice: ResumeOptions) -> Plan:
         """What `resume` would do to each step."""
         state = lookup.read(self.store, execution_id).state
-        return _plan(state, self._definition(state, choice).workflow, choice)
+        return self._plan(state, self._definition(state, choice).workflow, choice)
 
-    def resume(self, execution_id: str, choice: ResumeOptions, on_note: Callable[[str], None]) -> Result:
+    def resume(self, execution_id: str, choice: ResumeOptions) -> Result:
         """Become the owner of an execution and go on with it."""
         log = lookup.read(self.store, execution_id)
         preflight.check_resumable(log.state, choice.from_step)
@@ -152,22 +168,23 @@ class Driver(msgspec.Struct, frozen=True):
             ownership.refuse_if_alive(log.row)
         definition = self._definition(log.state, choice)
         if definition.note:
-            on_note(definition.note)
-        if (plan := _plan(log.state, definition.workflow, choice)).blocked:
+            self.on_note(definition.note)
+        if (plan := self._plan(log.state, definition.workflow, choice)).blocked:
             raise plan.refusal()
         prepared = prepare(definition.workflow, self.environ)
         refuse_in_definition(definition.workflow, (), prepared.masker)
         folder = preflight.folder_for(log.state, choice.working_dir)
         inputs = preflight.inputs_for(log.state, definition.workflow)
         if choice.take_over:
-            end_runner(self.store, log.row, on_note)
+            end_runner(self.store, log.row, self.on_note)
         with (
             self._registered() as registration,
             ownership.taken(self.store, log.row, registration, self.clock) as fence,
         ):
             before, log = log.state, lookup.read(self.store, execution_id)
             preflight.check_untouched(before, log.state)
-            plan = _plan(log.state, definition.workflow, choice)
+            plan = self._plan(log.state, definition.workflow, choice)
+            self._warn(plan)
             event = ExecutionResumed(
                 version=log.state.version + 1,
                 at=self.clock.now(),
@@ -202,6 +219,22 @@ class Driver(msgspec.Struct, frozen=True):
 
     def _definition(self, state: State, choice: ResumeOptions) -> preflight.Definition:
         return preflight.definition_for(state, choice.file, choice.recorded, self.executors)
+
+    def _plan(self, state: State, workflow: Workflow, choice: ResumeOptions) -> Plan:
+        from cerebelum.core.plan import make_plan
+
+        return make_plan(
+            state,
+            workflow,
+            from_step=choice.from_step,
+            accept_changes=choice.accept_changes,
+            here=host_name(),
+            leaving_nothing=leaving_nothing(self.executors),
+        )
+
+    def _warn(self, plan: Plan) -> None:
+        if plan.elsewhere:
+            self.on_note(warning(plan.elsewhere))
 
     def _registered(self) -> ownership.Registration:
         return ownership.Registration(self.store, self.clock, self.environ)
@@ -247,9 +280,3 @@ class Driver(msgspec.Struct, frozen=True):
                 self.on_start(execution_id)
 
         return msgspec.structs.replace(self.settings, listeners=(tell, *self.settings.listeners))
-
-
-def _plan(state: State, workflow: Workflow, choice: ResumeOptions) -> Plan:
-    from cerebelum.core.plan import make_plan
-
-    return make_plan(state, workflow, from_step=choice.from_step, accept_changes=choice.accept_changes)

@@ -16,6 +16,7 @@ from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.core.model import Step
 from cerebelum.core.state import State
 from cerebelum.engine.prepare import environment, filled, folder, inheritable, scope
+from cerebelum.host.addresses import revealing
 from cerebelum.steps.executor import ByHand, Executor
 from cerebelum.steps.secrets import gather
 from cerebelum.store.lookup import View
@@ -35,12 +36,18 @@ class Inside(msgspec.Struct, frozen=True):
     """Names of the step's secrets that are not in `env`."""
     given: tuple[str, ...]
     """Names of those that are."""
+    revealing: tuple[str, ...]
+    """Names of further variables in `env` that hold a password: not to be shown, nor written anywhere."""
     unset: tuple[CerebelumError, ...]
     """Why variables are not in `env`: their expressions have no value."""
     executor: Executor | None
     """None if the plugin that has it is not loaded."""
     names: Mapping[str, Any]
     """What expressions see."""
+
+    def shown(self) -> dict[str, str]:
+        """`env` without the passwords in it."""
+        return {name: value for name, value in self.env.items() if name not in self.revealing}
 
     def by_hand(self, scratch: Path) -> ByHand | None:
         """The step's script, written to the empty folder `scratch`; None if it has none that can be told."""
@@ -73,6 +80,7 @@ def inside(
         cwd=_entered(state, step, names),
         withheld=tuple(name for name in step.secrets if name not in secrets),
         given=tuple(secrets),
+        revealing=tuple(name for name in revealing(env) if name not in secrets),
         unset=tuple(unset),
         executor=executors.get(step.executor),
         names=names,

@@ -19,7 +19,6 @@ from cerebelum.core.events import (
     AnyEvent,
     ExecutionResumed,
     SleepCompleted,
-    StepError,
     StepStarted,
     Why,
     decode,
@@ -29,28 +28,26 @@ from cerebelum.core.outcome import Failed, Interrupted, Outcome
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine import ids, prepare
-from cerebelum.engine.ownership import is_taken
+from cerebelum.engine.outside import POLL_SECONDS, Outside, Told
+from cerebelum.engine.ownership import is_taken, lost_store
 from cerebelum.engine.prepare import Surroundings
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.engine.timers import ABANDON_AFTER, Timers, patience
 from cerebelum.engine.workers import Workers
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.host.process_tree import reap_adopted
 from cerebelum.steps.attempt import Attempt, ProcessRecord, attempt_token
 from cerebelum.steps.executor import Invocation, Stop, StopReason
 from cerebelum.steps.log import AttemptOutput, LogWriter
 from cerebelum.steps.perform import interrupted, output_problem, perform
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership
 
-_POLL_SECONDS = 0.3
-"""How often to look for what others appended (a cancellation, an approval)."""
 _STOP_GRACE = 4.0
 """Seconds between TERM and KILL when the runner was told to stop, which has to be over within 7 s in all."""
 _PAUSE = 5.0
 """Seconds between two turns of the loop, beyond what it waits, from which on the process must have been stopped."""
 
-Item = Ended | Stopping | BaseException | Literal["fenced", "hurry", "look"]
+Item = Ended | Stopping | BaseException | Literal["fenced", "hurry"] | Told
 """What other threads have to tell the loop."""
 End = Literal["ended", "paused", "parked", "fenced"]
 
@@ -85,9 +82,9 @@ class Engine:
         self._attempts: dict[str, Attempt] = {}
         self._timers = Timers()
         self._stopping: Stopping | None = None
-        self._fenced = False
+        self._fenced = self._lost = False
         self._broken: StoreError | None = None
-        self._polled = 0.0
+        self._outside = Outside(store, execution_id, self._inbox.put)
         self._looked = self.clock.elapsed()
         self._stop_grace = min(settings.grace, _STOP_GRACE)
         self._overtime_at: float | None = None
@@ -111,7 +108,11 @@ class Engine:
 
     def lost(self) -> None:
         """Ownership can no longer be vouched for: end everything and write nothing more."""
+        self._lost = True
         self._inbox.put("fenced")
+        # The loop may be waiting for the very store that cannot be reached.
+        for attempt in list(self._attempts.values()):
+            attempt.stop("fenced", 0.0)
 
     def woken(self) -> None:
         """This process was stopped for so long that somebody may have taken over: look whether anybody has."""
@@ -130,8 +131,11 @@ class Engine:
                 # The segment that goes on may be over its time limit already.
                 self._set_timers((), self.clock.now(), self.clock.elapsed())
             self._commit([opened])
+            self._outside.listen()
             while (end := self._rest()) is None or (end == "parked" and not self._let_go()):
                 happenings = self._await()
+                if self._lost:
+                    raise lost_store()
                 if self._fenced:
                     self._end_attempts("fenced")
                     return "fenced"
@@ -144,6 +148,7 @@ class Engine:
             self._end_attempts("stopped")
             raise
         finally:
+            self._outside.close()
             self._log.close()
             self._workers.close()
 
@@ -198,6 +203,8 @@ class Engine:
                 raise item
             elif item == "hurry":
                 self._kill_attempts()
+            elif item == "news":
+                self._outside.hurry()
             elif item == "fenced" or is_taken(self.store, self.execution_id, self.fence):
                 self._fenced = True
         self._allow_for_pause()
@@ -209,7 +216,7 @@ class Engine:
         """Where this process stood still, time limits move on by as much: its steps may have stood still with it."""
         now = self.clock.elapsed()
         pause, self._looked = now - self._looked, now
-        if pause < _POLL_SECONDS + _PAUSE:
+        if pause < POLL_SECONDS + _PAUSE:
             return
         for attempt in self._attempts.values():
             if attempt.deadline is not None:
@@ -219,7 +226,7 @@ class Engine:
 
     def _patience(self) -> float:
         now = self.clock.elapsed()
-        return patience(self._attempts.values(), self._timers, self._overtime_at, now, _POLL_SECONDS)
+        return patience(self._attempts.values(), self._timers, self._overtime_at, now, POLL_SECONDS)
 
     def _begin_stopping(self, stopping: Stopping) -> None:
         first, self._stopping = self._stopping is None, self._stopping or stopping
@@ -258,18 +265,11 @@ class Engine:
             return
         attempt.abandoned = True
         attempt.output.close()
-        left = "was told to end and did not; its thread is left behind until the process ends"
-        error = StepError("timeout", f"{attempt.overrun}, {left}")
-        outcome: Outcome = Failed(error, retryable=False) if attempt.stop.reason == "timeout" else Interrupted()
-        self._inbox.put(self._ended(attempt, outcome, verified=False))
+        self._inbox.put(self._ended(attempt, attempt.outcome_of_leaving(), verified=False))
 
     def _look_outside(self) -> None:
-        now = self.clock.elapsed()
-        if now - self._polled < _POLL_SECONDS:
-            return
-        self._polled = now
-        reap_adopted()
-        self._catch_up()
+        if self._outside.is_due(self.clock.elapsed()):
+            self._catch_up()
 
     def _catch_up(self) -> None:
         """Fold what others appended."""

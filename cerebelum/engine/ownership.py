@@ -20,13 +20,16 @@ import msgspec
 from cerebelum.core.errors import OwnedElsewhere, StoreError, UsageError
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.host.process_tree import boot_id, is_stopped, pid_namespace, start_ticks
-from cerebelum.store import EventStore, Ownership, Query, Row, Runner
+from cerebelum.host.process_tree import boot_id, host_name, is_stopped, pid_namespace, start_ticks
+from cerebelum.store import EventStore, Ownership, Query, Row, Runner, lookup
 from cerebelum.store.liveness import DEAD_SECONDS, judge
 
 BEAT_SECONDS = 5.0
 FENCE_SECONDS = 20.0
 """A runner that could not beat for this long stops by itself, before anybody may take over."""
+
+_ANEW_SECONDS = 1.0
+"""Until the next try of a beat that failed."""
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +63,14 @@ def _lock_file(environ: Mapping[str, str], runner_id: str) -> tuple[Path, int]:
     )
 
 
+def lost_store() -> StoreError:
+    """The error of a runner that stops by itself."""
+    return StoreError(
+        f"the store could not be reached for {FENCE_SECONDS:g} s, so that others may take over; the steps were ended",
+        hint="resume once it can be reached",
+    )
+
+
 class Registration:
     """This process as a runner: registered in the store, locked, and beating until `close`."""
 
@@ -70,7 +81,7 @@ class Registration:
         pid = os.getpid()
         self.runner = Runner(
             id=runner_id,
-            host=os.uname().nodename,
+            host=host_name(),
             boot_id=boot_id(),
             pid=pid,
             pid_namespace=pid_namespace(),
@@ -95,7 +106,8 @@ class Registration:
 
     def _work(self) -> None:
         awake, look = self._clock.elapsed(), False
-        while not self._closing.wait(BEAT_SECONDS):
+        pause = BEAT_SECONDS
+        while not self._closing.wait(pause):
             self.runner = msgspec.structs.replace(self.runner, beat=self.runner.beat + 1)
             began = self._clock.elapsed()
             if began - awake > FENCE_SECONDS:
@@ -104,11 +116,12 @@ class Registration:
             awake = began
             try:
                 self._store.beat(self.runner)
-                self._confirmed = began
+                self._confirmed, pause = began, BEAT_SECONDS
             except StoreError:
                 if self._clock.elapsed() - self._confirmed > FENCE_SECONDS:
                     _tell(self._lost)
                     return
+                pause = _ANEW_SECONDS
                 continue
             if look:
                 look = False
@@ -199,7 +212,7 @@ def owned(row: Row, runner: Runner) -> OwnedElsewhere:
 def take(store: EventStore, row: Row, registration: Registration, clock: Clock) -> Ownership:
     """Become the owner, waiting up to 30 s where only the beat of the present owner can tell whether it is dead.
 
-    Raises OwnedElsewhere if a live runner is, or has just become, the owner.
+    Raises OwnedElsewhere if a live runner is, or has just become, the owner; NotFound if it has just been pruned.
     """
     while True:
         refuse_if_alive(row)
@@ -209,7 +222,7 @@ def take(store: EventStore, row: Row, registration: Registration, clock: Clock) 
         faults.point("after-own")
         if fence is not None:
             return fence
-        row = store.find(Query(id=row.summary.execution_id, limit=1)).rows[0]
+        row = lookup.present(store, row.summary.execution_id)
 
 
 @contextmanager
@@ -230,7 +243,7 @@ def _observe_death(store: EventStore, row: Row, runner: Runner, clock: Clock) ->
     began = clock.elapsed()
     while clock.elapsed() - began < DEAD_SECONDS:
         pause.wait(1.0)
-        now = store.find(Query(id=row.summary.execution_id, limit=1)).rows[0]
+        now = lookup.present(store, row.summary.execution_id)
         if now.ownership != row.ownership:
             return
         if now.runner is not None and now.runner.beat != runner.beat:

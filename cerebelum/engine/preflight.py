@@ -12,6 +12,8 @@ from cerebelum.core.errors import OwnedElsewhere, UsageError
 from cerebelum.core.model import Source, Workflow
 from cerebelum.core.state import State, status
 from cerebelum.engine.session import Prepared, prepare
+from cerebelum.host.addresses import hidden
+from cerebelum.host.process_tree import host_name
 from cerebelum.steps.executor import Executor
 from cerebelum.steps.secrets import refuse_in_definition, refuse_in_inputs
 
@@ -67,7 +69,7 @@ def check_definition(
 
     resolved = resolve_inputs(definition.workflow, inputs)
     prepared = prepare(definition.workflow, environ, lenient=lenient)
-    refuse_in_inputs(resolved, prepared.secrets)
+    refuse_in_inputs(resolved, {**hidden(environ), **prepared.secrets})
     refuse_in_definition(definition.workflow, tags, prepared.masker)
     return Checked(definition.workflow, definition.source, resolved, prepared)
 
@@ -118,13 +120,28 @@ def folder_for(state: State, wanted: Path | None = None) -> Path:
             raise UsageError(f"there is no folder {wanted}", hint="--working-dir takes a folder that is there")
         return wanted.resolve()
     folder = Path(state.environment.cwd)
-    if not folder.is_dir():
-        raise UsageError(
-            f"the folder it was started in, {folder}, is not there",
-            where=state.execution_id,
-            hint=f"create it again, or go on elsewhere: cerebelum resume {state.execution_id} --working-dir DIR",
-        )
-    return folder
+    if folder.is_dir():
+        return folder
+    again, what = "create it again", f"the folder it was started in, {folder}, is not there"
+    if elsewhere := missing_elsewhere(state):
+        again, what = f"go on on {_host(state)}, create it here with what the steps need", elsewhere
+    raise UsageError(
+        what,
+        where=state.execution_id,
+        hint=f"{again}, or go on in another folder: cerebelum resume {state.execution_id} --working-dir DIR",
+    )
+
+
+def missing_elsewhere(state: State) -> str | None:
+    """That the folder which the execution was in is not on this machine, if it was in it on another one; or None."""
+    here, there = host_name(), _host(state)
+    if there == here or Path(state.environment.cwd).is_dir():
+        return None
+    return f"the folder it was in, {state.environment.cwd} on {there}, is not there on {here}"
+
+
+def _host(state: State) -> str:
+    return state.host or state.environment.host
 
 
 def definition_for(state: State, file: Path | None, recorded: bool, executors: Mapping[str, Executor]) -> Definition:

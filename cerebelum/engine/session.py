@@ -20,6 +20,7 @@ from cerebelum.engine.loop import End, Engine
 from cerebelum.engine.ownership import Registration
 from cerebelum.engine.prepare import Surroundings, inheritable
 from cerebelum.engine.settings import Settings
+from cerebelum.host.addresses import hidden
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import ProcessId, become_subreaper, boot_id, kill_leftovers, pid_namespace
 from cerebelum.host.standstill import heeding_ctrl_z
@@ -65,9 +66,12 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 def prepare(workflow: Workflow, environ: Mapping[str, str], *, lenient: bool = False) -> Prepared:
-    """Collect the workflow's secrets. Raises UsageError if one is missing, unless `lenient`."""
+    """Collect the workflow's secrets. Raises UsageError if one is missing, unless `lenient`.
+
+    The password of a store in the environment, which steps inherit, is masked as they are.
+    """
     secrets = gather(workflow, environ, [n for n in workflow.every_secret() if environ.get(n)] if lenient else None)
-    return Prepared(secrets, Masker(secrets))
+    return Prepared(secrets, Masker({**hidden(environ), **secrets}))
 
 
 def drive(

@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cerebelum.core.decide import Opened, Stopping
+from cerebelum.core.elsewhere import left_elsewhere, warning
 from cerebelum.core.errors import CerebelumError, StoreError, UsageError
 from cerebelum.core.events import (
     AnyEvent,
@@ -26,15 +28,17 @@ from cerebelum.core.events import (
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine.loop import Engine
-from cerebelum.engine.ownership import Registration
+from cerebelum.engine.ownership import Registration, lost_store
 from cerebelum.engine.preflight import folder_for
 from cerebelum.engine.session import Prepared, Result, clear_leftovers, drive, prepare
 from cerebelum.engine.settings import Settings
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.steps.executor import Executor
+from cerebelum.host.process_tree import host_name
+from cerebelum.host.surroundings import surroundings
+from cerebelum.steps.executor import Executor, leaving_nothing
 from cerebelum.steps.masking import Masker
-from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, every, lookup
+from cerebelum.store import Change, Conflict, EventStore, Fenced, Ownership, Query, Row, every, lookup
 from cerebelum.store.liveness import DEAD_SECONDS, judge, reported_dead
 from cerebelum.store.lookup import Log
 
@@ -98,6 +102,7 @@ class Supervisor(msgspec.Struct):
     def run(self, *, once: bool) -> Stopping | None:
         """Look for work until told to stop (returned); with `once`, until nothing is due and all have ended or park."""
         self.registration.on_lost(self._lose)
+        ending = self.store.subscribe(self._hear)
         try:
             while self._stopping is None and not self._lost:
                 idle = not self._driving
@@ -111,12 +116,18 @@ class Supervisor(msgspec.Struct):
             self.stop(Stopping("signal"))
             raise
         finally:
+            if ending is not None:
+                ending()
             self.registration.no_longer(self._lose)
             for thread in list(self._driving.values()):
                 thread.join()
         if self._lost:
-            raise StoreError("the store could not be reached for so long that others may have taken over")
+            raise lost_store()
         return self._stopping
+
+    def _hear(self, change: Change) -> None:
+        if change.kind in ("request", "owner", "unknown"):
+            self._changed.set()
 
     def _lose(self) -> None:
         self._lost = True
@@ -234,9 +245,15 @@ class Supervisor(msgspec.Struct):
         if died and log.state.resurrections >= MOST_RESURRECTIONS and not asked:
             return self._give_up(log, fence)
         reason: ResumeReason = "resurrected" if died else "woken"
-        self.tell(f"{execution_id}: {reason}")
+        left = left_elsewhere(log.state, log.state.workflow, host_name(), leaving_nothing(self.executors))
+        self.tell(f"{execution_id}: {reason}" + (f"; {warning(left)}" if left and not asked else ""))
         event = ExecutionResumed(
-            version=log.state.version + 1, at=self.clock.now(), reason=reason, epoch=fence.epoch, continues=True
+            version=log.state.version + 1,
+            at=self.clock.now(),
+            reason=reason,
+            epoch=fence.epoch,
+            environment=surroundings(Path(log.state.environment.cwd)),
+            continues=True,
         )
         return drive(
             self.store,

@@ -85,6 +85,15 @@ def is_stopped(pid: int) -> bool:
     return row is not None and row.stopped
 
 
+def host_name() -> str:
+    """What this machine is called: CEREBELUM_HOST where it is set, or else its node name.
+
+    Machines that are called the same are taken to have the same files.
+    """
+    given = os.environ.get("CEREBELUM_HOST", "").strip() or os.uname().nodename
+    return given.encode("utf-8", "replace").decode()
+
+
 @functools.cache
 def boot_id() -> str:
     """What tells this boot of the machine from any other."""

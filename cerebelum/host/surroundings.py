@@ -8,6 +8,7 @@ from pathlib import Path
 from cerebelum import __version__
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Environment
+from cerebelum.host.process_tree import host_name
 
 
 def current_folder() -> Path:
@@ -22,7 +23,7 @@ def surroundings(cwd: Path) -> Environment:
     """What is recorded about this machine and folder."""
     machine = os.uname()
     return Environment(
-        host=machine.nodename,
+        host=host_name(),
         cwd=str(cwd),
         platform=f"{machine.sysname.lower()}-{machine.machine}",
         version=__version__,

@@ -34,6 +34,7 @@ class ApprovalStep:
     options: Any = None
     literal: tuple[str, ...] = ()
     captures_output = True
+    leaves_nothing = True
 
     def run(self, call: Invocation) -> Outcome:
         """Ask, and complete once it was granted."""

@@ -31,6 +31,7 @@ class SleepStep:
     options: Any = None
     literal: tuple[str, ...] = ()
     captures_output = True
+    leaves_nothing = True
 
     def run(self, call: Invocation) -> Outcome:
         """Ask for the wait, and complete once it is over. Raises CerebelumError if the time cannot be understood."""

@@ -14,6 +14,7 @@ from cerebelum.core.model import Group
 from cerebelum.core.plan import Action
 from cerebelum.core.state import Status as ExecutionStatus
 from cerebelum.core.step_state import StepStatus
+from cerebelum.render.store_contract import Backup, Exported, Head, Pruning, StoreInfo, Transfer, Verification
 from cerebelum.store.contract import Stream
 
 
@@ -50,6 +51,8 @@ class StepOfStatus(TypedDict):
     description: str | None
     status: StepStatus
     attempt: int
+    host: str | None
+    """Where its last attempt ran."""
     output: Any
     error: Failure | None
     started_at: datetime | None
@@ -157,6 +160,13 @@ class PlannedStep(TypedDict):
     why: str
 
 
+class LeftElsewhere(TypedDict):
+    """Completed steps whose files are on another machine than the one that asks."""
+
+    host: str
+    steps: Sequence[str]
+
+
 class Plan(TypedDict):
     """What `resume --plan --json` prints, and `resume` and `fork` where completed steps have changed."""
 
@@ -168,6 +178,7 @@ class Plan(TypedDict):
     rerun: Sequence[str]
     handlers_ran: Sequence[str]
     continues_handlers: bool
+    elsewhere: Sequence[LeftElsewhere]
 
 
 class PreviewedStep(TypedDict):
@@ -233,23 +244,6 @@ class Validation(TypedDict):
     files: Sequence[CheckedFile]
 
 
-class Damage(TypedDict):
-    """Something in a store that is not as it was written; version 0 means the whole execution, no id the database."""
-
-    execution_id: str | None
-    version: int
-    message: str
-
-
-class Verification(TypedDict):
-    """What `store verify --json` prints."""
-
-    executions: int
-    events: int
-    ok: bool
-    flaws: Sequence[Damage]
-
-
 class AddedExecutor(TypedDict):
     """An executor that a plugin adds."""
 
@@ -301,6 +295,8 @@ class Version(TypedDict):
     form: str
     python: str
     sqlite: str
+    psycopg: str | None
+    libpq: str | None
     file: str | None
 
 
@@ -352,7 +348,14 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "plugins": ("plugins",),
     "shell": ("stepInside",),
     "supervise": ("event",),
+    "store info": ("storeInfo",),
     "store verify": ("verification",),
+    "store export": ("exported",),
+    "store import": ("transfer",),
+    "store copy": ("transfer",),
+    "store backup": ("backup",),
+    "store prune": ("pruning",),
+    "store heads": ("head",),
     "doctor": ("diagnosis",),
 }
 """The definitions in the schema for what each verb prints; any may print `error` instead."""
@@ -370,6 +373,12 @@ OUTPUTS: tuple[type[Any], ...] = (
     Validation,
     Plugins,
     Verification,
+    StoreInfo,
+    Exported,
+    Transfer,
+    Backup,
+    Pruning,
+    Head,
     Diagnosis,
     Version,
     Error,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from cerebelum.host.process_tree import host_name
 from cerebelum.render.display import harmless, one_line
 from cerebelum.render.tables import table
 from cerebelum.render.text import said, value
@@ -33,6 +34,8 @@ def inside_text(
         lines += _quoted((at.error.tail or "").splitlines()[-_MOST_SAID:], symbols)
     lines += [f"{inside.step.executor}:", *_script(inside, symbols)]
     facts = [("in", harmless(str(inside.cwd)))]
+    if at.host not in (None, here := host_name()):
+        facts.append(("on", harmless(f"{here}; it ran on {at.host}, whose files may be others")))
     if by_hand is not None:
         facts.append(("run it with", harmless(by_hand_text(by_hand))))
     if inside.withheld:
@@ -60,8 +63,8 @@ def inside_shape(inside: Inside) -> StepInside:
         "step": inside.step.id,
         "attempt": int(inside.env["CEREBELUM_ATTEMPT"]),
         "working_dir": str(inside.cwd),
-        "env": dict(inside.env),
-        "secrets_left_out": list(inside.withheld),
+        "env": inside.shown(),
+        "secrets_left_out": [*inside.withheld, *inside.revealing],
         "unset": [error.message for error in inside.unset],
     }
 

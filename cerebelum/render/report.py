@@ -213,14 +213,15 @@ def _over_time(report: Report, line: Timeline) -> Markup:
 
 def _steps(report: Report) -> Markup:
     state = report.view.state
-    names = ("Step", "State", "Attempts", "Began", "Took", "Last attempt", "Output", "Note")
+    host = ("Host",) if len(state.hosts()) > 1 else ()
+    names = ("Step", "State", *host, "Attempts", "Began", "Took", "Last attempt", "Output", "Note")
     rows: list[Markup] = []
     for group in GROUPS:
         steps = state.workflow.group(group)
         if steps and group != "steps":
             heading = element("th", group, class_="group", scope="rowgroup", colspan=len(names))
             rows.append(element("tr", heading))
-        rows += [_step_row(report, step, state.steps[step.id]) for step in steps]
+        rows += [_step_row(report, step, state.steps[step.id], with_host=bool(host)) for step in steps]
     return element("div", _table(names, rows), **_wide("Steps"))
 
 
@@ -229,7 +230,7 @@ def _table(names: Sequence[str], rows: Sequence[Markup]) -> Markup:
     return element("table", head, element("tbody", *(joined("\n", row) for row in rows)))
 
 
-def _step_row(report: Report, step: Step, at: StepState) -> Markup:
+def _step_row(report: Report, step: Step, at: StepState, *, with_host: bool) -> Markup:
     whole = at.whole(report.now if report.view.status in GOING_ON else None)
     printed = any((step.id, attempt) in report.printed for attempt in range(1, at.attempt + 1))
     name: Markup = _own(step.id)
@@ -244,6 +245,7 @@ def _step_row(report: Report, step: Step, at: StepState) -> Markup:
         "tr",
         element("th", element("span", name, class_="id"), about, scope="row"),
         element("td", f"{mark(at, SYMBOLS)} {at.status.replace('_', ' ')}", class_=f"fact state {tone(at.status)}"),
+        *([element("td", _own(at.host or ""), class_="fact")] if with_host else ()),
         element("td", str(at.attempt or ""), class_="fact"),
         element("td", _time(at.began_at) if at.began_at else "", class_="fact"),
         element("td", "" if whole is None else length(whole), class_="fact"),

@@ -75,6 +75,7 @@ def _step(at: StepState, step_id: str, group: Group, executor: str, description:
         "description": description,
         "status": at.status,
         "attempt": at.attempt,
+        "host": at.host,
         "output": at.output,
         "error": _error(at.error),
         "started_at": at.started_at,
@@ -185,6 +186,7 @@ def plan_shape(plan: Plan) -> contract.Plan:
         "rerun": plan.rerun,
         "handlers_ran": plan.handlers_ran,
         "continues_handlers": plan.continues_handlers,
+        "elsewhere": [{"host": left.host, "steps": left.steps} for left in plan.elsewhere],
     }
 
 

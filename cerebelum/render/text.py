@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cerebelum.core.events import StepStarted
 from cerebelum.core.model import GROUPS, Workflow
 from cerebelum.core.state import State, StepState
 from cerebelum.render.display import UNICODE, Symbols, ago, harmless, length, moment, one_line
@@ -30,12 +31,14 @@ def resume_command(execution_id: str, store: str | None = None, plugins: Iterabl
 
 
 def command_line(store: str | None, plugins: Iterable[str], *words_: str) -> str:
-    """A command line of cerebelum with the store and plugins that are in use."""
+    """A command line of cerebelum with the plugins that were named, and the store, without a password."""
     import shlex
 
     words = ["cerebelum", *words_]
     if store is not None:
-        words += ["--store", store]
+        from cerebelum.host.addresses import showable
+
+        words += ["--store", showable(store)]
     for plugin in plugins:
         words += ["--plugin", plugin]
     return shlex.join(words)
@@ -166,21 +169,25 @@ def next_commands(view: View, command: Callable[..., str]) -> list[str]:
 
 
 def _step_lines(state: State, style: Style, now: datetime) -> list[str]:
-    rows: list[tuple[str, str, str]] = []
-    colours: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
+    colours: list[tuple[str, ...]] = []
+    several = len(state.hosts()) > 1
     for group in GROUPS:
         steps = state.workflow.group(group)
         if group != "steps" and any(state.steps[s.id].status != "pending" for s in steps):
-            rows.append((f"{group}:", "", ""))
-            colours.append(("", "", ""))
+            rows.append((f"{group}:", "", "", ""))
+            colours.append(("", "", "", ""))
         elif group != "steps":
             continue
         for step in steps:
             at = state.steps[step.id]
             output = "" if at.output is None else f"{_ARROW if style.symbols is UNICODE else '->'} {value(at.output)}"
-            rows.append((f"  {mark(at, style.symbols)} {step.id}", said(at, now), one_line(output, 80)))
-            colours.append((COLOURS.get(at.status, "") if style.colour else "", "", "2" if style.colour else ""))
-    return table(rows, width=style.width, giving=(2, 1), colours=colours)
+            host = f"on {one_line(at.host)}" if several and at.host else ""
+            rows.append((f"  {mark(at, style.symbols)} {step.id}", said(at, now), host, one_line(output, 80)))
+            colours.append((COLOURS.get(at.status, "") if style.colour else "", "", "", "2" if style.colour else ""))
+    if not several:
+        rows, colours = [(*row[:2], row[3]) for row in rows], [(*row[:2], row[3]) for row in colours]
+    return table(rows, width=style.width, giving=(3, 1, 2) if several else (2, 1), colours=colours)
 
 
 _ARROW = "→"
@@ -196,6 +203,8 @@ def step_text(state: State, step_id: str, style: Style, now: datetime) -> str:
         ("does", f"{step.executor}: {one_line(value(step.body))}"),
         ("attempts", str(at.attempt)),
     ]
+    if at.host and len(state.hosts()) > 1:
+        facts.append(("ran on", one_line(at.host)))
     if step.description:
         facts.insert(0, ("about", one_line(step.description)))
     if step.needs:
@@ -332,9 +341,13 @@ def _filtered(query: Query) -> bool:
 
 def plan_text(plan: Plan) -> str:
     """A resume plan: what becomes of each step."""
+    from cerebelum.core.elsewhere import warning
+
     rows = [(row.action, row.step, one_line(row.why)) for row in plan.rows]
     lines = [f"{plan.execution_id}: the definition {'has changed' if plan.changed else 'is unchanged'}", ""]
     lines += [f"  {line}" for line in table(rows)]
+    if plan.elsewhere:
+        lines += ["", one_line(warning(plan.elsewhere), _MOST_VALUE)]
     if plan.handlers_ran:
         lines += ["", f"handlers that ran: {', '.join(plan.handlers_ran)}"]
     if plan.continues_handlers:
@@ -382,15 +395,16 @@ def value(given: Any) -> str:
 _OWN = ("version", "at", "step", "attempt", "by", "environment", "definition", "source", "inputs", "workflow")
 
 
-def history_line(event: Any, symbols: Symbols) -> str:
-    """One event: version, time, what happened, and who did it."""
+def history_line(event: Any, symbols: Symbols, host: str | None = None) -> str:
+    """One event: version, time, what happened, and who did it; of an attempt that starts, on which `host`."""
     what = type(event).__name__
     parts = [f"{event.version:>5}  {event.at.astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3], what]
     step = getattr(event, "step", None)
     if step:
         attempt = getattr(event, "attempt", None)
         parts.append(f"{step} (attempt {attempt})" if attempt and attempt > 1 else step)
-    return harmless("  ".join([*parts, *event_details(event)]))
+    where = [f"on {host}"] if host and isinstance(event, StepStarted) else []
+    return harmless("  ".join([*parts, *where, *event_details(event)]))
 
 
 def event_details(event: Any) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -15,7 +14,7 @@ from cerebelum.core.events import AnyEvent, decode
 from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.host.clock import Clock, SystemClock
 from cerebelum.host.environment import clean_environment
-from cerebelum.store import Chunk, EventStore, Page, Query, Row, lookup
+from cerebelum.store import Chunk, EventStore, Page, Query, Row, Tombstone, every, every_tombstone, lookup
 from cerebelum.store.lookup import Log, View
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from cerebelum.core.decide import Stopping
     from cerebelum.core.plan import Plan
+    from cerebelum.core.summary import Summary
 
     # What drives executions is imported where it is used: most commands only look.
     from cerebelum.engine import requests
@@ -32,8 +32,14 @@ if TYPE_CHECKING:
     from cerebelum.engine.session import Result
     from cerebelum.engine.settings import Settings
     from cerebelum.steps.executor import Executor
+    from cerebelum.store.copying import Outcome
     from cerebelum.store.heads import Heads
+    from cerebelum.store.pruning import Rule
     from cerebelum.store.verify import Verified
+
+
+_LOOK_SECONDS = 0.2
+"""Between two looks for new output, where the store does not tell."""
 
 
 class How(TypedDict, total=False):
@@ -45,6 +51,8 @@ class How(TypedDict, total=False):
     """Pause in an orderly way on SIGINT, SIGTERM and SIGHUP. Only in the main thread; off unless asked for."""
     on_start: Callable[[str], None]
     """Called with the execution's id once its first event is recorded."""
+    on_note: Callable[[str], None]
+    """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
 
 
 class ExecutionClient:
@@ -125,17 +133,27 @@ class ExecutionClient:
         step: str | None = None,
         attempt: int | None = None,
         follow: bool = False,
-        wait: Callable[[float], None] | None = None,
+        wait: Callable[[], None] | None = None,
     ) -> Iterator[Chunk]:
         """Output of an execution's attempts, in the order it was written.
 
-        With `follow`, goes on until the execution no longer runs; `wait(seconds)` is called between looks. Raises
+        With `follow`, goes on until the execution no longer runs; `wait()` is called between looks. Raises
         NotFound if the execution or the step is not there.
         """
         execution_id = self.resolve(name)
         if step is not None or attempt is not None:
             lookup.check_attempt(lookup.read(self.store, execution_id).state, step, None if follow else attempt)
-        return lookup.chunks(self.store, execution_id, step, attempt, (wait or time.sleep) if follow else None)
+        if not follow:
+            return lookup.chunks(self.store, execution_id, step, attempt, None)
+        return self._followed(execution_id, step, attempt, wait)
+
+    def _followed(
+        self, execution_id: str, step: str | None, attempt: int | None, wait: Callable[[], None] | None
+    ) -> Iterator[Chunk]:
+        from cerebelum.store.news import News
+
+        with News(self.store, execution_id, _LOOK_SECONDS) as news:
+            yield from lookup.chunks(self.store, execution_id, step, attempt, wait or news.wait)
 
     def inside(self, name: str, step: str | None = None, *, with_secrets: bool = False) -> Inside:
         """What a step's process would find: environment and folder. Changes nothing, whoever drives the execution.
@@ -150,6 +168,60 @@ class ExecutionClient:
             lookup.check_step(view.state, step)
         chosen = the_stuck_one(view) if step is None else step
         return inside(view, chosen, self.executors(), self._environ, with_secrets=with_secrets)
+
+    # -- looking after the store --------------------------------------------------------------------------------------
+
+    def export(self, names: Iterable[str] | None, write: Callable[[bytes], object]) -> Iterator[Outcome]:
+        """Write a bundle of these executions as they stand, or (None) of all and the tombstones.
+
+        Gives what became of each; one whose log is damaged is refused. Raises NotFound, UsageError before anything is
+        written, StoreError, and what `write` raises.
+        """
+        from cerebelum import __version__
+        from cerebelum.store.bundle import export
+
+        rows: Iterable[Row] = every(self.store)
+        if names is not None:
+            rows = [lookup.present(self.store, self.resolve(name)) for name in dict.fromkeys(names)]
+        return export(self.store, rows, write, tombstones=names is None, version=__version__)
+
+    def take_in(self, lines: Iterable[bytes], name: str) -> Iterator[Outcome]:
+        """Take in the executions of a bundle that is called `name`, each whole or not at all.
+
+        Gives what became of each. Raises UsageError if it is no bundle or of a newer format, StoreError.
+        """
+        from cerebelum.store.bundle import take_in
+
+        return take_in(self.store, lines, name)
+
+    def back_up(self, file: str, open_file: Callable[[str], EventStore], heed: Callable[[], None]) -> Iterator[Outcome]:
+        """Write the store as it is now into a new SQLite store file, durable and whole when this ends.
+
+        `open_file(path)` opens such a file. Where the store itself writes the backup, `heed` is called now and then,
+        otherwise this gives what became of each execution. Raises UsageError if there is a file already, StoreError.
+        """
+        from cerebelum.store.backing import back_up
+
+        return back_up(self.store, file, open_file, heed)
+
+    def prunable(self, rule: Rule) -> Iterator[Row]:
+        """The executions that a rule chooses, newest start first; they may be pruned while this goes on."""
+        from cerebelum.store.pruning import chosen
+
+        return chosen(self.store, rule)
+
+    def prune(self, row: Row) -> Tombstone | None:
+        """Remove an execution as `prunable` gave it; None if somebody has taken it up since. Raises StoreError."""
+        from cerebelum.store.pruning import prune
+
+        return prune(self.store, row, self._clock.now())
+
+    def heads(self) -> Iterator[Summary | Tombstone]:
+        """The summaries of executions that have ended, newest first, and the tombstones."""
+        from cerebelum.store.pruning import ENDED
+
+        yield from (row.summary for row in every(self.store, Query(status=ENDED)))
+        yield from every_tombstone(self.store)
 
     # -- driving ------------------------------------------------------------------------------------------------------
 
@@ -221,18 +293,16 @@ class ExecutionClient:
         recorded: bool = False,
         working_dir: Path | None = None,
         take_over: bool = False,
-        on_note: Callable[[str], None] = lambda note: None,
         **how: Unpack[How],
     ) -> Result:
         """Go on with an execution that failed, was paused or interrupted, and drive it.
 
         With `working_dir`, it goes on in that folder, now and later. With `take_over`, the process of this machine that
-        drives it is killed first. `on_note` is told what the user should know about that, and about where the
-        definition came from. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one that
-        has completed, or was cancelled and no `from_step` is given), StoreError.
+        drives it is killed first. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one
+        that has completed, or was cancelled and no `from_step` is given), StoreError.
         """
         choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over)
-        return self._driver(how).resume(self.resolve(name), choice, on_note)
+        return self._driver(how).resume(self.resolve(name), choice)
 
     def supervise(
         self, *, once: bool, most: int, tell: Callable[[str], None] = lambda text: None, **how: Unpack[How]
@@ -296,7 +366,7 @@ class ExecutionClient:
         log = self._request(name, make)
         if log.state.ended is None and (log.state.cancel or log.state.pausing):
             self._driver(how).finish(log.row)
-        return lookup.as_shown(self.store.find(Query(id=log.state.execution_id, limit=1)).rows[0])
+        return lookup.as_shown(lookup.present(self.store, log.state.execution_id))
 
     def _request(self, name: str, make: requests.Make) -> Log:
         from cerebelum.engine import requests

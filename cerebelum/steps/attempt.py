@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 
 from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import StepError
 from cerebelum.core.model import Step
+from cerebelum.core.outcome import Failed, Interrupted, Outcome
 from cerebelum.core.state import State
 from cerebelum.host.process_tree import boot_id, pid_namespace, start_ticks
 from cerebelum.steps.executor import Stop
@@ -33,6 +35,13 @@ class Attempt(msgspec.Struct):
     overrun: str = "timed out"
     """Which time limit it passed, if that is why."""
     abandoned: bool = False
+
+    def outcome_of_leaving(self) -> Outcome:
+        """What it comes to if it is left behind because it does not end."""
+        if self.stop.reason != "timeout":
+            return Interrupted()
+        left = "was told to end and did not; its thread is left behind until the process ends"
+        return Failed(StepError("timeout", f"{self.overrun}, {left}"), retryable=False)
 
 
 def attempt_token(state: State, step_id: str, number: int) -> str:

@@ -116,6 +116,11 @@ class Invocation(msgspec.Struct, frozen=True):
     """Answers to this step's earlier calls (`Sleep`, `Approval`), in order."""
 
 
+def leaving_nothing(executors: Mapping[str, Executor]) -> frozenset[str]:
+    """The keys of those whose steps leave no files behind."""
+    return frozenset(key for key, executor in executors.items() if getattr(executor, "leaves_nothing", False))
+
+
 class ByHand(msgspec.Struct, frozen=True):
     """How to run a step's script by hand: the file it was written to, and the arguments that run it from there."""
 
@@ -127,7 +132,8 @@ class Executor(StepKind, Protocol):
     """Performs one kind of step. One instance serves many threads.
 
     What is written to the process's standard streams while `run` runs becomes the step's output, unless the executor
-    has a true attribute `captures_output`: then it sees to that itself, or writes nothing there.
+    has a true attribute `captures_output`: then it sees to that itself, or writes nothing there. A true attribute
+    `leaves_nothing` says that its steps leave no files behind, so that nobody is warned of theirs on another machine.
 
     A method `by_hand(body, options, env, scratch) -> ByHand` writes the step's script to a file in the empty folder
     `scratch`, for `cerebelum shell`; without one, that has no script to offer.

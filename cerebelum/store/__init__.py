@@ -4,6 +4,8 @@ A backend imports the contract from here. May import `core` and `host`.
 """
 
 from cerebelum.store.contract import (
+    BacksUp,
+    Change,
     Chunk,
     Conflict,
     Description,
@@ -25,6 +27,8 @@ from cerebelum.store.contract import (
 )
 
 __all__ = [
+    "BacksUp",
+    "Change",
     "Chunk",
     "Conflict",
     "Description",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -160,6 +160,19 @@ class Tombstone(msgspec.Struct, frozen=True):
     pruned_at: datetime
 
 
+ChangeKind = Literal["events", "request", "output", "owner", "unknown"]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """That something happened in a store, which is worth a look."""
+
+    kind: ChangeKind
+    """The owner appended (or it was pruned); somebody else did; output was written; the owner changed; or, after a time
+    in which nothing could be heard, anything."""
+    execution_id: str = ""
+    """Empty where it is not known."""
+
+
 class Totals(msgspec.Struct, frozen=True):
     """How much there is in a store."""
 
@@ -273,7 +286,10 @@ class EventStore(Protocol):
         after: int = 0,
         limit: int = 1000,
     ) -> LogPage:
-        """Chunks in the order they were written, beginning after position `after` (0: from the start)."""
+        """Chunks in the order they were written, beginning after position `after` (0: from the start).
+
+        Fewer than `limit` are all that there are so far.
+        """
         ...
 
     def prune(self, tombstone: Tombstone) -> None:
@@ -305,12 +321,11 @@ class EventStore(Protocol):
             nobody = Ownership(None, each.epoch)
             self.append(each.summary.execution_id, 0, each.entries, each.summary, fence=nobody)
 
-    def subscribe(self, wake: Callable[[str], None]) -> Callable[[], None] | None:
-        """Have `wake(execution_id)` called from another thread soon after anybody appended, wrote output or changed the
-        owner; None if the store has no way to tell, so that one has to look now and then.
+    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
+        """Have `hear(change)` called from another thread soon after something changed, until the end that is returned.
 
-        Call what is returned to end it. A hint, not a promise: it may come for nothing, with an empty id when many may
-        have changed, and not at all while the store cannot be reached.
+        None if the store has no way to tell, so that one has to look now and then. A hint, not a promise: it may come
+        for nothing, and not at all while the store cannot be reached.
         """
         return None
 
@@ -330,6 +345,18 @@ class EventStore(Protocol):
     def check(self) -> Iterator[str]:
         """What the database's own check of its integrity finds wrong, one sentence each; may take a while."""
         return iter(())
+
+
+@runtime_checkable
+class BacksUp(Protocol):
+    """A store with means of its own to write a copy of itself."""
+
+    def backup(self, path: str, heed: Callable[[], None]) -> None:
+        """Write the store as it is now into the empty file `path`, as an SQLite store, while others go on writing.
+
+        `heed` is called now and then; what it raises ends the backup. Nothing is promised of the file if this raises.
+        """
+        ...
 
 
 def every(store: EventStore, query: Query | None = None) -> Iterator[Row]:

@@ -8,7 +8,7 @@ import fcntl
 import os
 from typing import Literal
 
-from cerebelum.host.process_tree import ProcessId, boot_id, is_gone, pid_namespace
+from cerebelum.host.process_tree import ProcessId, boot_id, host_name, is_gone, pid_namespace
 from cerebelum.store import Row, Runner
 
 DEAD_SECONDS = 30.0
@@ -22,7 +22,7 @@ def judge(runner: Runner) -> Verdict:
     """What this machine can say about a runner right now; `unknown` where only its beat can tell."""
     if runner.boot_id != boot_id():
         # Another machine; or this one before it was started again, if the file it had locked is here and free.
-        was_here = runner.host == os.uname().nodename and _lock_held(runner.lock) is False
+        was_here = runner.host == host_name() and _lock_held(runner.lock) is False
         return "dead" if was_here else "unknown"
     held = _lock_held(runner.lock)
     if held is False:
@@ -49,6 +49,11 @@ def _lock_held(path: str) -> bool | None:
     finally:
         os.close(fd)
     return False
+
+
+def driven(row: Row) -> bool:
+    """Whether a process that is alive, as far as can be known here, drives the execution."""
+    return not reported_dead(row)
 
 
 def reported_dead(row: Row) -> bool:

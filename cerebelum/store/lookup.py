@@ -11,7 +11,7 @@ from cerebelum.core.errors import NotFound, UsageError
 from cerebelum.core.events import decode
 from cerebelum.core.state import GOING_ON, State, Status, evolve, status
 from cerebelum.core.summary import summarise
-from cerebelum.store import Chunk, EventStore, Ownership, Query, Row
+from cerebelum.store import Chunk, EventStore, Ownership, Query, Row, Tombstone
 from cerebelum.store.liveness import reported_dead
 
 INTERRUPTED = "interrupted"
@@ -21,7 +21,6 @@ _NEWEST = 100
 _MOST_AMBIGUOUS = 10
 _MOST_RUNNING = 10_000
 _LOG_PAGE = 500
-_LOOK_SECONDS = 0.2
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -51,15 +50,50 @@ def resolve(store: EventStore, name: str) -> str:
         if not rows:
             raise NotFound("there is no execution yet", hint="start one with: cerebelum run FILE")
         return rows[0].summary.execution_id
+    if store.tombstones(name):
+        raise missing(store, name)
     if not name:
         raise UsageError("an empty id names no execution", hint="see: cerebelum list")
     page = store.find(Query(id_prefix=name, limit=_MOST_AMBIGUOUS))
     if len(page.rows) == 1:
         return page.rows[0].summary.execution_id
     if not page.rows:
-        raise NotFound(f"there is no execution {name!r}", hint=_nearest(store, name))
+        raise missing(store, name)
     ids = ", ".join(r.summary.execution_id for r in page.rows) + (", …" if page.has_more else "")
     raise UsageError(f"{name!r} could be {ids}", hint="give more of the id")
+
+
+def missing(store: EventStore, name: str) -> NotFound:
+    """The error for an execution that is not there, which says when it was pruned if it was."""
+    stones = store.tombstones(name) or [
+        t for t in store.tombstones(after=name, limit=2) if t.execution_id.startswith(name)
+    ]
+    if len(stones) != 1:
+        return NotFound(f"there is no execution {name!r}", hint=_nearest(store, name))
+    [stone] = stones
+    return NotFound(f"{stone.execution_id} {buried(stone)}", hint="its head is among those of: cerebelum store heads")
+
+
+def buried(stone: Tombstone) -> str:
+    """That an execution was pruned, when, and what it was."""
+    pruned, of = f"{stone.pruned_at.astimezone():%Y-%m-%d %H:%M:%S}", f"{stone.started_at.astimezone():%Y-%m-%d}"
+    return f"was pruned at {pruned}; it was of {of}, {stone.status}, with {stone.version} events"
+
+
+def present(store: EventStore, execution_id: str) -> Row:
+    """The execution with exactly this id, as it is now. Raises NotFound."""
+    rows = store.find(Query(id=execution_id, limit=1)).rows
+    if not rows:
+        raise missing(store, execution_id)
+    return rows[0]
+
+
+def check_unused(store: EventStore, execution_id: str) -> None:
+    """Raises UsageError if there was an execution with this id, which has been pruned."""
+    for stone in store.tombstones(execution_id):
+        raise UsageError(
+            f"{execution_id} {buried(stone)}", hint="an id is not used again after that; choose another one"
+        )
 
 
 def _nearest(store: EventStore, name: str) -> str:
@@ -76,10 +110,10 @@ def read(store: EventStore, execution_id: str, at: int | datetime | None = None)
 
     Raises NotFound if there is no such execution, or there was nothing of it yet.
     """
-    rows = store.find(Query(id=execution_id, limit=1)).rows
+    row = present(store, execution_id)
     entries = store.read(execution_id)
-    if not rows or not entries:
-        raise NotFound(f"there is no execution {execution_id!r}", hint="see: cerebelum list")
+    if not entries:
+        raise missing(store, execution_id)
     if at is not None:
         began = entries[0].at
         entries = [e for e in entries if (e.version <= at if isinstance(at, int) else e.at <= at)]
@@ -92,7 +126,7 @@ def read(store: EventStore, execution_id: str, at: int | datetime | None = None)
     for entry in entries:
         state = evolve(state, decode(entry.text, where=f"{execution_id} version {entry.version}"), execution_id)
     assert state is not None
-    return Log(state, entries[-1].digest, rows[0])
+    return Log(state, entries[-1].digest, row)
 
 
 def check_step(state: State, step: str) -> None:
@@ -158,12 +192,12 @@ def chunks(
     execution_id: str,
     step: str | None,
     attempt: int | None,
-    wait: Callable[[float], None] | None,
+    wait: Callable[[], None] | None,
 ) -> Iterator[Chunk]:
     """Output in the order it was written; with `wait`, which is called between looks, until it no longer runs."""
     position = 0
     while True:
-        row = store.find(Query(id=execution_id, limit=1)).rows[0]
+        row = present(store, execution_id)
         over = wait is None or shown(row)[0] not in GOING_ON
         while True:
             page = store.read_log(execution_id, step=step, attempt=attempt, after=position, limit=_LOG_PAGE)
@@ -173,4 +207,4 @@ def chunks(
                 break
         if over or wait is None:
             return
-        wait(_LOOK_SECONDS)
+        wait()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import GENESIS, Entry, chain, decode
 from cerebelum.core.state import State, evolve
-from cerebelum.core.summary import summarise
-from cerebelum.store import EventStore, Query, Row, every
+from cerebelum.core.summary import Summary, summarise
+from cerebelum.store import EventStore, Query, Row, Tombstone, every
 from cerebelum.store.heads import Heads, problem
 
 
@@ -32,7 +32,9 @@ class Verified(NamedTuple):
 
 
 def verify(store: EventStore, execution_id: str | None = None, heads: Heads | None = None) -> Iterator[Verified]:
-    """Check one execution, or all of them, also against `heads` that were kept elsewhere.
+    """Check one execution, or all of them and the database, also against `heads` that were kept elsewhere.
+
+    An execution that was pruned is sound if its tombstone has that head, or a later version.
 
     Raises StoreError if the store cannot be read at all.
     """
@@ -46,8 +48,11 @@ def verify(store: EventStore, execution_id: str | None = None, heads: Heads | No
         kept.pop(row.summary.execution_id, None)
         yield Verified(row.summary.execution_id, len(entries), tuple(found))
     for missing in list(kept):
-        entries = store.read(missing)
-        yield Verified(missing, len(entries), tuple(_head_flaws(missing, entries, kept)))
+        if stones := store.tombstones(missing):
+            yield Verified(missing, 0, tuple(_tombstone_flaws(stones[0], kept)))
+        else:
+            entries = store.read(missing)
+            yield Verified(missing, len(entries), tuple(_head_flaws(missing, entries, kept)))
 
 
 def _as_of(store: EventStore, row: Row, entries: list[Entry]) -> list[Entry]:
@@ -68,9 +73,21 @@ def _head_flaws(execution_id: str, entries: list[Entry], heads: Heads) -> list[F
     return []
 
 
-def _flaw(row: Row, entries: list[Entry]) -> Flaw | None:
-    """The first thing wrong with an execution's log, or with its summary."""
-    execution_id = row.summary.execution_id
+def _tombstone_flaws(stone: Tombstone, heads: Heads) -> list[Flaw]:
+    """The latest head that the log of a pruned execution cannot have had when it was pruned."""
+    for version, digest in sorted(heads.get(stone.execution_id, {}).items(), reverse=True):
+        if version > stone.version:
+            message = f"it was pruned with {stone.version} events; its log had {version}"
+        elif version == stone.version and digest != stone.digest:
+            message = "it was pruned, and its log was not the one that it was: the digest is another one"
+        else:
+            continue
+        return [Flaw(stone.execution_id, version, message)]
+    return []
+
+
+def folded(execution_id: str, entries: Sequence[Entry]) -> tuple[State, str] | Flaw:
+    """The state that a log adds up to and the digest of its last entry, both worked out anew; or what is wrong."""
     state: State | None = None
     previous = GENESIS
     for expected, entry in enumerate(entries, 1):
@@ -88,19 +105,28 @@ def _flaw(row: Row, entries: list[Entry]) -> Flaw | None:
             state = evolve(state, event, execution_id)
         except (CerebelumError, AssertionError, KeyError, IndexError) as error:
             return Flaw(execution_id, expected, str(error))
-    return _summary_flaw(row, state, previous)
+    return (state, previous) if state is not None else Flaw(execution_id, 1, "it has no events")
 
 
-def _summary_flaw(row: Row, state: State | None, digest: str) -> Flaw | None:
+def lost(summary: Summary, entries: Sequence[Entry]) -> Flaw | None:
+    """What is missing of a log at its end, as far as its stored summary knows."""
+    if summary.version <= len(entries):
+        return None
+    message = f"events are missing at the end: the summary knows {summary.version}, the log ends at {len(entries)}"
+    return Flaw(summary.execution_id, len(entries) + 1, message)
+
+
+def _flaw(row: Row, entries: list[Entry]) -> Flaw | None:
+    """The first thing wrong with an execution's log, or with its summary."""
     summary = row.summary
-    if state is None:
-        return Flaw(summary.execution_id, 1, "it has no events")
-    if summary.version > state.version:
-        message = f"events are missing at the end: the summary knows {summary.version}, the log ends at {state.version}"
-        return Flaw(summary.execution_id, state.version + 1, message)
-    folded = summarise(state, digest)
+    found = folded(summary.execution_id, entries)
+    if isinstance(found, Flaw):
+        return found
+    if (missing := lost(summary, entries)) is not None:
+        return missing
+    real = summarise(*found)
     for name in summary.__struct_fields__:
-        if getattr(folded, name) != getattr(summary, name):
-            message = f"the summary's {name} is {getattr(summary, name)!r}, its events say {getattr(folded, name)!r}"
-            return Flaw(summary.execution_id, state.version, message)
+        if getattr(real, name) != getattr(summary, name):
+            message = f"the summary's {name} is {getattr(summary, name)!r}, its events say {getattr(real, name)!r}"
+            return Flaw(summary.execution_id, len(entries), message)
     return None

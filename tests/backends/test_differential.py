@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from psycopg import sql
 
 from cerebelum.backends import postgres, sqlite
 from cerebelum.backends.conformance import model
@@ -36,6 +37,7 @@ from cerebelum.store import (
     every,
     every_tombstone,
 )
+from tests.servers.postgres import schema_of, without_schema
 
 EXAMPLES = int(os.environ.get("CEREBELUM_DIFFERENTIAL_EXAMPLES", "40"))
 NAMES = ("a", "b", "deploy-1", "deploy-10")
@@ -221,34 +223,21 @@ def _without_silence(row: Row) -> Row:
     return row if row.runner is None else replace(row, runner=replace(row.runner, silent=None))
 
 
-@pytest.fixture(scope="module")
-def postgres_url() -> str:
-    return "postgresql://postgres@127.0.0.1:54399/postgres"
-
-
 @pytest.fixture
 def fresh(postgres_url: str, tmp_path: Path) -> Iterator[Callable[[], Twins]]:
     """Makes a pair of empty stores with each call."""
-    schemas: list[str] = []
-    stores: list[EventStore] = []
+    made: list[tuple[EventStore, EventStore]] = []
 
     def make() -> Twins:
-        name = "d_" + os.urandom(6).hex()
-        schemas.append(name)
-        mark = "&" if "?" in postgres_url else "?"
-        twins = (
-            sqlite.open_store(f"sqlite:///{tmp_path}/{name}.db"),
-            postgres.open_store(f"{postgres_url}{mark}schema={name}"),
-        )
-        stores.extend(twins)
-        return Twins(twins)
+        with psycopg.connect(without_schema(postgres_url), autocommit=True) as connection:
+            schema = sql.Identifier(schema_of(postgres_url))
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
+        made.append((sqlite.open_store(f"sqlite:///{tmp_path}/{len(made)}.db"), postgres.open_store(postgres_url)))
+        return Twins(made[-1])
 
     yield make
-    for store in stores:
+    for store in (store for pair in made for store in pair):
         store.close()
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        for name in schemas:
-            connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'.encode())
 
 
 @settings(

@@ -259,8 +259,8 @@ SORTED = {"id", "prefix", "due"}
 def test_every_filter_is_served_by_an_index(store: SqliteStore, name: str) -> None:
     create(store, "deploy-1")
     connection = library.connect(store.path)
-    sql, values = selection(QUERIES[name], DIALECT)
-    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (*values, 50, 0))]
+    sql, values = selection(QUERIES[name], DIALECT, 21, 0)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
     counting, values = counted(QUERIES[name], 10_000, DIALECT)
     count_plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {counting}", values)]
     connection.close()

@@ -39,7 +39,8 @@ class Done(NamedTuple):
 class Home:
     """A folder to work in, with a home, and the program."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store_url: str | None = None) -> None:
+        """`store_url` that is none of a file is in the environment; a file is where it is unasked."""
         self.folder = folder
         self.store = folder / "home" / ".local" / "state" / "cerebelum" / "cerebelum.db"
         (folder / "home").mkdir()
@@ -51,6 +52,9 @@ class Home:
         self.environ |= {"HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "NO_COLOR": ""}
         self.environ["CEREBELUM_TIMESTAMPS"] = "0"
         self.environ |= environment()
+        self.url = f"sqlite:///{self.store}"
+        if store_url is not None and not store_url.startswith("sqlite:"):
+            self.url = self.environ["CEREBELUM_STORE"] = store_url
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -80,8 +84,9 @@ class Home:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Home:
-    return Home(tmp_path)
+def cli(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    """A home for a test. One that uses the fixture `store_url` has it on either store."""
+    return Home(tmp_path, request.getfixturevalue("store_url") if "store_url" in request.fixturenames else None)
 
 
 FLAKY = """

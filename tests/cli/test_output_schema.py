@@ -96,18 +96,19 @@ class Outputs:
         self.values.append((name, value))
         return value
 
-    def _printed(self, name: str, done: Done, verb: str) -> list[Any]:
-        said = PRINTED["store verify" if verb == "store" else verb]
+    def _printed(self, name: str, done: Done, arguments: tuple[str, ...]) -> list[Any]:
+        verb = " ".join(arguments[: 2 if arguments[0] == "store" else 1])
+        said = PRINTED[verb]
         assert name in said, f"{verb} is not said to print {name}"
         self.used.add(f"{verb} {name}")
-        one = name not in ("event", "logLine")
+        one = name not in ("event", "logLine", "head")
         return [self.check(name, value) for value in ([done.json()] if one else done.lines())]
 
     def one(self, name: str, *arguments: str, code: int = 0) -> Any:
         """The object that this command prints, which is a `name` in the schema."""
         done = self.world(*arguments, "--json")
         assert done.code == code, done
-        [value] = self._printed(name, done, arguments[0])
+        [value] = self._printed(name, done, arguments)
         if code in (2, 3, 5):
             self.check("error", json.loads(done.err))
         return value
@@ -116,7 +117,7 @@ class Outputs:
         """The same for a command that prints lines."""
         done = self.world(*arguments, "--json")
         assert done.code == code, done
-        return self._printed(name, done, arguments[0])
+        return self._printed(name, done, arguments)
 
     def error(self, *arguments: str, code: int) -> Any:
         """The error that this command ends with, and nothing else."""
@@ -216,8 +217,8 @@ FLAKY = """
 
 
 @shows(
-    *("resume event", "resume plan", "fork event", "fork plan", "plannedStep", "error", "errorFacts"),
-    *("store verification", "ExecutionFailed", "ExecutionResumed", "RecordedWorkflow"),
+    *("resume event", "resume plan", "fork event", "fork plan", "plannedStep", "leftElsewhere", "error", "errorFacts"),
+    *("store verify verification", "ExecutionFailed", "ExecutionResumed", "RecordedWorkflow"),
 )
 def a_failure_is_planned_changed_resumed_and_forked(outputs: Outputs) -> None:
     world = outputs.world
@@ -225,6 +226,8 @@ def a_failure_is_planned_changed_resumed_and_forked(outputs: Outputs) -> None:
     outputs.lines("event", "run", "flow.yaml", "--id", "x", code=1)
     assert outputs.views()["failed_steps"] == ["check"]
     outputs.one("plan", "resume", "x", "--plan")
+    world.environ["CEREBELUM_HOST"] = "another"
+    assert outputs.one("plan", "resume", "x", "--plan")["elsewhere"][0]["steps"] == ["hello"]
     world.flow(FLAKY.replace("echo one", "echo two"))
     assert outputs.one("plan", "resume", "x", code=5)["blocked"] == ["hello"]
     assert outputs.one("plan", "fork", "x", "--from", "check", "--id", "y", code=5)["blocked"] == ["hello"]
@@ -239,13 +242,34 @@ def a_failure_is_planned_changed_resumed_and_forked(outputs: Outputs) -> None:
     outputs.one("verification", "store", "verify")
 
 
-@shows("store verification", "damage")
+@shows("store verify verification", "damage")
 def a_log_is_not_what_it_was(outputs: Outputs) -> None:
     assert outputs.world.run("steps: [{id: a, run: echo a}]").code == 0
     kept = outputs.one("list", "list")
     kept["executions"][0]["digest"] = "f" * 64
     outputs.world.write("heads.json", json.dumps(kept))
     assert outputs.one("verification", "store", "verify", "--heads", "heads.json", code=1)["flaws"]
+
+
+@shows(
+    *("store info storeInfo", "store export exported", "store import transfer", "store copy transfer", "refused"),
+    *("store backup backup", "store heads head", "store prune pruning"),
+)
+def executions_are_moved_and_pruned(outputs: Outputs) -> None:
+    outputs.one("storeInfo", "store", "info")
+    for name in "xy":
+        outputs.world.run("steps: [{id: a, run: echo a}]", name=name)
+    outputs.one("storeInfo", "store", "info")
+    outputs.one("exported", "store", "export", "--all", "-o", "all.jsonl")
+    outputs.one("transfer", "store", "import", "all.jsonl", "--store", "other.db")
+    outputs.one("transfer", "store", "copy", str(outputs.world.store), "third.db")
+    outputs.one("backup", "store", "backup", "kept.db")
+    rule = ("store", "prune", "--older-than", "0", "--keep", "1")
+    assert outputs.one("pruning", *rule, "--dry-run")["dry_run"]
+    assert len(outputs.one("pruning", *rule, "--yes")["executions"]) == 1
+    assert [line["pruned_at"] is None for line in outputs.lines("head", "store", "heads")] == [True, False]
+    assert outputs.one("transfer", "store", "import", "all.jsonl", code=1)["refused"]
+    assert outputs.error("store", "backup", "kept.db", code=2)
 
 
 @shows("status status", "active list", "StepFailed")
@@ -428,9 +452,9 @@ def test_what_is_printed_is_what_the_schema_says(name: str, world: World) -> Non
 
 def test_every_definition_and_every_verb_is_shown_by_a_scenario() -> None:
     shown = frozenset[str]().union(*(what for _, what in SCENARIOS.values()))
-    pairs = {f"{verb.split()[0]} {name}" for verb, names in PRINTED.items() for name in names}
+    pairs = {f"{verb} {name}" for verb, names in PRINTED.items() for name in names}
     assert pairs <= shown
-    named = shown | {pair.split()[1] for pair in pairs}
+    named = shown | {pair.split()[-1] for pair in pairs}
     assert DEFINITIONS.keys() <= named
 
 

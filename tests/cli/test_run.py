@@ -10,6 +10,9 @@ import pytest
 
 from tests.binary.program import BINARY
 from tests.cli.conftest import Home
+from tests.stores import is_there
+
+pytestmark = pytest.mark.usefixtures("store_url")
 
 
 def test_a_failed_run_is_seen_and_resumed_where_it_failed(cli: Home, flaky: Callable[[], None]) -> None:
@@ -119,7 +122,7 @@ def test_a_dry_run_checks_everything_and_stores_nothing(cli: Home, flaky: Callab
     shape = cli("run", "flaky.yaml", "--dry-run", "--json", "--inputs-file", "-", stdin='{"who": "me"}').json()
     assert shape["inputs"] == {"who": "me"}
     assert [s["id"] for s in shape["steps"]] == ["hello", "left", "right", "end"]
-    assert not cli.store.exists()
+    assert not is_there(cli.url)
 
 
 BAD_STARTS = {
@@ -147,7 +150,7 @@ def test_a_bad_start_is_exit_2_and_leaves_nothing(
     assert refused.code == 2
     assert message in refused.err
     assert "Traceback" not in refused.err
-    assert not cli.store.exists()
+    assert not is_there(cli.url)
 
 
 def test_problems_of_a_definition_are_shown_one_per_line_and_counted(cli: Home) -> None:

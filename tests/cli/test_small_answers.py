@@ -11,6 +11,8 @@ from tests.cli.conftest import Home
 from tests.engine.harness import in_thread
 from tests.lifecycle.world import World, wait_until
 
+pytestmark = pytest.mark.usefixtures("store_url")
+
 RETRIED = """
 steps:
   - id: a

@@ -47,7 +47,7 @@ def test_short_commands_import_nothing_they_do_not_use(cli: Home, flaky: Callabl
 def test_the_program_says_what_it_is_made_of_without_a_home(cli: Home) -> None:
     told = cli("--version", "--json", env={"HOME": ""})
     assert told.code == 0, told.err
-    assert {"version", "commit", "build", "form", "python", "sqlite", "file"} == set(told.json())
+    assert {"version", "commit", "build", "form", "python", "sqlite", "psycopg", "libpq", "file"} == set(told.json())
     assert told.json() == cli("--json", "--version").json()
     assert "MIT" in cli("--licenses").out
     assert cli("--store", "elsewhere.db", "--version").out == cli("--version").out

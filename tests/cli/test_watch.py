@@ -10,6 +10,8 @@ from tests.cli.conftest import Done
 from tests.cli.screens import Opens, windows
 from tests.lifecycle.world import World, wait_until
 
+pytestmark = pytest.mark.usefixtures("store_url")
+
 FLOW = """
     name: seen
     steps:

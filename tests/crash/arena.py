@@ -70,14 +70,15 @@ class Ran(NamedTuple):
 class Arena(Lab):
     """A folder with a store, in which the real program is run and killed."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, url: str) -> None:
+        super().__init__(folder, url)
+        self.environ["CEREBELUM_STORE"] = url
         # What other tests, in other processes, leave behind must not be taken for ours.
         self.id = f"storm-{os.urandom(4).hex()}"
         """An id for an execution, which no other arena has."""
 
     def command(self, *arguments: str) -> list[str]:
-        return [*program(), "--store", str(self.store), *arguments]
+        return [*program(), *arguments]
 
     def spawn(self, *arguments: str, before: Sequence[str] = (), **environ: str) -> subprocess.Popen[bytes]:
         """The program in a session of its own; its standard error goes to a file."""

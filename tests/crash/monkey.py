@@ -1,6 +1,6 @@
 """A monkey among the runners: kills, stops and continues them at random while a crowd of executions runs.
 
-    python -m tests.crash.monkey [--minutes 3] [--seed 1] [--crowd 40]
+    python -m tests.crash.monkey [--minutes 3] [--seed 1] [--crowd 40] [--store URL]
 
 Afterwards it lets `supervise` bring everything to its end, and checks the store, every effect and every process. It
 prints what it did and what it found; the exit code is 1 if anything does not hold.
@@ -192,11 +192,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
     parser.add_argument("--crowd", type=int, default=40)
     parser.add_argument("--pace", type=float, default=0.15, help="seconds between two deeds, on average")
+    parser.add_argument("--store", help="URL of an empty store; unasked a file")
     wanted = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="cerebelum-monkey-"))
     (folder / "said").mkdir()
     print(f"monkey: seed {wanted.seed}, {wanted.minutes:g} minutes, up to {wanted.crowd} executions, in {folder}")
-    monkey = Monkey(Arena(folder), Random(wanted.seed), wanted.crowd)
+    monkey = Monkey(
+        Arena(folder, wanted.store or f"sqlite:///{folder / 'store' / 'test.db'}"), Random(wanted.seed), wanted.crowd
+    )
     until = time.monotonic() + 60 * wanted.minutes
     try:
         while time.monotonic() < until:

@@ -6,14 +6,13 @@ import queue
 import subprocess
 import threading
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from cerebelum.backends.conformance.kit import Other, create, results, sound
-from cerebelum.backends.sqlite import open_store
 from tests.crash.arena import PATIENCE, ROUNDS, Arena, stop_hard
 from tests.engine.harness import await_words, left_of, said
+from tests.stores import open_store
 
 CROWD = 32 if ROUNDS else 8
 APPENDS = 15
@@ -27,13 +26,12 @@ steps:
 """
 
 
-def test_processes_that_append_at_once_leave_no_gap_and_no_duplicate(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    store = open_store(url)
+def test_processes_that_append_at_once_leave_no_gap_and_no_duplicate(store_url: str) -> None:
+    store = open_store(store_url)
     names = ["x-0000000001", "x-0000000002"]
     for name in names:
         create(store, name)
-    crowd = [Other(open_store, url, "push_all", [str(APPENDS), names[n % 2]]) for n in range(CROWD)]
+    crowd = [Other(open_store, store_url, "push_all", [str(APPENDS), names[n % 2]]) for n in range(CROWD)]
     won = results(crowd)
     for n, name in enumerate(names):
         assert sound(store, name) == 1 + CROWD // 2 * APPENDS

@@ -14,6 +14,9 @@ import pytest
 
 from tests.crash.arena import PATIENCE, Arena
 from tests.engine.harness import await_words, left_of, said
+from tests.stores import only_sqlite
+
+pytestmark = only_sqlite
 
 FLOW = """
 name: full

@@ -135,7 +135,8 @@ def test_ctrl_z_never_leaves_the_store_locked(arena: Arena) -> None:
             threading.Event().wait(number / 10_000)  # Each time a little later in what a step takes.
             runner.send_signal(signal.SIGTSTP)
             os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
-            assert holder(str(arena.store)) is None
+            if arena.url.startswith("sqlite:"):
+                assert holder(str(arena.store)) is None
             store.beat(other)
             runner.send_signal(signal.SIGCONT)
             os.waitid(os.P_PID, runner.pid, os.WCONTINUED)

@@ -11,6 +11,9 @@ import pytest
 
 from tests.crash.arena import ROUNDS, Arena, check_effects, chosen
 from tests.engine.harness import left_of
+from tests.stores import only_sqlite
+
+pytestmark = only_sqlite
 
 EVERYDAY = [
     ("pwrite64", 3),

@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from cerebelum.backends.sqlite import open_store
 from cerebelum.core.errors import CerebelumError
 from cerebelum.sdk.client import ExecutionClient
 from tests.engine.harness import executors
+from tests.stores import open_store
 
 
 def main(url: str, verb: str, target: str) -> int:

@@ -9,8 +9,8 @@ from tests.engine.harness import Lab
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, store_url: str) -> Iterator[Lab]:
     """A folder with a fresh store, to run workflows in."""
-    lab = Lab(tmp_path)
+    lab = Lab(tmp_path, store_url)
     yield lab
     lab.close()

@@ -14,7 +14,6 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from cerebelum.backends.sqlite import open_store
 from cerebelum.core.events import AnyEvent, StepCompleted, StepFailed
 from cerebelum.engine.session import Result
 from cerebelum.engine.settings import DEFAULTS, Settings
@@ -22,6 +21,7 @@ from cerebelum.host.clock import Clock
 from cerebelum.plugins import python, shell
 from cerebelum.sdk.client import ExecutionClient
 from cerebelum.steps.executor import Executor
+from tests.stores import everything_in, open_store, path_of
 
 PATIENCE = 30.0
 """Seconds after which something that had to happen counts as never happening."""
@@ -35,9 +35,9 @@ def executors() -> Mapping[str, Executor]:
 class Lab:
     """A folder with a store in it; workflows written there are run from it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
-        self.store = folder / "store" / "test.db"
+        self.url = url
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -46,10 +46,16 @@ class Lab:
         }
         self.clients: list[ExecutionClient] = []
 
+    @property
+    def store(self) -> Path:
+        """The store's file."""
+        return path_of(self.url)
+
     def client(self, *, clock: Clock | None = None, **environ: str) -> ExecutionClient:
         """A client with a store connection of its own; `environ` is added to the environment."""
-        url = f"sqlite:///{self.store}"
-        client = ExecutionClient(lambda: open_store(url), executors, environ={**self.environ, **environ}, clock=clock)
+        client = ExecutionClient(
+            lambda: open_store(self.url), executors, environ={**self.environ, **environ}, clock=clock
+        )
         self.clients.append(client)
         return client
 
@@ -81,8 +87,8 @@ class Lab:
         return path.read_text().splitlines() if path.exists() else []
 
     def raw(self) -> bytes:
-        """Every byte of the store's files, as they are on the disk now."""
-        return b"".join(path.read_bytes() for path in sorted(self.store.parent.iterdir()))
+        """Every byte of the store, as it is now."""
+        return everything_in(self.url)
 
     def fifo(self, name: str) -> Path:
         path = self.folder / name
@@ -91,7 +97,7 @@ class Lab:
 
     def start(self, verb: str, target: str | Path, **environ: str) -> subprocess.Popen[bytes]:
         """A runner process of its own: `run FILE` or `resume ID`."""
-        command = [sys.executable, "-m", "tests.engine.child", f"sqlite:///{self.store}", verb, str(target)]
+        command = [sys.executable, "-m", "tests.engine.child", self.url, verb, str(target)]
         ours = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
         return subprocess.Popen(
             command,

@@ -35,14 +35,14 @@ def test_a_step_that_prints_50_mb_keeps_head_and_tail_and_the_engine_stays_small
 import json, resource, sys
 from pathlib import Path
 from tests.engine.harness import Lab
-lab = Lab(Path(sys.argv[1]))
+lab = Lab(Path(sys.argv[1]), sys.argv[2])
 lab.run("steps: [{id: warm, run: echo warm}]")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 result = lab.run(lab.folder / "big.yaml")
 print(json.dumps([result.exit_code, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(lab.folder)],
+        [sys.executable, "-c", script, str(lab.folder), lab.url],
         env={**lab.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         timeout=60,
@@ -119,7 +119,7 @@ def test_logs_can_be_followed_while_a_step_runs(lab: Lab) -> None:
     while not client.list(Query()).rows:
         pass
     seen: list[bytes] = []
-    for chunk in client.logs("last", follow=True, wait=lambda seconds: None):
+    for chunk in client.logs("last", follow=True, wait=lambda: None):
         seen.append(chunk.data)
         if len(seen) == 1:
             assert client.status("last").status == "running"

@@ -6,18 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 
-from cerebelum.backends.sqlite import SqliteStore
 from cerebelum.core.errors import OwnedElsewhere
 from cerebelum.engine import preflight
-from cerebelum.sdk.client import ExecutionClient
 from cerebelum.store import Ownership, Query, lookup
-from tests.engine.harness import ROOT, Lab, await_words, executors, finished, kill, left_of, said
+from tests.engine.harness import ROOT, Lab, await_words, finished, kill, left_of, said
 
 FLOW = """
     name: die
@@ -85,30 +82,23 @@ def test_of_two_simultaneous_resumes_exactly_one_wins(lab: Lab) -> None:
     assert said(lab.events(name)).count("ExecutionResumed") == 1
 
 
-class Overtaken(SqliteStore):
-    """The real store, in which another process resumes, and fails again, before this one can take the execution."""
-
-    def __init__(self, path: str, other: Callable[[], object]) -> None:
-        super().__init__(path)
-        self.other: Callable[[], object] | None = other
-
-    def own(self, execution_id: str, owner: str | None, expected: Ownership) -> Ownership | None:
-        if self.other is not None:
-            other, self.other = self.other, None
-            other()
-        return super().own(execution_id, owner, expected)
-
-
-def test_what_somebody_else_resumed_in_the_same_moment_is_not_resumed_again(lab: Lab) -> None:
+def test_what_somebody_else_resumed_in_the_same_moment_is_not_resumed_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both wanted one resume: that it failed is no reason to do everything a third time."""
     name = lab.run("steps: [{id: a, run: echo a >> done; exit 1}]").execution_id
-    store = Overtaken(str(lab.store), partial(lab.resume, name))
-    client = ExecutionClient(lambda: store, executors, environ=lab.environ)
-    try:
-        with pytest.raises(OwnedElsewhere, match="same moment"):
-            client.resume(name)
-    finally:
-        client.close()
+    client = lab.client()
+    own, others = client.store.own, [lab.resume]
+
+    def overtaken(execution_id: str, owner: str | None, expected: Ownership) -> Ownership | None:
+        """Another process resumes, and fails again, before this one can take the execution."""
+        while others:
+            others.pop()(name)
+        return own(execution_id, owner, expected)
+
+    monkeypatch.setattr(client.store, "own", overtaken)
+    with pytest.raises(OwnedElsewhere, match="same moment"):
+        client.resume(name)
     assert lab.lines("done") == ["a", "a"]
     view = lab.client().status(name)
     assert (view.status, view.row.ownership.owner) == ("failed", None)
@@ -146,7 +136,7 @@ import json, os, sys
 from pathlib import Path
 from cerebelum.store import liveness
 from cerebelum.engine import ownership
-from cerebelum.backends.sqlite import open_store
+from tests.stores import open_store
 from cerebelum.host.clock import SystemClock
 store = open_store(sys.argv[1])
 registration = ownership.Registration(store, SystemClock(), os.environ)
@@ -167,7 +157,7 @@ print(json.dumps([held, liveness._lock_held(lock)]), flush=True)
 os._exit(0)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, f"sqlite:///{lab.store}"],
+        [sys.executable, "-c", script, lab.url],
         env={**lab.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         timeout=30,
@@ -198,7 +188,7 @@ def test_a_runner_that_was_stopped_for_long_goes_on_if_nobody_has_taken_over(lab
     """Ctrl-Z and fg, a suspended laptop, a paused machine: time that passed is no loss of ownership."""
     ready, go = lab.fifo("ready"), lab.fifo("go")
     file = lab.write("steps: [{id: a, run: 'echo x > ready; read x < go; echo a >> done'}]")
-    command = [sys.executable, "-c", _SLOW, "--store", str(lab.store), "run", str(file)]
+    command = [sys.executable, "-c", _SLOW, "--store", lab.url, "run", str(file)]
     with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as runner:
         try:
             await_words(ready)
@@ -216,7 +206,7 @@ def test_a_runner_that_was_stopped_for_long_goes_on_if_nobody_has_taken_over(lab
 def test_a_runner_that_was_stopped_for_long_stops_if_it_was_taken_over(lab: Lab) -> None:
     ready = lab.fifo("ready")
     file = lab.write("steps: [{id: a, run: 'echo x > ready; sleep 600'}]")
-    command = [sys.executable, "-c", _SLOW, "--store", str(lab.store), "run", str(file)]
+    command = [sys.executable, "-c", _SLOW, "--store", lab.url, "run", str(file)]
     with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as runner:
         try:
             await_words(ready)
@@ -236,7 +226,7 @@ def test_a_runner_that_was_stopped_for_long_stops_if_it_was_taken_over(lab: Lab)
 def test_of_simultaneous_starts_with_or_resume_the_later_one_ends_as_if_it_had_come_second(lab: Lab) -> None:
     file = lab.write("steps: [{id: a, run: 'echo a >> done'}]")
     for number in range(8):
-        command = [sys.executable, "-m", "cerebelum", "--store", str(lab.store), "run", str(file), "--or-resume"]
+        command = [sys.executable, "-m", "cerebelum", "--store", lab.url, "run", str(file), "--or-resume"]
         runners = [
             subprocess.Popen(
                 [*command, "--id", f"x{number}"],
@@ -269,7 +259,7 @@ def test_a_supervisor_that_was_stopped_for_long_goes_on_with_what_it_drives(lab:
     await_words(first)
     kill(runner)
     (lab.folder / "resumed").touch()
-    command = [sys.executable, "-c", _SLOW, "--store", str(lab.store), "supervise", "--once"]
+    command = [sys.executable, "-c", _SLOW, "--store", lab.url, "supervise", "--once"]
     with subprocess.Popen(command, cwd=lab.folder, env=lab.environ, stderr=subprocess.PIPE, text=True) as supervisor:
         try:
             await_words(ready)

@@ -8,6 +8,9 @@ import pytest
 
 from cerebelum.core.errors import StoreError
 from tests.engine.harness import Lab, await_words, finished, in_thread, left_of, said
+from tests.stores import only_sqlite
+
+pytestmark = only_sqlite
 
 FLOW = """
     steps:

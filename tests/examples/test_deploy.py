@@ -11,6 +11,8 @@ import pytest
 
 from tests.examples.program import EXAMPLES, ROOT, Program
 
+pytestmark = pytest.mark.usefixtures("store_url")
+
 DEPLOY = EXAMPLES / "deploy"
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.examples.program import EXAMPLES, Program
+from tests.stores import everything_in
+
+pytestmark = pytest.mark.usefixtures("store_url")
 
 PLUGIN = EXAMPLES / "plugin" / "cerebelum_example_file.py"
 WORKFLOWS = sorted(EXAMPLES.rglob("*.yaml"))
@@ -48,9 +51,11 @@ def test_outputs_are_handed_on_and_the_secret_is_not_seen(cerebelum: Program, tm
     assert status["output"] == {"image": "registry.example/app:build-1", "published": True}
     assert {s["id"]: s["status"] for s in status["steps"]}["warn"] == "skipped"
     assert token not in shown
-    stored = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert any(path.name.startswith("cerebelum.db") for path in stored)
-    assert [path for path in stored if token.encode() in path.read_bytes()] == []
+    stored = everything_in(cerebelum.env["CEREBELUM_STORE"])
+    assert b"registry.example" in stored
+    assert token.encode() not in stored
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if token.encode() in path.read_bytes()] == []
 
 
 def test_outputs_publishes_to_production_only(cerebelum: Program) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cerebelum.core.events import GENESIS, ExecutionResumed, encode
 from cerebelum.core.state import evolve
 from cerebelum.core.summary import summarise
-from cerebelum.store import Query
+from cerebelum.store import Query, Whole
 from tests.lifecycle.world import World, crash, finish, wait_until
 
 CUT = """
@@ -175,6 +175,7 @@ def test_a_running_supervisor_wakes_sleeps_and_decisions_and_resurrects_soon(wor
 def _copies(world: World, template: str, count: int) -> None:
     """Executions with the same log as `template`."""
     events = world.events(template)
+    copies = []
     for n in range(count):
         name = f"copy-{n}"
         state = None
@@ -182,7 +183,8 @@ def _copies(world: World, template: str, count: int) -> None:
             state = evolve(state, event, name)
         assert state is not None
         entries = encode(name, list(events), GENESIS)
-        world.client.store.append(name, 0, entries, summarise(state, entries[-1].digest))
+        copies.append(Whole(summarise(state, entries[-1].digest), 0, entries))
+    world.client.store.restore(copies)
 
 
 def test_thousands_of_sleeping_executions_cost_no_thread_and_no_time(world: World) -> None:

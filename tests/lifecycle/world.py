@@ -13,12 +13,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from cerebelum.backends.sqlite import open_store
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import State
 from cerebelum.sdk.client import ExecutionClient
 from cerebelum.store import Query, Row
 from tests.cli.conftest import Done, Home
+from tests.stores import open_store
 
 PATIENCE = 30.0
 """Seconds after which something that had to happen counts as never happening."""
@@ -37,11 +37,11 @@ def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
 class World(Home):
     """A home with the program in it, whose processes are gone at the end of the test."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, store_url: str) -> None:
+        super().__init__(folder, store_url)
         self.environ["TMPDIR"] = str(folder)
         self.started: list[subprocess.Popen[bytes]] = []
-        self.client = ExecutionClient(lambda: open_store(f"sqlite:///{self.store}"), dict, environ=self.environ)
+        self.client = ExecutionClient(lambda: open_store(self.url), dict, environ=self.environ)
 
     def start(self, *arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
         process = super().start(*arguments, **options)
@@ -82,7 +82,7 @@ class World(Home):
         return [f"{type(e).__name__} {getattr(e, 'step', '')}".strip() for e in self.events(name)]
 
     def wait_for_event(self, what: str, name: str = "x") -> None:
-        wait_until(lambda: self.store.exists() and self._there(name) and what in self.said(name), what)
+        wait_until(lambda: self._there(name) and what in self.said(name), what)
 
     def _there(self, name: str) -> bool:
         return bool(self.client.store.find(Query(id=name)).rows)

@@ -31,7 +31,7 @@ from cerebelum.backends.conformance.kit import (
     whole,
 )
 from cerebelum.core.errors import StoreError
-from cerebelum.store import Chunk, EventStore, Ownership, Process, Query, Runner
+from cerebelum.store import Change, Chunk, EventStore, Ownership, Process, Query, Runner
 
 RUNNER = Runner("runner-1", "host", "boot", 1, "pid:[1]", 1, START, "/run/r.lock")
 PROCESS = Process("build", 1, 100, "pid:[1]", 5, "boot", 100, "token-1")
@@ -204,7 +204,7 @@ class HandleConformance(StoreTests):
         listener, other = make_store(), make_store()
         create(other, "deploy-1", MINE)
         entries = log("deploy-1", 2)
-        woken: queue.SimpleQueue[str] = queue.SimpleQueue()
+        woken: queue.SimpleQueue[Change] = queue.SimpleQueue()
         end = listener.subscribe(woken.put)
         if end is None:
             # Allowed: whoever waits then looks now and then.
@@ -221,7 +221,7 @@ class HandleConformance(StoreTests):
         for number, change in enumerate(changes):
             change()
             name = "deploy-2" if number == 4 else "deploy-1"
-            while woken.get(timeout=SECONDS) not in (name, ""):
+            while woken.get(timeout=SECONDS).execution_id not in (name, ""):
                 pass
             self._silence(woken)
         end()
@@ -233,8 +233,8 @@ class HandleConformance(StoreTests):
 
     def test_one_who_listens_goes_on_when_another_ends(self, make_store: MakeStore) -> None:
         listener, other = make_store(), make_store()
-        ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        woken: queue.SimpleQueue[str] = queue.SimpleQueue()
+        ended: queue.SimpleQueue[Change] = queue.SimpleQueue()
+        woken: queue.SimpleQueue[Change] = queue.SimpleQueue()
         end = listener.subscribe(ended.put)
         if end is None:
             assert listener.subscribe(woken.put) is None
@@ -244,7 +244,7 @@ class HandleConformance(StoreTests):
         self._silence(woken)
         self._silence(ended)
         create(other, "deploy-1")
-        while woken.get(timeout=SECONDS) not in ("deploy-1", ""):
+        while woken.get(timeout=SECONDS).execution_id not in ("deploy-1", ""):
             pass
         assert ended.empty()
         # Closing ends it, too.
@@ -252,7 +252,7 @@ class HandleConformance(StoreTests):
         create(other, "deploy-2")
 
     @staticmethod
-    def _silence(woken: queue.SimpleQueue[str]) -> None:
+    def _silence(woken: queue.SimpleQueue[Change]) -> None:
         """Wait until what was told before has come."""
         while True:
             try:

@@ -249,6 +249,14 @@ class ToolsConformance(StoreTests):
             last = page.rows[-1].summary
             query = replace(query, after=(last.started_at, last.execution_id))
 
+    def test_a_page_of_output_that_is_not_full_is_the_last_one(self, store: EventStore) -> None:
+        # 4 MiB, so that no store may think that it is better to give less at a time.
+        chunks = [Chunk("build", 1, n << 16, "stdout", START, b"x" * (1 << 16)) for n in range(64)]
+        store.write_log("deploy-1", chunks)
+        first = store.read_log("deploy-1", limit=60)
+        assert first.chunks == chunks[:60]
+        assert store.read_log("deploy-1", after=first.position, limit=60).chunks == chunks[60:]
+
     # Telling
 
     def test_a_store_counts_what_is_in_it(self, store: EventStore) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from cerebelum.core.errors import UsageError
 from cerebelum.store import EventStore
 
-__all__ = ["cerebelum_backends", "open_store"]
+__all__ = ["cerebelum_backends", "open_store", "versions"]
 
 
 def open_store(url: str) -> EventStore:
@@ -18,6 +19,15 @@ def open_store(url: str) -> EventStore:
     from cerebelum.backends.postgres.store import PostgresStore
 
     return PostgresStore(parse(url))
+
+
+def versions() -> tuple[str | None, str | None]:
+    """Of psycopg and libpq; None where psycopg is not installed."""
+    try:
+        from cerebelum.backends.postgres.driver import libpq, psycopg
+    except UsageError:
+        return None, None
+    return psycopg.__version__, libpq()
 
 
 def cerebelum_backends() -> Mapping[str, Callable[[str], EventStore]]:

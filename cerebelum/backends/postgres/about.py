@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from cerebelum.backends.postgres.address import Address
-from cerebelum.backends.postgres.driver import library, psycopg
+from cerebelum.backends.postgres.driver import libpq, psycopg
 from cerebelum.backends.postgres.schema import SCHEMA_VERSION, literally
 from cerebelum.backends.postgres.server import Connection, Lane, Server, Session
 from cerebelum.store import Description
@@ -39,7 +39,7 @@ def described(server: Server, lane: Lane, address: Address) -> Description:
             kind="PostgreSQL",
             where=address.shown,
             exists=session.schema_version > 0,
-            library=library(),
+            library=f"psycopg {psycopg.__version__}, libpq {libpq()}",
             server=version,
             schema_version=session.schema_version or None,
             known_schema_version=SCHEMA_VERSION,

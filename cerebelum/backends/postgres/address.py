@@ -76,6 +76,11 @@ def parse(url: str) -> Address:
             f"the URL of the store is not one that PostgreSQL understands ({_reason(str(error))})",
             hint="write postgresql://user@host:5432/database?schema=cerebelum; escape special characters as %xx",
         ) from None
+    if not all(port.isdigit() for port in str(given.get("port") or "0").split(",")):
+        raise UsageError(
+            "the port in the URL of the store is not a number",
+            hint="in a password, write / as %2F, @ as %40, : as %3A, and so on",
+        )
     schema = ours.get("schema", DEFAULT_SCHEMA)
     if not schema or "\0" in schema or len(schema.encode("utf-8", "replace")) > _MOST_BYTES or schema.startswith("pg_"):
         raise UsageError(

@@ -11,10 +11,10 @@ except ImportError as error:
         f"PostgreSQL needs psycopg, which cannot be imported here: {error}", hint="pip install 'cerebelum[postgres]'"
     ) from None
 
-__all__ = ["library", "psycopg"]
+__all__ = ["libpq", "psycopg"]
 
 
-def library() -> str:
-    """psycopg and the libpq that it uses, with their versions."""
+def libpq() -> str:
+    """The version of libpq, such as `16.4`."""
     version = psycopg.pq.version()
-    return f"psycopg {psycopg.__version__}, libpq {version // 10000}.{version % 10000}"
+    return f"{version // 10000}.{version % 10000}"

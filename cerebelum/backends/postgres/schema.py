@@ -175,4 +175,4 @@ def migrate(connection: Connection[Any], address: Address) -> None:
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(literally(statement.format(s=s)))
-        connection.execute(literally(f"UPDATE {s}.store SET schema_version = %s"), (SCHEMA_VERSION,))
+        connection.execute(literally(f"UPDATE {s}.store SET schema_version = {SCHEMA_VERSION}"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, LiteralString
-from uuid import UUID
 
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.schema import literally
 from cerebelum.backends.sql.rows import RUNNER, SUMMARY, TOMBSTONE
 from cerebelum.backends.sql.search import Dialect, counted, selection
 from cerebelum.store import Query
+from cerebelum.store.contract import ChangeKind
 
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """Microseconds since 1970 by the server's clock."""
@@ -42,22 +42,26 @@ class Statements:
     """`{s}` stands for the schema, `{told}` for what announces a change."""
 
     def __init__(self, address: Address) -> None:
-        self._schema = address.quoted_schema
+        # Placeholders are looked for in every statement.
+        self._schema = address.quoted_schema.replace("%", "%%")
         # No index can be named here, and none has to be: each filter has one that also gives the order.
         self._dialect = Dialect(
             prefix=f"{self._schema}.",
             indexed="",
-            join="JOIN",
+            # Only so is it sure to go through the tags in their order, and to stop where it has enough.
+            tagged="{prefix}tags AS t CROSS JOIN LATERAL"
+            " (SELECT * FROM {prefix}executions AS x WHERE x.id = t.execution_id OFFSET 0) AS e",
+            branch="({sql} ORDER BY {order} LIMIT ?)",
             among="{} = ANY(?::text[])",
             texts=lambda texts: [stored(text) for text in texts],
             by_id="",
         )
-        self._channel = address.channel.replace("'", "''")
+        self._channel = address.channel.replace("'", "''").replace("%", "%%")
         self._appends: dict[tuple[bool, bool, bool, int], LiteralString] = {}
         self._creates: dict[int, LiteralString] = {}
         self.mine = self._made(
             "SELECT version, owner, epoch, EXISTS (SELECT 1 FROM {s}.events"
-            " WHERE execution_id = %s AND version = %s AND token = %s) FROM {s}.executions WHERE id = %s"
+            " WHERE execution_id = %s AND version = %s AND token = %s::uuid) FROM {s}.executions WHERE id = %s"
             " UNION ALL SELECT version, NULL, 0, false FROM {s}.tombstones WHERE id = %s AND %s"
         )
         self.read = self._made(
@@ -67,7 +71,8 @@ class Statements:
         self.own = self._made(
             "WITH written AS (UPDATE {s}.executions SET owner = %s, epoch = epoch + 1"
             " WHERE id = %s AND owner IS NOT DISTINCT FROM %s AND epoch = %s RETURNING id)"
-            " SELECT count({told}) FROM written"
+            " SELECT count({told}) FROM written",
+            kind="owner",
         )
         self.owner = self._made("SELECT owner, epoch FROM {s}.executions WHERE id = %s")
         moved = ", ".join(f"{name} = excluded.{name}" for name in RUNNER[1:])
@@ -96,7 +101,9 @@ class Statements:
             "INSERT INTO {s}.log_positions AS p (execution_id, last) VALUES (%s, %s)"
             " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING last"
         )
-        self.chunks_written = self._made("SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s LIMIT 1")
+        self.chunks_written = self._made(
+            "SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s::uuid LIMIT 1"
+        )
         dropped = (
             "dropped AS (DELETE FROM {s}.log_chunks AS c USING"
             " unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS d(step, attempt, low, high)"
@@ -113,7 +120,8 @@ class Statements:
             ' SELECT written.id, written.last - %s + c.number, c.step, c.attempt, c."offset", c.stream, c.at, c.data,'
             " %s::uuid FROM written, unnest(%s::text[], %s::int[], %s::bigint[], %s::text[], %s::bigint[], %s::bytea[])"
             ' WITH ORDINALITY AS c(step, attempt, "offset", stream, at, data, number))'
-            " SELECT count({told}) FROM written"
+            " SELECT count({told}) FROM written",
+            kind="output",
         )
         self.read_log = self._made(
             'SELECT id, step, attempt, "offset", stream, at, data FROM {s}.log_chunks'
@@ -140,7 +148,7 @@ class Statements:
         ]
         self.there = self._made(
             "SELECT e.id, e.version, EXISTS"
-            " (SELECT 1 FROM {s}.events AS v WHERE v.execution_id = e.id AND v.version = 1 AND v.token = %s)"
+            " (SELECT 1 FROM {s}.events AS v WHERE v.execution_id = e.id AND v.version = 1 AND v.token = %s::uuid)"
             " FROM {s}.executions AS e WHERE e.id = ANY(%s::text[])"
             " UNION ALL SELECT id, version, false FROM {s}.tombstones WHERE id = ANY(%s::text[])"
         )
@@ -148,7 +156,7 @@ class Statements:
         self.copy_events = self._made(
             "COPY {s}.events (execution_id, version, type, at, data, digest, token) FROM STDIN"
         )
-        self.tell = self._made("SELECT {told}", of="%s")
+        self.tell = self._made("SELECT {told}", of="%s::text")
         self.listen = literally(f'LISTEN "{address.channel.replace(chr(34), chr(34) * 2)}"')
         self.totals = self._made(
             "SELECT (SELECT json_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM {s}.executions"
@@ -162,7 +170,7 @@ class Statements:
 
     def create(self, entries: int) -> LiteralString:
         """Adds an execution: a summary with owner and epoch, the id again, then what `values` gives."""
-        return self._creates.setdefault(_few(entries), self._appending(self._insert(), entries))
+        return self._creates.setdefault(_few(entries), self._appending(self._insert(), entries, "events"))
 
     def advance(self, entries: int, *, lean: bool, fenced: bool, release: bool) -> LiteralString:
         """Changes an execution: a summary without id (or `changing`), id and version, owner and epoch if `fenced`, then
@@ -178,6 +186,7 @@ class Statements:
                 " WHERE id = %s AND version = %s"
                 + (" AND owner IS NOT DISTINCT FROM %s AND epoch = %s" if fenced else ""),
                 entries,
+                "events" if fenced else "request",
             )
         return self._appends[key]
 
@@ -188,26 +197,27 @@ class Statements:
             " WHERE NOT EXISTS (SELECT 1 FROM {s}.tombstones WHERE id = %s) ON CONFLICT (id) DO NOTHING"
         )
 
-    def _appending(self, change: str, entries: int) -> LiteralString:
+    def _appending(self, change: str, entries: int, kind: ChangeKind) -> LiteralString:
         few = _few(entries)
         if few == 0:
-            added = ""
-        else:
-            rows = ", ".join(["(%s::int, %s, %s::bigint, %s, %s)"] * few)
-            many = "unnest(%s::int[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
-            added = (
-                ", added AS (INSERT INTO {s}.events (execution_id, version, type, at, data, digest, token)"
-                " SELECT id, e.version, e.type, e.at, e.data, e.digest, %s::uuid"
-                f" FROM written, {f'(VALUES {rows})' if few > 0 else many} AS {_ENTRY})"
-            )
-        return self._made(f"WITH written AS ({change} RETURNING id){added} SELECT count({{told}}) FROM written")
+            return self._made(f"WITH written AS ({change} RETURNING id) SELECT {{told}} FROM written", kind)
+        rows = ", ".join(["(%s::int, %s, %s::bigint, %s, %s)"] * few)
+        many = "unnest(%s::int[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
+        return self._made(
+            f"WITH written AS ({change} RETURNING id)"
+            " INSERT INTO {s}.events (execution_id, version, type, at, data, digest, token)"
+            " SELECT id, e.version, e.type, e.at, e.data, e.digest, %s::uuid"
+            f" FROM written, {f'(VALUES {rows})' if few > 0 else many} AS {_ENTRY} RETURNING {{told}}",
+            kind,
+            of="execution_id",
+        )
 
-    def _made(self, text: str, of: str = "id") -> LiteralString:
-        told = f"pg_notify('{self._channel}', {of})"
+    def _made(self, text: str, kind: ChangeKind = "events", of: str = "id") -> LiteralString:
+        told = f"pg_notify('{self._channel}', '{kind} ' || {of})"
         return literally(text.replace("{s}", self._schema).replace("{told}", told))
 
     @staticmethod
-    def values(token: UUID, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def values(token: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The values of the entries (rows of `entry_rows`) of an append."""
         few = _few(len(rows))
         if few == 0:
@@ -218,7 +228,7 @@ class Statements:
 
     def search(self, query: Query, limit: int, offset: int, most: int) -> tuple[LiteralString, list[Any]]:
         """SQL for one page: the server's clock and the total in every row, even if there is no execution in it."""
-        sql, values = selection(query, self._dialect)
+        sql, values = selection(query, self._dialect, limit, offset)
         count, counting = counted(query, most, self._dialect) if most else ("SELECT NULL::bigint", [])
         columns = (*SUMMARY, "owner", "epoch")
         runner = ", ".join(f"r.{name}" for name in RUNNER)
@@ -228,4 +238,4 @@ class Statements:
             " LEFT JOIN page AS p ON true LEFT JOIN {s}.runners AS r ON r.id = p.owner"
             " ORDER BY p.started_at DESC, p.id DESC"
         )
-        return self._made(text.replace("?", "%s")), [*values, limit, offset, *counting]
+        return self._made(text.replace("?", "%s")), [*values, *counting]

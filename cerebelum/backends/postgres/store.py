@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -34,6 +33,7 @@ from cerebelum.core.errors import StoreError
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import (
+    Change,
     Chunk,
     Conflict,
     Description,
@@ -156,7 +156,7 @@ class PostgresStore(EventStore):
         """See EventStore."""
         if not chunks and not drop:
             return
-        token = uuid.UUID(bytes=os.urandom(16), version=4)
+        token = os.urandom(16).hex()
         steps, attempts, lows, highs = ([piece[at] for piece in drop] for at in range(4))
         columns = ([c.step for c in chunks], [c.attempt for c in chunks], [c.offset for c in chunks])
         more = ([c.stream for c in chunks], [micros(c.at) for c in chunks], [c.data for c in chunks])
@@ -245,7 +245,7 @@ class PostgresStore(EventStore):
         """See EventStore. All of them in one transaction."""
         wholes = {each.summary.execution_id: each for each in executions}
         rows = {name: entry_rows(name, 0, each.entries, each.summary) for name, each in wholes.items()}
-        token = uuid.UUID(bytes=os.urandom(16), version=4)
+        token = os.urandom(16).hex()
 
         def copy(connection: Connection, again: bool) -> str | None:
             """The first that is there already, before which nothing of this is written."""
@@ -264,10 +264,10 @@ class PostgresStore(EventStore):
 
         def write(connection: Connection) -> None:
             with connection.transaction(), connection.cursor() as cursor:
-                with cursor.copy(self._sql.copy_executions) as to:
+                with cursor.copy(self._sql.copy_executions, ()) as to:
                     for each in wholes.values():
                         to.write_row((*stored_row(each.summary), None, each.epoch))
-                with cursor.copy(self._sql.copy_events) as to:
+                with cursor.copy(self._sql.copy_events, ()) as to:
                     for entries in rows.values():
                         for row in entries:
                             to.write_row((*row, token))
@@ -279,9 +279,10 @@ class PostgresStore(EventStore):
         if self._server.write(self._events, copy) is not None:
             super().restore(executions)
 
-    def subscribe(self, wake: Callable[[str], None]) -> Callable[[], None] | None:
-        """See EventStore. Behind a pooler there is nothing to hear."""
-        return self._ear.subscribe(wake)
+    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
+        """See EventStore. Announcements don't come through a pooler."""
+        pooled = self._server.run(self._reading, lambda session, again: session.pooled)
+        return None if pooled else self._ear.subscribe(hear)
 
     def close(self) -> None:
         """See EventStore."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,10 +44,10 @@ class Append:
         lean: bool,
     ) -> None:
         self.execution_id = summary.execution_id
-        self.token = uuid.UUID(bytes=os.urandom(16), version=4)
+        self.token = os.urandom(16).hex()
         self.done = False
-        self.turn = threading.Event()
-        """Set when it is done, or has to be written by the thread that waits for it."""
+        self.turn: threading.Event | None = None
+        """Where a thread waits: set when it is done, or has to be written by that thread."""
         self._statements = statements
         self._expected = expected
         self._fence = fence
@@ -70,7 +69,7 @@ class Append:
         """Have it written; what is returned tells whether it was."""
         self._tries += 1
         cursor = connection.execute(self._sql, self._values)
-        return lambda: cursor.fetchone() == (1,)
+        return lambda: cursor.fetchone() is not None
 
     def settle(self, connection: Connection, written: bool) -> None:
         """Find out how it ended, after it was sent for the first time or again."""
@@ -105,6 +104,11 @@ class Append:
         return Conflict(identity, self._expected, version)
 
 
+def _wake(append: Append) -> None:
+    if append.turn is not None:
+        append.turn.set()
+
+
 class Writer:
     """Takes appends from any thread. One of them writes what is waiting; then one of those that came meanwhile does."""
 
@@ -118,10 +122,12 @@ class Writer:
     def write(self, append: Append) -> None:
         """Returns once it is on the server's disk. Raises Conflict, Fenced, StoreError."""
         with self._lock:
-            self._waiting.append(append)
             leads, self._busy = not self._busy, True
-        try:
             if not leads:
+                append.turn = threading.Event()
+            self._waiting.append(append)
+        try:
+            if append.turn is not None:
                 append.turn.wait()
                 leads = not append.done
             if leads:
@@ -131,10 +137,10 @@ class Writer:
             with self._lock:
                 if append in self._waiting:
                     self._waiting.remove(append)
-                if leads or (append.turn.is_set() and not append.done):
+                if leads or (append.turn is not None and append.turn.is_set() and not append.done):
                     self._busy = bool(self._waiting)
                     if self._busy:
-                        self._waiting[0].turn.set()
+                        _wake(self._waiting[0])
         append.result()
 
     def _lead(self) -> None:
@@ -150,7 +156,7 @@ class Writer:
                 self._waiting[:0] = [each for each in batch if not each.done]
             for each in batch:
                 if each.done:
-                    each.turn.set()
+                    _wake(each)
 
     def _commit(self, batch: list[Append]) -> None:
         # In one order, so that two batches never wait for each other in a circle.

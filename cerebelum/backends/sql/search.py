@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -21,8 +21,10 @@ class Dialect(msgspec.Struct, frozen=True):
     """What stands before the name of a table."""
     indexed: str
     """What follows a table to have this index used, with `{}` for its name; empty where it cannot be said."""
-    join: str
-    """A join whose left side comes first."""
+    tagged: str
+    """Tags `t` with their executions `e`, read in the order of the tags; `{prefix}` for what stands before a table."""
+    branch: str
+    """One of several branches, `{sql}`, of which the first ? in the order `{order}` are wanted."""
     among: str
     """Whether the text `{}` is among the texts of a list, which is a value."""
     texts: Callable[[tuple[str, ...]], Any]
@@ -36,32 +38,40 @@ class _Term(msgspec.Struct, frozen=True):
     values: tuple[Any, ...] = ()
 
 
-def selection(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
-    """SQL that gives COLUMNS of what matches, newest start first, and its values; then come limit and offset."""
+def selection(query: Query, dialect: Dialect, limit: int, offset: int) -> tuple[str, list[Any]]:
+    """SQL that gives COLUMNS of what matches, newest start first, and its values."""
     source, terms, alternatives = _plan(query, dialect)
     columns = list(COLUMNS)
-    if source.startswith("tags"):
+    if query.tag and source == dialect.tagged.format(prefix=dialect.prefix):
         columns[_START], columns[_ID] = "t.started_at", "t.execution_id"
-    parts, values = _branches(", ".join(columns), source, terms, alternatives)
+    order = f"{columns[_START]} DESC, {columns[_ID]} DESC"
+    parts, values = [], []
+    for sql, needed in _branches(", ".join(columns), source, terms, alternatives):
+        if len(alternatives) > 1 and "?" in dialect.branch:
+            sql, needed = dialect.branch.format(sql=sql, order=order), [*needed, limit + offset]
+        parts.append(sql)
+        values += needed
     # The branches come sorted from their indexes, and are merged without sorting.
     order = f"ORDER BY {_START + 1} DESC, {_ID + 1} DESC"
-    return f"{' UNION ALL '.join(parts)} {order} LIMIT ? OFFSET ?", values
+    return f"{' UNION ALL '.join(parts)} {order} LIMIT ? OFFSET ?", [*values, limit, offset]
 
 
 def counted(query: Query, most: int, dialect: Dialect) -> tuple[str, list[Any]]:
     """SQL that counts what matches, at most `most`, and its values."""
-    parts, values = _branches("1", *_plan(query, dialect))
-    return f"SELECT count(*) FROM ({' UNION ALL '.join(parts)} LIMIT ?) AS matches", [*values, most]
+    branches = list(_branches("1", *_plan(query, dialect)))
+    values = [value for _, needed in branches for value in needed]
+    sql = " UNION ALL ".join(sql for sql, _ in branches)
+    return f"SELECT count(*) FROM ({sql} LIMIT ?) AS matches", [*values, most]
 
 
-def _branches(columns: str, source: str, terms: list[_Term], alternatives: list[_Term]) -> tuple[list[str], list[Any]]:
-    parts, values = [], []
+def _branches(
+    columns: str, source: str, terms: list[_Term], alternatives: list[_Term]
+) -> Iterator[tuple[str, list[Any]]]:
     for alternative in alternatives:
         every = [*terms, alternative]
         where = " AND ".join(term.sql for term in every if term.sql)
-        parts.append(f"SELECT {columns} FROM {source}" + (f" WHERE {where}" if where else ""))
-        values += [value for term in every for value in term.values]
-    return parts, values
+        sql = f"SELECT {columns} FROM {source}" + (f" WHERE {where}" if where else "")
+        yield sql, [value for term in every for value in term.values]
 
 
 def _plan(query: Query, dialect: Dialect) -> tuple[str, list[_Term], list[_Term]]:
@@ -72,7 +82,7 @@ def _plan(query: Query, dialect: Dialect) -> tuple[str, list[_Term], list[_Term]
     if query.id is not None or query.id_prefix is not None:
         source = f"{dialect.prefix}executions AS e{dialect.indexed.format(dialect.by_id)}"
     elif tags:
-        source = f"{dialect.prefix}tags AS t {dialect.join} {dialect.prefix}executions AS e ON e.id = t.execution_id"
+        source = dialect.tagged.format(prefix=dialect.prefix)
         start, key = "t.started_at", "t.execution_id"
         terms.append(_Term("t.tag = ?", (tags.pop(0),)))
     elif query.due_before is not None:

@@ -94,9 +94,17 @@ class StoreFile:
 
         return self._run(lane, transaction, create=create, migrate=True)
 
+    def outside(self, lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """What `work` returns, which begins its own transactions; None if there is no store. Raises StoreError."""
+        return self._run(lane, work, create=False, migrate=False)
+
     def close(self, lane: Lane) -> None:
-        """Close the lane's connection; everything committed stays."""
+        """Close the lane's connection, and use no lane any more; everything committed stays."""
         self._closed = True
+        self.leave(lane)
+
+    def leave(self, lane: Lane) -> None:
+        """Close the lane's connection."""
         if self._pid not in (None, os.getpid()):
             if lane.connection is not None:
                 _inherited.append(lane.connection)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ _LIMIT_WAL = f"PRAGMA journal_size_limit = {64 << 20}"
 DIALECT = Dialect(
     prefix="",
     indexed=" INDEXED BY {}",
-    join="CROSS JOIN",
+    tagged="{prefix}tags AS t CROSS JOIN {prefix}executions AS e ON e.id = t.execution_id",
+    branch="{sql}",
     among="{} IN (SELECT value FROM json_each(?))",
     texts=strings_text,
     by_id="sqlite_autoindex_executions_1",
@@ -180,11 +181,11 @@ class SqliteStore(EventStore):
         limit, offset, most = (max(0, min(n, _MOST)) for n in (query.limit, query.offset, query.count_to))
         if not _storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
             return none
-        sql, values = selection(query, DIALECT)
+        sql, values = selection(query, DIALECT, limit + 1, offset)
         count_sql, count_values = counted(query, most, DIALECT)
 
         def snapshot(connection: sqlite3.Connection) -> tuple[list[Any], int | None, dict[str, Any]]:
-            rows = connection.execute(sql, (*values, limit + 1, offset)).fetchall()
+            rows = connection.execute(sql, values).fetchall()
             total = connection.execute(count_sql, count_values).fetchone()[0] if most else None
             owners = {row[-2] for row in rows[:limit]} - {None}
             return rows, total, {owner: connection.execute(_RUNNER, (owner,)).fetchone() for owner in owners}
@@ -294,6 +295,12 @@ class SqliteStore(EventStore):
         conflict = self._file.write(self._events, lambda c: care.restore(c, executions)) if executions else None
         if conflict is not None:
             raise conflict
+
+    def backup(self, path: str, heed: Callable[[], None]) -> None:
+        """See BacksUp."""
+        from cerebelum.backends.sqlite import vacuum
+
+        vacuum.into(self._file, path, heed)
 
     def totals(self) -> Totals:
         """See EventStore."""

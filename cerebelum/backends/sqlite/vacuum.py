@@ -1,0 +1,52 @@
+"""Writes a store into a new file with SQLite's own means: one moment of it, compact, while others go on writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cerebelum.backends.sqlite.file import Lane, StoreFile
+from cerebelum.backends.sqlite.library import explain, sqlite3
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+_STEPS = 100_000
+"""Instructions of SQLite's machine between two calls of `heed`: some milliseconds."""
+
+
+def into(file: StoreFile, path: str, heed: Callable[[], None]) -> None:
+    """Write the store into the empty file `path`. Raises StoreError, and what `heed` raises."""
+    raised: list[BaseException] = []
+
+    def look() -> int:
+        try:
+            heed()
+        except BaseException as error:
+            raised.append(error)
+        return len(raised)
+
+    def write(connection: Connection) -> None:
+        connection.set_progress_handler(look, _STEPS)
+        try:
+            connection.execute("VACUUM INTO ?", (path,))
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                # What the library cannot pass on may also have been Ctrl-C, on the way into `look`.
+                raise (raised[0] if raised else KeyboardInterrupt) from None
+            raise
+
+    lane = Lane()
+    try:
+        file.outside(lane, write)
+    finally:
+        file.leave(lane)
+    # Only a file that says so is opened with a log of its own, in which readers and writers do not wait for each other.
+    try:
+        connection = sqlite3.connect(path)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise explain(error, path) from error

@@ -1,0 +1,274 @@
+"""Takes executions from one store into another: each whole or not at all, and nothing that is there is overwritten.
+
+The output of an execution is written first, the execution itself last: until then it is not there, and whoever repeats
+what was interrupted finds the output and completes or replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from cerebelum.core.events import Entry
+from cerebelum.core.summary import summarise
+from cerebelum.store import (
+    Chunk,
+    Conflict,
+    EventStore,
+    Fenced,
+    Query,
+    Row,
+    Tombstone,
+    Whole,
+    every,
+    every_tombstone,
+)
+from cerebelum.store.ahead import ahead
+from cerebelum.store.liveness import driven
+from cerebelum.store.lookup import buried
+from cerebelum.store.verify import Flaw, folded, lost
+
+What = Literal["added", "carried forward", "there already", "ahead", "left out", "refused", "tombstone"]
+
+_BATCH_EVENTS = 6000
+_BATCH_BYTES = 16 << 20
+_AHEAD = 16
+_PAGE = 200
+_PAGE_BYTES = 4 << 20
+_MEANWHILE = "somebody else changed it there at the same time; try again"
+_ALL = 2**62
+"""Beyond every offset."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one execution, or (`tombstone`) of what stays of one."""
+
+    execution_id: str | None
+    """None where it is the source as a whole that is wrong."""
+    what: What
+    events: int = 0
+    """How many were written."""
+    why: str | None = None
+    where: str | None = None
+    """The place in a bundle."""
+
+
+class Intake:
+    """Takes in executions that are not there yet, whose output is in the store already, in batches."""
+
+    def __init__(self, store: EventStore, *, alone: bool = False) -> None:
+        self.store = store
+        self._fresh = alone and not store.find(Query(limit=1)).rows and not store.tombstones(limit=1)
+        """Whether nothing is there that this intake would not know of: with `alone`, each execution comes once."""
+        self.bare = self._fresh and store.totals().log_bytes == 0
+        """Whether there is no output either, which somebody may have left who was interrupted."""
+        self._batch: dict[str, tuple[Whole, str | None]] = {}
+        self._events = self._bytes = 0
+
+    def __contains__(self, execution_id: str) -> bool:
+        """Whether the execution is among those that have not been written yet."""
+        return execution_id in self._batch
+
+    def standing(self, whole: Whole, where: str | None = None, there: Row | None = None) -> Outcome | Row | None:
+        """How an execution stands to what the store has under its id, which may be `there`.
+
+        None if that is nothing, the row if it is an earlier part of the same log; else what is to be said. `where` is
+        the execution's place.
+        """
+        name, version = whole.summary.execution_id, whole.summary.version
+        if there is None:
+            if self._fresh:
+                return None
+            if not (rows := self.store.find(Query(id=name, limit=1)).rows):
+                for stone in self.store.tombstones(name):
+                    why = f"it {buried(stone)}, and does not come back into that store"
+                    return Outcome(name, "refused", 0, why, where)
+                return None
+            [there] = rows
+        head = there.summary
+        if head.digest == whole.summary.digest:
+            return Outcome(name, "there already")
+        if head.version < version:
+            if whole.entries[head.version - 1].digest == head.digest:
+                return there
+        elif [entry.digest for entry in self.store.read(name, version - 1)[:1]] == [whole.summary.digest]:
+            return Outcome(name, "ahead", 0, f"it has gone on there: {head.version} events instead of {version}", where)
+        return Outcome(name, "refused", 0, "another log is there under this id", where)
+
+    def add(self, whole: Whole, where: str | None = None) -> Iterator[Outcome]:
+        """Take an execution; gives what became of those that were written meanwhile."""
+        self._batch[whole.summary.execution_id] = whole, where
+        self._events += len(whole.entries)
+        self._bytes += sum(len(entry.text) for entry in whole.entries)
+        if self._events >= _BATCH_EVENTS or self._bytes >= _BATCH_BYTES:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[Outcome]:
+        """Write what is left."""
+        waiting = list(self._batch.values())
+        self._batch.clear()
+        self._events = self._bytes = 0
+        while waiting:
+            written = len(waiting)
+            refused: Outcome | None = None
+            try:
+                self.store.restore([whole for whole, _ in waiting])
+            except Conflict as conflict:
+                # Somebody else had the same in mind at the same time.
+                written = next(n for n, (each, _) in enumerate(waiting) if each.summary.execution_id == conflict.where)
+                self._fresh = False
+                whole, where = waiting[written]
+                found = self.standing(whole, where)
+                refused = (
+                    found
+                    if isinstance(found, Outcome)
+                    else Outcome(whole.summary.execution_id, "refused", 0, _MEANWHILE, where)
+                )
+            for whole, _ in waiting[:written]:
+                yield Outcome(whole.summary.execution_id, "added", len(whole.entries))
+            if refused is not None:
+                yield refused
+            waiting = waiting[written + 1 :]
+
+
+def copy(source: EventStore, target: EventStore, *, as_it_stands: bool = False) -> Iterator[Outcome]:
+    """Bring all executions, their output, and the tombstones of `source` into `target`; can be repeated at any time.
+
+    What is there with the same log is left, what is there with an earlier part of it is carried forward, and what is
+    there with another one is refused. Executions that a live process drives are left out, since each of two stores
+    would have them go on; `as_it_stands` takes them, too. Raises StoreError.
+    """
+    intake = Intake(target, alone=True)
+
+    def looked_at() -> Iterator[tuple[Row, Row | None, Outcome | Whole | Flaw | None]]:
+        for row, there in _beside(every(source), every(target)):
+            if there is not None and there.summary.digest == row.summary.digest:
+                yield row, there, Outcome(row.summary.execution_id, "there already")
+            elif not as_it_stands and driven(row):
+                yield row, there, Outcome(row.summary.execution_id, "left out", 0, "a process drives it")
+            else:
+                yield row, there, whole_of(source, row)
+
+    # Checking is work for the processor, writing mostly waiting: they go on at the same time.
+    with closing(ahead(looked_at(), _AHEAD)) as every_one:
+        for row, there, found in every_one:
+            if isinstance(found, Flaw):
+                why = f"version {found.version}: {found.message}"
+                yield Outcome(row.summary.execution_id, "refused", 0, why)
+            elif isinstance(found, Outcome):
+                yield found
+            elif found is not None:
+                yield from _brought(source, intake, found, there)
+    yield from intake.flush()
+    yield from bury(target, every_tombstone(source))
+
+
+def _beside(rows: Iterable[Row], others: Iterable[Row]) -> Iterator[tuple[Row, Row | None]]:
+    """Each row with its like among the others, which come in the same order; some may not be found that are there."""
+    others = iter(others)
+    other = next(others, None)
+    for row in rows:
+        while other is not None and _place(other) > _place(row):
+            other = next(others, None)
+        yield row, other if other is not None and _place(other) == _place(row) else None
+
+
+def _place(row: Row) -> tuple[datetime, str]:
+    return row.summary.started_at, row.summary.execution_id
+
+
+def _brought(source: EventStore, intake: Intake, whole: Whole, there: Row | None) -> Iterator[Outcome]:
+    target, name = intake.store, whole.summary.execution_id
+    found = intake.standing(whole, there=there)
+    if isinstance(found, Outcome):
+        # What was copied, and then went on there, has nothing to fetch here.
+        yield msgspec.structs.replace(found, what="there already") if found.what == "ahead" else found
+        return
+    if found is not None and driven(found):
+        yield Outcome(name, "refused", 0, "it has gone on here, and a process drives it there")
+        return
+    if intake.bare:
+        write_output(target, name, chunks_of(source, name))
+    else:
+        complete_output(source, target, name)
+    if found is None:
+        yield from intake.add(whole)
+        return
+    rest = whole.entries[found.summary.version :]
+    try:
+        target.append(name, found.summary.version, rest, whole.summary, fence=found.ownership, release=True)
+    except (Conflict, Fenced):
+        yield Outcome(name, "refused", 0, _MEANWHILE)
+    else:
+        yield Outcome(name, "carried forward", len(rest))
+
+
+def whole_of(store: EventStore, row: Row) -> Whole | Flaw | None:
+    """An execution as it stands, checked, and with the summary that its events add up to; None if it was pruned."""
+    name = row.summary.execution_id
+    entries = store.read(name)
+    if not entries and not store.find(Query(id=name, limit=1)).rows:
+        return None
+    return checked(name, entries, row.ownership.epoch) if (flaw := lost(row.summary, entries)) is None else flaw
+
+
+def checked(execution_id: str, entries: Sequence[Entry], epoch: int) -> Whole | Flaw:
+    """The execution with these entries, after their digests and their meaning were worked out anew."""
+    found = folded(execution_id, entries)
+    return found if isinstance(found, Flaw) else Whole(summarise(*found), epoch, entries)
+
+
+def chunks_of(store: EventStore, execution_id: str) -> Iterator[Chunk]:
+    """All output of an execution, in order and in pages."""
+    position = 0
+    while True:
+        page = store.read_log(execution_id, after=position, limit=_PAGE)
+        position = page.position
+        yield from page.chunks
+        if len(page.chunks) < _PAGE:
+            return
+
+
+def write_output(store: EventStore, execution_id: str, chunks: Iterable[Chunk]) -> None:
+    """Add output, in pages that fit into memory."""
+    page: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        page.append(chunk)
+        size += len(chunk.data)
+        if len(page) >= _PAGE or size >= _PAGE_BYTES:
+            store.write_log(execution_id, page)
+            page, size = [], 0
+    if page:
+        store.write_log(execution_id, page)
+
+
+def forget_output(store: EventStore, execution_id: str) -> None:
+    """Remove what is left of an execution's output by somebody who was interrupted."""
+    attempts = dict.fromkeys((chunk.step, chunk.attempt) for chunk in chunks_of(store, execution_id))
+    if attempts:
+        store.write_log(execution_id, [], drop=[(step, attempt, 0, _ALL) for step, attempt in attempts])
+
+
+def complete_output(source: EventStore, target: EventStore, execution_id: str) -> None:
+    """Add what the output in `target` lacks at its end; what is not the beginning of that in `source` is replaced."""
+    ours = chunks_of(source, execution_id)
+    for chunk in chunks_of(target, execution_id):
+        if next(ours, None) != chunk:
+            forget_output(target, execution_id)
+            ours = chunks_of(source, execution_id)
+            break
+    write_output(target, execution_id, ours)
+
+
+def bury(store: EventStore, stones: Iterable[Tombstone]) -> Iterator[Outcome]:
+    """Keep tombstones, but those of executions that are there, or were pruned there, too."""
+    for stone in stones:
+        name = stone.execution_id
+        if not store.tombstones(name) and not store.find(Query(id=name, limit=1)).rows:
+            store.prune(stone)
+            yield Outcome(name, "tombstone")
