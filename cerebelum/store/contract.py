@@ -215,10 +215,16 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventStore(Protocol):
-    """What a backend does. Safe to use from several threads at once.
+    """What a backend does. Safe to use from several threads at once, and by as many handles and processes as there are.
 
-    Every method raises StoreError when the store cannot be reached, read or written (disk full, damaged …). A backend
-    that has this class as its base inherits the methods that have a body, and may do better.
+    Every method raises StoreError when the store cannot be reached, read or written (disk full, damaged …), when it has
+    been closed, and in a process that was forked from the one that opened it. A backend that has this class as its base
+    inherits the methods that have a body, and may do better.
+
+    Ids of executions, steps and runners have at most 64 characters, which are ASCII letters, digits, dots, underscores
+    and hyphens. The `text` of an entry is JSON, so that it holds no NUL and nothing that is not Unicode. All other
+    texts (workflows, reasons, tags …) may hold anything but lone surrogates; a tag has at most 255 characters. What is
+    asked for may be any text, and is then just not there.
     """
 
     def append(
@@ -293,9 +299,10 @@ class EventStore(Protocol):
     def prune(self, tombstone: Tombstone) -> None:
         """Remove an execution with all that belongs to it (events, summary, output, processes); the tombstone stays.
 
-        In one transaction. Of an execution that is not there only the tombstone is kept, which is how it gets into
-        another store; nothing is done if it has been pruned at just this version and digest. Raises Fenced if somebody
-        owns it, Conflict if its log (or its tombstone) is not at that version and digest.
+        In one transaction. Of an execution that is not there the tombstone is kept, which is how it gets into another
+        store, and what output and processes there may be is removed; nothing is done if it has been pruned at just this
+        version and digest. Raises Fenced if somebody owns it, Conflict if its log (or its tombstone) is not at that
+        version and digest.
         """
         ...
 

@@ -73,8 +73,9 @@ class ToolsConformance(StoreTests):
                 create(store, "deploy-1", fence)
             assert (caught.value.expected, caught.value.actual) == (0, 3)
         last = entry("deploy-1", 4, tombstone.digest)
-        with pytest.raises(Conflict):
+        with pytest.raises(Conflict) as caught:
             store.append("deploy-1", 3, [last], summary("deploy-1", [last]))
+        assert caught.value.actual == 0
         assert ids(store) == []
         assert store.read("deploy-1") == []
         assert store.tombstones() == [tombstone]
@@ -112,8 +113,12 @@ class ToolsConformance(StoreTests):
 
     def test_the_tombstone_of_what_was_never_here_is_kept(self, store: EventStore) -> None:
         tombstone = Tombstone("deploy-1", "deploy", "cancelled", START, None, 7, "d" * 64, START + timedelta(days=1))
+        store.write_log("deploy-1", CHUNKS)
+        store.note_process("deploy-1", PROCESS)
         store.prune(tombstone)
         assert store.tombstones() == [tombstone]
+        assert store.read_log("deploy-1").chunks == []
+        assert store.processes("deploy-1") == []
         with pytest.raises(Conflict) as caught:
             create(store, "deploy-1")
         assert caught.value.actual == 7

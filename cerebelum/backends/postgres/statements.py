@@ -62,7 +62,7 @@ class Statements:
         self.mine = self._made(
             "SELECT version, owner, epoch, EXISTS (SELECT 1 FROM {s}.events"
             " WHERE execution_id = %s AND version = %s AND token = %s::uuid) FROM {s}.executions WHERE id = %s"
-            " UNION ALL SELECT version, NULL, 0, false FROM {s}.tombstones WHERE id = %s"
+            " UNION ALL SELECT version, NULL, 0, false FROM {s}.tombstones WHERE id = %s AND %s"
         )
         self.read = self._made(
             "SELECT version, type, at, data, digest FROM {s}.events WHERE execution_id = %s AND version > %s"

@@ -214,7 +214,7 @@ class PostgresStore(EventStore):
                 if found is None:
                     old = connection.execute(self._sql.tombstones, ("", identity, identity, 1)).fetchone()
                     if old is None:
-                        connection.execute(self._sql.entomb, row)
+                        bury(connection)
                     elif (old[5], old[6]) != (tombstone.version, tombstone.digest):
                         raise Conflict(identity, tombstone.version, old[5])
                     return
@@ -223,10 +223,13 @@ class PostgresStore(EventStore):
                     raise Fenced(identity, owner, epoch)
                 if (version, digest) != (tombstone.version, tombstone.digest):
                     raise Conflict(identity, tombstone.version, version)
-                connection.execute(self._sql.entomb, row)
-                for removal in self._sql.removals:
-                    connection.execute(removal, (identity,))
+                bury(connection)
                 connection.execute(self._sql.tell, (identity,))
+
+        def bury(connection: Connection) -> None:
+            connection.execute(self._sql.entomb, row)
+            for removal in self._sql.removals:
+                connection.execute(removal, (identity,))
 
         self._server.write(self._events, remove)
         self._written.forget(identity)
