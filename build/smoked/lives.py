@@ -78,6 +78,13 @@ def a_failed_execution_is_resumed(desk: Desk) -> None:
     desk("run", "mine.yaml")
     expect("f" in desk("list"), "list does not show it")
     desk("store", "verify")
+    desk("store", "backup", "kept.db")
+    desk("store", "export", "--all", "-o", "kept.jsonl")
+    desk("store", "import", "kept.jsonl", "--store", "copy.db")
+    expect("there already" in desk("store", "copy", "kept.db", "copy.db"), "copy does not know what was imported")
+    expect("f" in desk("store", "prune", "--older-than", "0", "--dry-run"), "prune finds nothing")
+    expect("digest" in desk("store", "heads"), "there are no heads")
+    expect("SQLite" in desk("store", "info"), "info does not name the kind of store")
     desk("fork", "f", "--from", "three", "--id", "g")
     expect((desk.folder / "effects").read_text() == "one\nthree\nthree\n", "the fork did something else")
 

@@ -16,8 +16,18 @@ from cerebelum.core.events import GENESIS, Entry, chain, decode
 from cerebelum.core.ids import check_id
 from cerebelum.core.state import Status
 from cerebelum.core.typed import decoder
-from cerebelum.store import Chunk, EventStore, Row, Stream, Tombstone, Whole, every_tombstone
-from cerebelum.store.copying import Intake, Outcome, bury, checked, chunks_of, forget_output, whole_of
+from cerebelum.store import (
+    Chunk,
+    EventStore,
+    Row,
+    Stream,
+    Tombstone,
+    Whole,
+    every_chunk,
+    every_tombstone,
+    forget_output,
+)
+from cerebelum.store.copying import Intake, Outcome, bury, checked, whole_of
 from cerebelum.store.verify import Flaw
 
 FORMAT = 1
@@ -26,8 +36,7 @@ _PAGE_BYTES = 4 << 20
 _PAGE_CHUNKS = 200
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-_Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
-_Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -51,7 +60,7 @@ class Recorded(msgspec.Struct, frozen=True, tag_field="line", tag="event"):
 
 
 class Output(msgspec.Struct, frozen=True, tag_field="line", tag="output"):
-    step: _Text
+    step: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
     attempt: _Count
     offset: _Count
     stream: Stream
@@ -72,7 +81,7 @@ class End(msgspec.Struct, frozen=True, tag_field="line", tag="end"):
 
 class Buried(msgspec.Struct, frozen=True, tag_field="line", tag="tombstone"):
     id: str
-    workflow: _Text
+    workflow: str
     status: Status
     started_at: _Moment
     ended_at: _Moment | None
@@ -114,7 +123,7 @@ def export(
         for entry in whole.entries:
             write(_line(Recorded(entry.text, entry.digest)))
         count, digest = 0, GENESIS
-        for chunk in chunks_of(store, name):
+        for chunk in every_chunk(store, name):
             line = _encode(Output(*(getattr(chunk, field) for field in Output.__struct_fields__)))
             count, digest = count + 1, chain(digest, name, line)
             write(line + b"\n")
@@ -276,9 +285,10 @@ class _Reader:
             yield msgspec.structs.replace(standing, what="refused") if standing.what == "ahead" else standing
             return
         now.whole = found
-        forget_output(self._store, now.id)
 
     def _write(self, now: _Arrival) -> None:
+        if not now.wrote:
+            forget_output(self._store, now.id)
         now.wrote = True
         self._store.write_log(now.id, now.chunks)
         now.chunks, now.size = [], 0
@@ -291,9 +301,10 @@ class _Reader:
             raise Wrong(f"events are missing: its end knows {line.events}, {len(now.entries)} were there")
         if (line.output, line.output_digest) != (now.lines, now.digest):
             raise Wrong("its output is not what it was: lines are missing, or were changed")
-        if now.chunks:
+        if now.wrote and now.chunks:
             self._write(now)
-        yield from self._intake.add(now.whole, self._where(now.number))
+        whole = msgspec.structs.replace(now.whole, output=None if now.wrote else now.chunks)
+        yield from self._intake.add(whole, self._where(now.number))
 
 
 class _Arrival:

@@ -15,6 +15,7 @@ from cerebelum.store import Chunk, Ownership, every_tombstone
 from tests.cli.stores import content, count, opened, rows
 from tests.executions import START, execution, fill
 from tests.lifecycle.world import World, finish, wait_until
+from tests.stores import only_sqlite
 
 ODD = r"""
     name: odd
@@ -213,6 +214,8 @@ TAMPERED: dict[str, tuple[Callable[[Values, int], int], str]] = {
     "a number beyond all": (on("output", 0, offset=2**80), "this line is damaged"),
     "a time of nowhere": (on("output", 0, at="2026-01-01T00:00:00"), "this line is damaged"),
     "a NUL": (on("output", 0, step="a\0b"), "this line is damaged"),
+    "a step's name": (on("output", 0, step="a b\n"), "this line is damaged"),
+    "a long name": (on("output", 0, step="a" * 65), "this line is damaged"),
     "a stream": (on("output", 0, stream="stdlog"), "this line is damaged"),
     "another end": (on("end", 0, id="z"), "this line does not belong here"),
     "no end": (without("end"), "it has no end"),
@@ -226,6 +229,7 @@ TAMPERED: dict[str, tuple[Callable[[Values, int], int], str]] = {
 }
 
 
+@only_sqlite
 @pytest.mark.parametrize("what", TAMPERED)
 def test_what_was_tampered_with_is_refused_with_its_line_and_the_rest_is_taken(
     world: World, bundle: Path, what: str
@@ -261,6 +265,7 @@ def test_a_changed_summary_is_not_believed(world: World, bundle: Path) -> None:
     assert [row.summary for row in rows(world.folder / "other.db")] == [row.summary for row in rows(world.url)]
 
 
+@only_sqlite
 @pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
 def test_of_a_bundle_that_was_cut_off_the_whole_executions_are_taken(world: World, bundle: Path, part: float) -> None:
     data = bundle.read_bytes()
@@ -290,6 +295,7 @@ def test_a_bundle_without_its_last_line_is_told_to_be_cut_off(world: World, bund
     assert (less.code, "of 2 executions and 0 tombstones, 1 and 0 were there" in less.err) == (1, True)
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("data", "told"),
     [
@@ -310,6 +316,7 @@ def test_what_is_no_bundle_is_refused_at_once(world: World, data: bytes, told: s
     assert world("store", "import", ".").code == 2
 
 
+@only_sqlite
 def test_lines_between_executions_that_make_no_sense_are_named_and_passed_over(world: World, bundle: Path) -> None:
     text = bundle.read_text().split("\n")[:-1]
     first = begin(bundle, "x") - 1
@@ -373,6 +380,7 @@ def test_ctrl_c_ends_an_import_and_says_how_to_go_on(world: World, bundle: Path)
     assert content(world.folder / "other.db") == content(world.url)
 
 
+@only_sqlite
 def test_an_export_that_is_interrupted_leaves_no_file(world: World) -> None:
     with opened(world.url) as store:
         fill(store, 600)

@@ -11,12 +11,13 @@ import pytest
 
 from cerebelum.engine.ownership import Registration
 from cerebelum.host.clock import SystemClock
-from cerebelum.store import Chunk, Ownership, Query, every_tombstone
+from cerebelum.store import Chunk, Ownership, Query, Tombstone, every_tombstone
 from tests.cli.screens import Window
 from tests.cli.stores import PLAIN, content, count, opened, rows
 from tests.executions import START, execution, fill
 from tests.lifecycle.test_verify import tamper
 from tests.lifecycle.world import World, finish, wait_until
+from tests.stores import only_sqlite
 
 FLAKY = "steps: [{id: a, run: 'echo a; echo b >&2'}, {id: b, run: 'echo more; test -e mended'}]"
 WORK = "steps: [{id: a, run: echo a}, {id: work, run: 'echo up >> up; sleep 600'}]"
@@ -25,6 +26,7 @@ WORK = "steps: [{id: a, run: echo a}, {id: work, run: 'echo up >> up; sleep 600'
 # --- copying ---------------------------------------------------------------------------------------------------------
 
 
+@only_sqlite
 def test_there_and_back_everything_is_as_it_was(world: World) -> None:
     with opened(world.folder / "here.db") as store:
         fill(store, 70, steps=3)
@@ -38,6 +40,37 @@ def test_there_and_back_everything_is_as_it_was(world: World) -> None:
     assert rows(world.folder / "back.db") == rows(world.folder / "here.db")
     again = world("store", "copy", "here.db", "back.db")
     assert (again.code, again.out) == (0, "0 executions copied, 70 there already, 0 events\n")
+
+
+@only_sqlite
+def test_to_a_server_and_back_everything_is_as_it_was(world: World, postgres_url: str) -> None:
+    world.run(FLAKY)
+    with opened(world.store) as store:
+        fill(store, 300, steps=3)
+        store.write_log("made-0000007", [Chunk("s1", 1, n, "stderr", START, bytes([n % 256])) for n in range(1000)])
+        store.prune(Tombstone("gone", "w\0", "failed", START, None, 7, "0" * 64, START))
+    killed = world.start("store", "copy", str(world.store), postgres_url)
+    wait_until(lambda: world("store", "info", "--store", postgres_url, "--json").json()["events"] or killed.poll() == 0)
+    killed.kill()
+    finish(killed)
+    done = world("store", "copy", str(world.store), postgres_url, "--json")
+    assert (done.code, done.json()["added"] + done.json()["there_already"]) == (0, 301), done
+    world.write("mended", "")
+    assert world("resume", "x").code == 0
+    again = world("store", "copy", str(world.store), postgres_url, "--json").json()
+    assert (again["carried_forward"], again["there_already"], again["tombstones"]) == (1, 300, 0)
+    assert world("store", "verify", "--store", postgres_url).code == 0
+    assert world("store", "copy", postgres_url, "back.db").code == 0
+    assert world("store", "backup", "kept.db", "--store", postgres_url).code == 0
+    for name in ("back.db", "kept.db"):
+        assert content(world.folder / name) == content(world.store)
+        with opened(world.store) as here, opened(world.folder / name) as there:
+            assert list(every_tombstone(here)) == list(every_tombstone(there)) != []
+    exported = world("store", "export", "--all", "--store", postgres_url)
+    assert world("store", "import", "-", "--store", "third.db", stdin=exported.out).code == 0
+    assert content(world.folder / "third.db") == content(world.store)
+    assert world("store", "prune", "--older-than", "0", "--yes", "--store", postgres_url).code == 0
+    assert "was pruned at" in world("status", "x", "--store", postgres_url).err
 
 
 def test_what_has_gone_on_is_carried_forward_with_its_output(world: World) -> None:
@@ -153,6 +186,7 @@ def test_what_is_damaged_is_not_copied(world: World) -> None:
     assert content(world.folder / "there.db").keys() == {"z"}
 
 
+@only_sqlite
 def test_stores_that_cannot_be_copied_are_told_apart(world: World) -> None:
     world.run(FLAKY)
     (world.folder / "link.db").symlink_to(world.store)
@@ -216,6 +250,7 @@ def test_a_terminal_shows_how_far_it_has_come_and_others_see_nothing_of_it(world
 # --- backing up ------------------------------------------------------------------------------------------------------
 
 
+@only_sqlite
 def test_a_backup_is_a_store_that_only_its_owner_reads(world: World) -> None:
     world.run(FLAKY)
     world.run(FLAKY, name="y")
@@ -253,6 +288,7 @@ def test_a_backup_while_runners_write_is_sound_and_a_part_of_what_came_after(wor
     assert not list(world.folder.glob("*.partial-*"))
 
 
+@only_sqlite
 def test_nothing_is_overwritten_and_nothing_is_left_of_what_cannot_be_written(world: World) -> None:
     nothing = world("store", "backup", "kept.db")
     assert (nothing.code, "has not been created yet" in nothing.err) == (2, True)
@@ -266,6 +302,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_what_cannot_be_written(wo
     assert not list(world.folder.glob("*.partial-*"))
 
 
+@only_sqlite
 def test_what_a_killed_backup_left_is_removed_by_the_next(world: World) -> None:
     world.run(FLAKY)
     for name in ("kept.db.partial-0123abcd", "kept.db.partial-0123abcd-wal", "kept.db.partial-mine.txt"):
@@ -306,6 +343,7 @@ def test_the_backup_of_another_kind_of_store_has_what_is_driven_as_it_stood(worl
     assert content(world.folder / "kept.db")["x"][0] == content(world.folder / "busy.db")["x"][0]
 
 
+@only_sqlite
 def test_a_full_disk_is_no_traceback(world: World, tmp_path: Path) -> None:
     with opened(world.url) as store:
         fill(store, 200)

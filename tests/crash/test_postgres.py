@@ -134,9 +134,10 @@ TROUBLE: dict[str, tuple[Callable[[Proxy], object], float]] = {
     "connections are half closed": (Proxy.half_close, 0.15),
     "everything is slow": (slow, 0.1),
     "nobody answers the door": (away, 0.5),
-    "nobody answers": (silent, 0.5),
-    "acknowledgements are lost": (Proxy.lose_acknowledgements, 0.08),
-    "requests are lost": (Proxy.lose_requests, 0.08),
+    "nobody answers": (silent, 0.1),
+    # Not always: what is sent again is lost again, and would never get through.
+    "acknowledgements are lost": (lambda proxy: proxy.lose_acknowledgements(Random().randrange(2)), 0.08),
+    "requests are lost": (lambda proxy: proxy.lose_requests(Random().randrange(2)), 0.08),
 }
 
 
@@ -152,9 +153,9 @@ def test_a_run_over_a_bad_network_is_as_if_it_had_been_a_good_one(far: Arena, pr
     deed, every = TROUBLE[trouble]
     ran, deeds = busy_during(far, lambda: deed(proxy), every)
     calm(proxy)
-    assert len(deeds) >= 3
+    assert deeds
     if "lost" in trouble:
-        assert proxy.lost >= 5, "nothing went wrong: nothing is proven"
+        assert proxy.lost >= 3, "nothing went wrong: nothing is proven"
     as_if_nothing_had_been(far, ran)
 
 
@@ -178,22 +179,20 @@ def test_what_somebody_approves_is_heard_of_although_the_connection_that_tells_w
         stop_hard(runner)
 
 
-@pytest.mark.parametrize("place", ["before-commit:2", "after-commit:5", "after-spawn:3", "after-record:4"])
+@pytest.mark.parametrize("place", ["before-commit:5", "after-commit:5", "after-spawn:3", "after-record:4"])
 def test_killed_on_a_bad_network_and_resumed_on_one(far: Arena, proxy: Proxy, place: str) -> None:
     """The network fails, the runner dies, and the network fails on whoever resumes."""
-    run = ["storm.yaml", "--json", "--id", far.id]
-    ran: list[Ran] = []
-    for verb in (["run", *run], ["resume", far.id, "--json"]):
-        runner = far.spawn(*verb, CEREBELUM_FAULT=place if verb[0] == "run" else "")
-        try:
-            await_beginning(far) if verb[0] == "run" else None
-            with again_and_again(proxy.drop, 0.2), again_and_again(proxy.lose_acknowledgements, 0.15):
-                ran.append(far.see(runner))
-        finally:
-            stop_hard(runner)
+    runner = far.spawn("run", "storm.yaml", "--json", "--id", far.id, CEREBELUM_FAULT=place)
+    await_beginning(far)
+    with again_and_again(proxy.drop, 0.2), again_and_again(proxy.lose_acknowledgements, 0.15):
+        ran = [far.see(runner)]
+        assert ran[0].code == -signal.SIGKILL, ran[0]
+        while far.ended(far.id) is None:
+            ran.append(far.cli("resume", far.id, "--json"))
+            # Who has not reached the server yet does not wait for it.
+            assert ran[-1].code in (0, 74), ran[-1]
+            assert len(ran) < 20
     calm(proxy)
-    assert ran[0].code == -signal.SIGKILL, ran[0]
-    assert ran[1].code == 0, ran[1]
     check(far, far.id, [event for r in ran for event in r.printed])
 
 
@@ -206,7 +205,7 @@ def test_of_those_who_take_over_on_a_bad_network_exactly_one_wins(far: Arena, pr
     await_words(reached)
     stop_hard(runner)
     (far.folder / "mended").touch()
-    proxy.lose_acknowledgements(3, matching="SET owner")
+    proxy.lose_acknowledgements(3, matching="SET owner = .*epoch \\+ 1")
     crowd = [far.spawn("resume", far.id, "--json") for _ in range(5)]
     ran = [far.see(process) for process in crowd]
     assert proxy.lost == 3

@@ -136,7 +136,7 @@ class Postgres:
         folder.mkdir(mode=0o700)
         hand_over(folder)
         self.log = folder / "log"
-        self._data = folder / "data"
+        self.data = folder / "data"
         self._programs = _reachable(binaries, folder.parent)
 
     @property
@@ -151,14 +151,14 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and return when it answers; the first time it is made."""
-        fresh = not self._data.exists()
+        fresh = not self.data.exists()
         if fresh:
             self._initialise()
         settings = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": ""}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(self._programs / "postgres"), "-D", str(self._data), *options],
+                [str(self._programs / "postgres"), "-D", str(self.data), *options],
                 cwd=self.folder,
                 env=_environ(),
                 stdin=subprocess.DEVNULL,
@@ -226,7 +226,7 @@ class Postgres:
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         command = [
-            *(str(self._programs / "initdb"), "--pgdata", str(self._data), "--username", "postgres"),
+            *(str(self._programs / "initdb"), "--pgdata", str(self.data), "--username", "postgres"),
             *("--encoding", "UTF8", "--locale", "C", "--no-sync", "--auth", "scram-sha-256", "--pwfile", str(secret)),
         ]
         done = subprocess.run(

@@ -67,18 +67,21 @@ def is_busy(error: Exception) -> bool:
     return any(words in str(error) for words in _PASSING_WORDS)
 
 
-def explain(error: Exception, address: Address, *, connecting: bool = False) -> StoreError:
-    """The library's error as one that says what is the matter, and what to do; without a password."""
+def explain(error: Exception, address: Address, *, new: bool) -> StoreError:
+    """The library's error as one that says what is the matter, and what to do; without a password.
+
+    `new`: the server has never been reached by this process.
+    """
     text = address.harmless(" ".join(str(error).split())) or type(error).__name__
     state = getattr(error, "sqlstate", None) or ""
-    if not state and connecting:
+    if not state and new:
         state = next((code for words, code in _WORDS.items() if words in text), "")
     if state in _EXPLANATIONS:
         message, hint = _EXPLANATIONS[state]
-    elif not state and connecting:
+    elif not state and new:
         message, hint = "the server cannot be reached", "check that it runs, its host and port, and the network"
     elif not state or state.startswith(("08", "57P")):
-        message, hint = "the connection to the server was lost", f"resume when it is there again; {_SAFE}"
+        message, hint = "the server went away, and did not come back in time", f"{_SAFE}: resume when it is there again"
     else:
         message, hint = "the store failed", "run 'cerebelum doctor'"
     code = f"{state}: " if getattr(error, "sqlstate", None) else ""

@@ -112,10 +112,10 @@ class Server:
                         self.disconnect(lane)
                     patient = is_busy(error) or self._reached if connecting else is_passing(error)
                     if not patient:
-                        raise explain(error, self.address, connecting=connecting) from None
+                        raise explain(error, self.address, new=connecting and not self._reached) from None
                     self._down = self._down or time.monotonic()
                     if time.monotonic() + pause >= self._deadline(lane, began):
-                        raise explain(error, self.address, connecting=connecting) from None
+                        raise explain(error, self.address, new=connecting and not self._reached) from None
                     again = again or not connecting
                 except UnicodeError as error:
                     self._roll_back(lane)
@@ -171,19 +171,22 @@ class Server:
         try:
             connection.deadline = deadline
             # A pooler gives a connection another session's number than the server does.
-            row = connection.execute("SELECT pg_backend_pid(), current_setting('server_encoding')").fetchone()
+            row = connection.execute(
+                "SELECT pg_backend_pid(), current_setting('server_encoding'), current_setting('synchronous_commit')"
+            ).fetchone()
             assert row is not None
-            if row[1] != "UTF8":
+            number, encoding, commit = row
+            if encoding != "UTF8":
                 raise StoreError(
-                    f"the database is encoded as {row[1]}, and has to be UTF8",
+                    f"the database is encoded as {encoding}, and has to be UTF8",
                     where=self.address.shown,
                     hint="make another one: createdb --template=template0 --encoding=UTF8 NAME",
                 )
-            pooled = row[0] != connection.info.backend_pid
-            if pooled:
-                connection.prepare_threshold = None
-            else:
-                connection.prepare_threshold = 2
+            pooled = number != connection.info.backend_pid
+            connection.prepare_threshold = None if pooled else 2
+            if commit == "off" and not pooled:
+                # What is acknowledged has to be on the disk, whatever else this database is used for.
+                connection.execute("SET synchronous_commit = on")
             return Session(connection, self._version(connection), pooled)
         except BaseException:
             connection.close()
