@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cerebelum.backends.sqlite import SqliteStore
 from cerebelum.core.events import Entry
-from cerebelum.store import Chunk, Row, every
+from cerebelum.store import Chunk, EventStore, Row, every
 from cerebelum.store.copying import chunks_of
 from cerebelum.store.verify import verify
+from tests.stores import open_store
 
 Content = dict[str, tuple[list[Entry], list[Chunk]]]
 
@@ -40,32 +40,30 @@ def cerebelum_backends():
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[SqliteStore]:
-    """The store of a file, closed afterwards."""
-    store = SqliteStore(str(path))
+def opened(place: Path | str) -> Iterator[EventStore]:
+    """The store of a file or a URL, closed afterwards."""
+    store = open_store(place if isinstance(place, str) else f"sqlite:///{place}")
     try:
         yield store
     finally:
         store.close()
 
 
-def content(path: Path) -> Content:
+def content(place: Path | str) -> Content:
     """The log and the output of every execution in a store, which has to be sound."""
-    with opened(path) as store:
+    with opened(place) as store:
         assert [flaw for verified in verify(store) for flaw in verified.flaws] == []
         names = [row.summary.execution_id for row in every(store)]
         return {name: (store.read(name), list(chunks_of(store, name))) for name in names}
 
 
-def rows(path: Path) -> list[Row]:
+def rows(place: Path | str) -> list[Row]:
     """The rows of a store, newest start first."""
-    with opened(path) as store:
+    with opened(place) as store:
         return list(every(store))
 
 
-def count(path: Path) -> int:
+def count(place: Path | str) -> int:
     """How many executions are in a store that somebody else is writing."""
-    if not path.exists():
-        return 0
-    with opened(path) as store:
+    with opened(place) as store:
         return sum(store.totals().executions.values())

@@ -15,6 +15,7 @@ from cerebelum.store import Chunk, Ownership, every_tombstone
 from tests.cli.stores import content, count, opened, rows
 from tests.executions import START, execution, fill
 from tests.lifecycle.world import World, finish, wait_until
+from tests.stores import only_sqlite
 
 ODD = r"""
     name: odd
@@ -55,10 +56,10 @@ def test_what_was_exported_is_imported_byte_for_byte(world: World, bundle: Path)
     done = world("store", "import", "bundle.jsonl", "--store", "other.db")
     assert (done.code, done.err) == (0, "")
     assert "2 executions imported" in done.out
-    assert content(world.folder / "other.db") == content(world.store)
+    assert content(world.folder / "other.db") == content(world.url)
     assert b"h\xc3\xa4\xff\0\x1b[1mx\r\n" in [chunk.data for chunk in content(world.folder / "other.db")["x"][1]]
     theirs = {row.summary.execution_id: row for row in rows(world.folder / "other.db")}
-    for row in rows(world.store):
+    for row in rows(world.url):
         other = theirs[row.summary.execution_id]
         assert (other.summary, other.ownership) == (row.summary, Ownership(None, row.ownership.epoch))
     again = world("store", "export", "--all", "--store", "other.db")
@@ -89,7 +90,7 @@ def test_tombstones_travel_with_everything(world: World, bundle: Path) -> None:
     everything = world("store", "export", "--all").out
     done = world("store", "import", "-", "--store", "other.db", "--json", stdin=everything)
     assert (done.code, done.json()["added"], done.json()["tombstones"]) == (0, 1, 1)
-    with opened(world.store) as here, opened(world.folder / "other.db") as there:
+    with opened(world.url) as here, opened(world.folder / "other.db") as there:
         assert list(every_tombstone(here)) == list(every_tombstone(there)) != []
     # Of an execution that is there, no tombstone is taken.
     world("store", "import", str(bundle), "--store", "third.db")
@@ -112,7 +113,7 @@ def test_an_execution_that_is_in_a_bundle_twice_is_taken_once(world: World, bund
     write(world.folder / "twice.jsonl", [*values[:-1], *values[1:-1], {**values[-1], "executions": 4}])
     done = world("store", "import", "twice.jsonl", "--store", "other.db", "--json")
     assert (done.code, done.json()["added"], done.json()["there_already"]) == (0, 2, 2)
-    assert content(world.folder / "other.db") == content(world.store)
+    assert content(world.folder / "other.db") == content(world.url)
 
 
 def test_bundles_may_follow_each_other(world: World, bundle: Path) -> None:
@@ -130,7 +131,7 @@ def test_what_differs_is_refused_and_the_others_are_taken(world: World, bundle: 
     assert done.code == 1
     assert f"bundle.jsonl:{begin(bundle, 'x')}: x: refused: another log is there" in done.err
     assert content(other)["x"] == before
-    assert content(other)["y"] == content(world.store)["y"]
+    assert content(other)["y"] == content(world.url)["y"]
 
 
 def test_what_has_gone_on_or_is_behind_is_refused(world: World, bundle: Path) -> None:
@@ -149,9 +150,10 @@ def test_what_was_pruned_does_not_come_back(world: World, bundle: Path) -> None:
     world("store", "prune", "--older-than", "0", "--yes")
     done = world("store", "import", str(bundle))
     assert (done.code, done.err.count("was pruned at"), done.out.startswith("0 executions")) == (1, 2, True)
-    assert content(world.store) == {}
+    assert content(world.url) == {}
 
 
+@only_sqlite
 def test_a_damaged_execution_is_not_exported(world: World, bundle: Path) -> None:
     from tests.lifecycle.test_verify import tamper
 
@@ -229,6 +231,7 @@ TAMPERED: dict[str, tuple[Callable[[Values, int], int], str]] = {
 
 
 @pytest.mark.parametrize("what", TAMPERED)
+@only_sqlite
 def test_what_was_tampered_with_is_refused_with_its_line_and_the_rest_is_taken(
     world: World, bundle: Path, what: str
 ) -> None:
@@ -245,14 +248,15 @@ def test_what_was_tampered_with_is_refused_with_its_line_and_the_rest_is_taken(
     if told in ("does not match its digest", "this line is damaged", "an event is damaged"):
         assert f"bad.jsonl:{number + (what == 'another id')}" in places, places
     found = content(world.folder / "other.db")
-    assert found == {"x": content(world.store)["x"]}
+    assert found == {"x": content(world.url)["x"]}
     with opened(world.folder / "other.db") as store:
         assert store.read_log("y").chunks == store.read_log("z").chunks == []
     # The whole bundle makes up for it.
     assert world("store", "import", str(bundle), "--store", "other.db").code == 0
-    assert content(world.folder / "other.db") == content(world.store)
+    assert content(world.folder / "other.db") == content(world.url)
 
 
+@only_sqlite
 def test_a_changed_summary_is_not_believed(world: World, bundle: Path) -> None:
     values = lines(bundle)
     for value in values:
@@ -260,10 +264,11 @@ def test_a_changed_summary_is_not_believed(world: World, bundle: Path) -> None:
             value["summary"] = {"status": "completed", "tags": 7, "version": 10**30}
     write(world.folder / "lies.jsonl", values)
     assert world("store", "import", "lies.jsonl", "--store", "other.db").code == 0
-    assert [row.summary for row in rows(world.folder / "other.db")] == [row.summary for row in rows(world.store)]
+    assert [row.summary for row in rows(world.folder / "other.db")] == [row.summary for row in rows(world.url)]
 
 
 @pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+@only_sqlite
 def test_of_a_bundle_that_was_cut_off_the_whole_executions_are_taken(world: World, bundle: Path, part: float) -> None:
     data = bundle.read_bytes()
     data = data[: int(len(data) * part)]
@@ -273,13 +278,14 @@ def test_of_a_bundle_that_was_cut_off_the_whole_executions_are_taken(world: Worl
     last = data.count(b"\n") + (not data.endswith(b"\n"))
     assert f"cut.jsonl:{last}: " in done.err
     assert "cut off here" in done.err
-    whole = content(world.store)
+    whole = content(world.url)
     there = content(world.folder / "other.db") if (world.folder / "other.db").exists() else {}
     ended = [json.loads(line)["id"] for line in data.splitlines()[:-1] if line.startswith(b'{"line":"end"')]
     assert set(ended) <= set(there)
     assert all(whole[name] == there[name] for name in there)
 
 
+@only_sqlite
 def test_a_bundle_without_its_last_line_is_told_to_be_cut_off(world: World, bundle: Path) -> None:
     write(world.folder / "cut.jsonl", lines(bundle)[:-1])
     done = world("store", "import", "cut.jsonl", "--store", "other.db", "--json")
@@ -304,6 +310,7 @@ def test_a_bundle_without_its_last_line_is_told_to_be_cut_off(world: World, bund
         (b'{"line":"bundle","format":2,"cerebelum":"9.1"}\n', "format 2; cerebelum 0.1.0 knows formats up to 1"),
     ],
 )
+@only_sqlite
 def test_what_is_no_bundle_is_refused_at_once(world: World, data: bytes, told: str) -> None:
     (world.folder / "bad.jsonl").write_bytes(data)
     done = world("store", "import", "bad.jsonl")
@@ -312,6 +319,7 @@ def test_what_is_no_bundle_is_refused_at_once(world: World, data: bytes, told: s
     assert world("store", "import", ".").code == 2
 
 
+@only_sqlite
 def test_lines_between_executions_that_make_no_sense_are_named_and_passed_over(world: World, bundle: Path) -> None:
     text = bundle.read_text().split("\n")[:-1]
     first = begin(bundle, "x") - 1
@@ -326,6 +334,7 @@ def test_lines_between_executions_that_make_no_sense_are_named_and_passed_over(w
 # --- being interrupted -----------------------------------------------------------------------------------------------
 
 
+@only_sqlite
 def test_an_import_that_is_killed_leaves_whole_executions_and_is_completed_by_another(world: World) -> None:
     with opened(world.folder / "origin.db") as store:
         fill(store, 450)
@@ -351,6 +360,7 @@ def test_an_import_that_is_killed_leaves_whole_executions_and_is_completed_by_an
     assert content(other) == content(world.folder / "origin.db")
 
 
+@only_sqlite
 def test_output_that_somebody_left_who_was_killed_is_replaced(world: World) -> None:
     with opened(world.folder / "origin.db") as store:
         fill(store, 1)
@@ -372,11 +382,11 @@ def test_ctrl_c_ends_an_import_and_says_how_to_go_on(world: World, bundle: Path)
     done = finish(importing)
     assert (done.code, "the same command again" in done.err, "Traceback" in done.err) == (130, True, False)
     assert world("store", "import", str(bundle), "--store", "other.db").code == 0
-    assert content(world.folder / "other.db") == content(world.store)
+    assert content(world.folder / "other.db") == content(world.url)
 
 
 def test_an_export_that_is_interrupted_leaves_no_file(world: World) -> None:
-    with opened(world.store) as store:
+    with opened(world.url) as store:
         fill(store, 600)
     exporting = world.start("store", "export", "--all", "-o", "all.jsonl")
 

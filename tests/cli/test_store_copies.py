@@ -17,6 +17,7 @@ from tests.cli.stores import PLAIN, content, count, opened, rows
 from tests.executions import START, execution, fill
 from tests.lifecycle.test_verify import tamper
 from tests.lifecycle.world import World, finish, wait_until
+from tests.stores import only_sqlite
 
 FLAKY = "steps: [{id: a, run: 'echo a; echo b >&2'}, {id: b, run: 'echo more; test -e mended'}]"
 WORK = "steps: [{id: a, run: echo a}, {id: work, run: 'echo up >> up; sleep 600'}]"
@@ -25,6 +26,7 @@ WORK = "steps: [{id: a, run: echo a}, {id: work, run: 'echo up >> up; sleep 600'
 # --- copying ---------------------------------------------------------------------------------------------------------
 
 
+@only_sqlite
 def test_there_and_back_everything_is_as_it_was(world: World) -> None:
     with opened(world.folder / "here.db") as store:
         fill(store, 70, steps=3)
@@ -40,99 +42,100 @@ def test_there_and_back_everything_is_as_it_was(world: World) -> None:
     assert (again.code, again.out) == (0, "0 executions copied, 70 there already, 0 events\n")
 
 
+@only_sqlite
 def test_to_a_server_and_back_everything_is_as_it_was(world: World, postgres_url: str) -> None:
     world.run(FLAKY)
-    with opened(world.store) as store:
+    with opened(world.url) as store:
         fill(store, 300, steps=3)
         store.write_log("made-0000007", [Chunk("s1", 1, n, "stderr", START, bytes([n % 256])) for n in range(1000)])
         store.prune(Tombstone("gone", "w\0", "failed", START, None, 7, "0" * 64, START))
-    killed = world.start("store", "copy", str(world.store), postgres_url)
+    killed = world.start("store", "copy", world.url, postgres_url)
     wait_until(lambda: world("store", "info", "--store", postgres_url, "--json").json()["events"] or killed.poll() == 0)
     killed.kill()
     finish(killed)
-    done = world("store", "copy", str(world.store), postgres_url, "--json")
+    done = world("store", "copy", world.url, postgres_url, "--json")
     assert (done.code, done.json()["added"] + done.json()["there_already"]) == (0, 301), done
     world.write("mended", "")
     assert world("resume", "x").code == 0
-    again = world("store", "copy", str(world.store), postgres_url, "--json").json()
+    again = world("store", "copy", world.url, postgres_url, "--json").json()
     assert (again["carried_forward"], again["there_already"], again["tombstones"]) == (1, 300, 0)
     assert world("store", "verify", "--store", postgres_url).code == 0
     assert world("store", "copy", postgres_url, "back.db").code == 0
     assert world("store", "backup", "kept.db", "--store", postgres_url).code == 0
     for name in ("back.db", "kept.db"):
-        assert content(world.folder / name) == content(world.store)
-        with opened(world.store) as here, opened(world.folder / name) as there:
+        assert content(world.folder / name) == content(world.url)
+        with opened(world.url) as here, opened(world.folder / name) as there:
             assert list(every_tombstone(here)) == list(every_tombstone(there)) != []
     exported = world("store", "export", "--all", "--store", postgres_url)
     assert world("store", "import", "-", "--store", "third.db", stdin=exported.out).code == 0
-    assert content(world.folder / "third.db") == content(world.store)
+    assert content(world.folder / "third.db") == content(world.url)
     assert world("store", "prune", "--older-than", "0", "--yes", "--store", postgres_url).code == 0
     assert "was pruned at" in world("status", "x", "--store", postgres_url).err
 
 
 def test_what_has_gone_on_is_carried_forward_with_its_output(world: World) -> None:
     world.run(FLAKY)
-    assert world("store", "copy", str(world.store), "there.db").code == 0
+    assert world("store", "copy", world.url, "there.db").code == 0
     before = content(world.folder / "there.db")["x"]
     world.write("mended", "")
     assert world("resume", "x").code == 0
-    done = world("store", "copy", str(world.store), "there.db", "--json")
+    done = world("store", "copy", world.url, "there.db", "--json")
     assert (done.code, done.json()["carried_forward"], done.json()["added"]) == (0, 1, 0)
     assert done.json()["events"] == len(world.events("x")) - len(before[0])
-    assert content(world.folder / "there.db") == content(world.store)
+    assert content(world.folder / "there.db") == content(world.url)
     assert rows(world.folder / "there.db")[0].ownership.owner is None
     # What went on there instead is ahead, and there already.
-    back = world("store", "copy", "there.db", str(world.store))
+    back = world("store", "copy", "there.db", world.url)
     assert (back.code, back.out) == (0, "0 executions copied, 1 there already, 0 events\n")
 
 
 def test_what_is_ahead_in_the_other_store_is_left_alone(world: World) -> None:
     world.run(FLAKY)
-    world("store", "copy", str(world.store), "there.db")
+    world("store", "copy", world.url, "there.db")
     world.write("mended", "")
     assert world("resume", "x", "--store", "there.db").code == 0
     after = content(world.folder / "there.db")
-    done = world("store", "copy", str(world.store), "there.db")
+    done = world("store", "copy", world.url, "there.db")
     assert (done.code, done.out) == (0, "0 executions copied, 1 there already, 0 events\n")
     assert content(world.folder / "there.db") == after
 
 
 def test_two_logs_with_one_id_are_never_mixed(world: World) -> None:
     world.run(FLAKY)
-    assert world("store", "copy", str(world.store), "there.db").code == 0
+    assert world("store", "copy", world.url, "there.db").code == 0
     for arguments in ((), ("--store", "there.db"), ("--store", "there.db")):
         world("resume", "x", *arguments)
     # And one that has nothing in common but its id, and started at another time.
-    for store, word in ((str(world.store), "one"), ("there.db", "other")):
+    for store, word in ((world.url, "one"), ("there.db", "other")):
         world.run(f"steps: [{{id: {word}, run: echo {word}}}]", "--store", store, name="y")
     world.run("steps: [{id: a, run: echo a}]", name="z")
     before = content(world.folder / "there.db")
-    done = world("store", "copy", str(world.store), "there.db")
+    done = world("store", "copy", world.url, "there.db")
     assert done.code == 1
     assert "x: refused: another log is there under this id" in done.err
     assert "y: refused: another log is there under this id" in done.err
     there = content(world.folder / "there.db")
-    assert there == {**before, "z": content(world.store)["z"]}
+    assert there == {**before, "z": content(world.url)["z"]}
 
 
 def test_what_a_process_drives_is_left_out_and_named_and_comes_later(world: World) -> None:
     runner = world.begin(WORK)
     world.wait_for_line("up")
     world.run(FLAKY, name="y")
-    done = world("store", "copy", str(world.store), "there.db")
+    done = world("store", "copy", world.url, "there.db")
     assert (done.code, "x: left out: a process drives it" in done.err) == (1, True)
     assert content(world.folder / "there.db").keys() == {"y"}
-    as_json = world("store", "copy", str(world.store), "there.db", "--json")
+    as_json = world("store", "copy", world.url, "there.db", "--json")
     assert (as_json.code, as_json.json()["left_out"], as_json.json()["ok"]) == (1, ["x"], False)
     world("pause", "x")
     finish(runner)
-    assert world("store", "copy", str(world.store), "there.db").code == 0
-    assert content(world.folder / "there.db") == content(world.store)
+    assert world("store", "copy", world.url, "there.db").code == 0
+    assert content(world.folder / "there.db") == content(world.url)
 
 
 def test_what_is_driven_there_is_not_carried_forward(world: World) -> None:
     world.run(FLAKY)
-    world("store", "copy", str(world.store), "there.db")
+    world("store", "copy", world.url, "there.db")
     world.write("mended", "")
     world("resume", "x")
     before = content(world.folder / "there.db")
@@ -140,32 +143,33 @@ def test_what_is_driven_there_is_not_carried_forward(world: World) -> None:
         registration = Registration(store, SystemClock(), world.environ)
         [row] = store.find(Query()).rows
         assert store.own("x", registration.runner.id, row.ownership)
-        done = world("store", "copy", str(world.store), "there.db")
+        done = world("store", "copy", world.url, "there.db")
         assert (done.code, "x: refused: it has gone on here, and a process drives it there" in done.err) == (1, True)
         assert content(world.folder / "there.db") == before
         # As a runner whose process has died leaves it.
         registration.close(keep_file=True)
-    assert world("store", "copy", str(world.store), "there.db").code == 0
-    assert content(world.folder / "there.db") == content(world.store)
+    assert world("store", "copy", world.url, "there.db").code == 0
+    assert content(world.folder / "there.db") == content(world.url)
 
 
 def test_tombstones_are_copied_but_bury_nothing(world: World) -> None:
     for name in "xyz":
         world.run(FLAKY, name=name)
-    assert world("store", "copy", str(world.store), "kept.db").code == 0
+    assert world("store", "copy", world.url, "kept.db").code == 0
     assert world("store", "prune", "--older-than", "0", "--keep", "1", "--yes").code == 0
     kept = content(world.folder / "kept.db")
-    assert world("store", "copy", str(world.store), "kept.db").code == 0
+    assert world("store", "copy", world.url, "kept.db").code == 0
     assert content(world.folder / "kept.db") == kept
-    done = world("store", "copy", str(world.store), "fresh.db", "--json")
+    done = world("store", "copy", world.url, "fresh.db", "--json")
     assert (done.code, done.json()["added"], done.json()["tombstones"]) == (0, 1, 2)
-    with opened(world.store) as here, opened(world.folder / "fresh.db") as there:
+    with opened(world.url) as here, opened(world.folder / "fresh.db") as there:
         assert list(every_tombstone(here)) == list(every_tombstone(there))
-    assert world("store", "copy", str(world.store), "fresh.db", "--json").json()["tombstones"] == 0
-    pruned = world("store", "copy", "kept.db", str(world.store))
+    assert world("store", "copy", world.url, "fresh.db", "--json").json()["tombstones"] == 0
+    pruned = world("store", "copy", "kept.db", world.url)
     assert (pruned.code, pruned.err.count("was pruned at")) == (1, 2)
 
 
+@only_sqlite
 def test_what_is_damaged_is_not_copied(world: World) -> None:
     world.run(FLAKY)
     world.run(FLAKY, name="y")
@@ -176,24 +180,25 @@ def test_what_is_damaged_is_not_copied(world: World) -> None:
         f"update events set data = {changed} where execution_id = 'x' and version = 3",
         "delete from events where execution_id = 'y' and version > 3",
     )
-    done = world("store", "copy", str(world.store), "there.db")
+    done = world("store", "copy", world.url, "there.db")
     assert done.code == 1
     assert "x: refused: version 3: its text does not match" in done.err
     assert "y: refused: version 4: events are missing at the end" in done.err
     assert content(world.folder / "there.db").keys() == {"z"}
 
 
+@only_sqlite
 def test_stores_that_cannot_be_copied_are_told_apart(world: World) -> None:
     world.run(FLAKY)
     (world.folder / "link.db").symlink_to(world.store)
     world.write("plain.py", PLAIN)
     for paths, told in (
         (("none.db", "there.db"), "there is no store to copy from"),
-        ((str(world.store), str(world.store)), "both are the same store"),
-        ((str(world.store), "link.db"), "both are the same store"),
+        ((world.url, world.url), "both are the same store"),
+        ((world.url, "link.db"), "both are the same store"),
         (("nosuch://x", "there.db"), "nosuch://"),
         (("", "there.db"), "names no store"),
-        ((str(world.store), "password=hunter2 host=x"), "names no store"),
+        ((world.url, "password=hunter2 host=x"), "names no store"),
     ):
         done = world("store", "copy", *paths)
         assert (done.code, told in done.err) == (2, True), done
@@ -201,6 +206,7 @@ def test_stores_that_cannot_be_copied_are_told_apart(world: World) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@only_sqlite
 def test_whoever_ends_a_copy_leaves_whole_executions(world: World, number: signal.Signals) -> None:
     with opened(world.folder / "here.db") as store:
         fill(store, 700)
@@ -219,6 +225,7 @@ def test_whoever_ends_a_copy_leaves_whole_executions(world: World, number: signa
     assert content(there) == whole
 
 
+@only_sqlite
 def test_output_that_is_there_in_part_is_completed_and_wrong_output_replaced(world: World) -> None:
     with opened(world.folder / "here.db") as store, opened(world.folder / "there.db") as other:
         fill(store, 3, steps=2)
@@ -232,6 +239,7 @@ def test_output_that_is_there_in_part_is_completed_and_wrong_output_replaced(wor
     assert content(world.folder / "there.db") == content(world.folder / "here.db")
 
 
+@only_sqlite
 def test_a_terminal_shows_how_far_it_has_come_and_others_see_nothing_of_it(world: World) -> None:
     with opened(world.folder / "here.db") as store:
         fill(store, 400)
@@ -255,8 +263,8 @@ def test_a_backup_is_a_store_that_only_its_owner_reads(world: World) -> None:
     kept = world.folder / "kept.db"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert kept.stat().st_size == done.json()["size"]
-    assert content(kept) == content(world.store)
-    with opened(world.store) as here, opened(kept) as there:
+    assert content(kept) == content(world.url)
+    with opened(world.url) as here, opened(kept) as there:
         assert list(every_tombstone(here)) == list(every_tombstone(there)) != []
         assert there.describe().details["journal_mode"] == "wal"
     world.write("mended", "")
@@ -264,6 +272,7 @@ def test_a_backup_is_a_store_that_only_its_owner_reads(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", "plain://"])
+@only_sqlite
 def test_a_backup_while_runners_write_is_sound_and_a_part_of_what_came_after(world: World, kind: str) -> None:
     store = f"{kind}{world.folder}/busy.db"
     plugin = ("--plugin", str(world.write("plain.py", PLAIN)))
@@ -283,6 +292,7 @@ def test_a_backup_while_runners_write_is_sound_and_a_part_of_what_came_after(wor
     assert not list(world.folder.glob("*.partial-*"))
 
 
+@only_sqlite
 def test_nothing_is_overwritten_and_nothing_is_left_of_what_cannot_be_written(world: World) -> None:
     nothing = world("store", "backup", "kept.db")
     assert (nothing.code, "has not been created yet" in nothing.err) == (2, True)
@@ -306,7 +316,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next(world: World) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_backup_that_is_ended_is_not_there(world: World, number: signal.Signals) -> None:
-    with opened(world.store) as store:
+    with opened(world.url) as store:
         fill(store, 1500)
     ended = world.start("store", "backup", "kept.db")
     wait_until(lambda: list(world.folder.glob("kept.db*")) or ended.poll() is not None)
@@ -314,15 +324,16 @@ def test_a_backup_that_is_ended_is_not_there(world: World, number: signal.Signal
     done = finish(ended)
     assert "Traceback" not in done.err
     if done.code == 0:
-        assert content(world.folder / "kept.db") == content(world.store)
+        assert content(world.folder / "kept.db") == content(world.url)
         return
     assert done.code == (130 if number == signal.SIGINT else -number)
     assert not (world.folder / "kept.db").exists()
     assert number == signal.SIGKILL or not list(world.folder.glob("kept.db*"))
     assert world("store", "backup", "kept.db").code == 0
-    assert content(world.folder / "kept.db") == content(world.store)
+    assert content(world.folder / "kept.db") == content(world.url)
 
 
+@only_sqlite
 def test_the_backup_of_another_kind_of_store_has_what_is_driven_as_it_stood(world: World) -> None:
     plugin = ("--plugin", str(world.write("plain.py", PLAIN)))
     runner = world.begin(WORK, "--store", "plain://busy.db", *plugin)
@@ -336,8 +347,9 @@ def test_the_backup_of_another_kind_of_store_has_what_is_driven_as_it_stood(worl
     assert content(world.folder / "kept.db")["x"][0] == content(world.folder / "busy.db")["x"][0]
 
 
+@only_sqlite
 def test_a_full_disk_is_no_traceback(world: World, tmp_path: Path) -> None:
-    with opened(world.store) as store:
+    with opened(world.url) as store:
         fill(store, 200)
     done = world("store", "backup", "kept.db", preexec_fn=_small_files)
     assert (done.code, "Traceback" in done.err, "bug" in done.err) == (74, False, False), done
