@@ -145,7 +145,7 @@ def heading_anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", [*NAMES, "examples/README.md", "examples/plugin/README.md"])
+@pytest.mark.parametrize("name", [*NAMES, *(f"examples/{name}README.md" for name in ("", "plugin/", "backend/"))])
 def test_links_lead_somewhere(name: str) -> None:
     text = re.sub(r"^```.*?^```", "", page(name), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -13,7 +13,7 @@ from cerebelum.core.decide import Opened, Stopping
 from cerebelum.core.elsewhere import warning
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted
-from cerebelum.core.ids import check_id
+from cerebelum.core.ids import check_id, check_tags
 from cerebelum.core.model import Workflow
 from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.core.state import State
@@ -73,6 +73,7 @@ class Driver(msgspec.Struct, frozen=True):
             lookup.check_unused(self.store, execution_id)
         elif or_resume:
             raise UsageError("--or-resume needs --id", hint="the id says which execution to go on with")
+        check_tags(tags)
         labels = tags if execution_id is None else (*tags, execution_id)
         start = preflight.check(path, inputs, labels, self.executors, self.environ)
         try:

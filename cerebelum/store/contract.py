@@ -20,6 +20,8 @@ from cerebelum.core.state import Status
 from cerebelum.core.summary import Summary
 
 _PAGE = 200
+_ALL = 2**62
+"""Beyond every offset."""
 
 
 class Conflict(CerebelumError):
@@ -140,11 +142,13 @@ class LogPage(msgspec.Struct, frozen=True):
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """An execution as one store hands it to another; its output comes separately, by `read_log` and `write_log`."""
+    """An execution as one store hands it to another."""
 
     summary: Summary
     epoch: int
     entries: Sequence[Entry]
+    output: Sequence[Chunk] | None = None
+    """All output of its steps, in the place of any that is there; None if it comes, or came, by `write_log`."""
 
 
 class Tombstone(msgspec.Struct, frozen=True):
@@ -211,10 +215,16 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventStore(Protocol):
-    """What a backend does. Safe to use from several threads at once.
+    """What a backend does. Safe to use from several threads at once, and by as many handles and processes as there are.
 
-    Every method raises StoreError when the store cannot be reached, read or written (disk full, damaged …). A backend
-    that has this class as its base inherits the methods that have a body, and may do better.
+    Every method raises StoreError when the store cannot be reached, read or written (disk full, damaged …), when it has
+    been closed, and in a process that was forked from the one that opened it. A backend that has this class as its base
+    inherits the methods that have a body, and may do better.
+
+    Ids of executions, steps and runners have at most 64 characters, which are ASCII letters, digits, dots, underscores
+    and hyphens. The `text` of an entry is JSON, so that it holds no NUL and nothing that is not Unicode. All other
+    texts (workflows, reasons, tags …) may hold anything but lone surrogates; a tag has at most 255 characters. What is
+    asked for may be any text, and is then just not there.
     """
 
     def append(
@@ -289,9 +299,10 @@ class EventStore(Protocol):
     def prune(self, tombstone: Tombstone) -> None:
         """Remove an execution with all that belongs to it (events, summary, output, processes); the tombstone stays.
 
-        In one transaction. Of an execution that is not there only the tombstone is kept, which is how it gets into
-        another store; nothing is done if it has been pruned at just this version and digest. Raises Fenced if somebody
-        owns it, Conflict if its log (or its tombstone) is not at that version and digest.
+        In one transaction. Of an execution that is not there the tombstone is kept, which is how it gets into another
+        store, and what output and processes there may be is removed; nothing is done if it has been pruned at just this
+        version and digest. Raises Fenced if somebody owns it, Conflict if its log (or its tombstone) is not at that
+        version and digest.
         """
         ...
 
@@ -311,8 +322,11 @@ class EventStore(Protocol):
         Raises Conflict at the first one that is there, or was and has been pruned; those before it stay.
         """
         for each in executions:
-            nobody = Ownership(None, each.epoch)
-            self.append(each.summary.execution_id, 0, each.entries, each.summary, fence=nobody)
+            name, nobody = each.summary.execution_id, Ownership(None, each.epoch)
+            if each.output is not None and not self.find(Query(id=name, limit=1)).rows:
+                forget_output(self, name)
+                self.write_log(name, each.output)
+            self.append(name, 0, each.entries, each.summary, fence=nobody)
 
     def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
         """Have `hear(change)` called from another thread soon after something changed, until the end that is returned.
@@ -372,3 +386,21 @@ def every_tombstone(store: EventStore) -> Iterator[Tombstone]:
     while found := store.tombstones(after=after):
         yield from found
         after = found[-1].execution_id
+
+
+def every_chunk(store: EventStore, execution_id: str) -> Iterator[Chunk]:
+    """All output of an execution, in order, page by page."""
+    position = 0
+    while True:
+        page = store.read_log(execution_id, after=position, limit=_PAGE)
+        position = page.position
+        yield from page.chunks
+        if len(page.chunks) < _PAGE:
+            return
+
+
+def forget_output(store: EventStore, execution_id: str) -> None:
+    """Remove all output of an execution."""
+    attempts = dict.fromkeys((chunk.step, chunk.attempt) for chunk in every_chunk(store, execution_id))
+    if attempts:
+        store.write_log(execution_id, [], drop=[(step, attempt, 0, _ALL) for step, attempt in attempts])

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cerebelum.core.events import Entry
-from cerebelum.store import Chunk, EventStore, Row, every
-from cerebelum.store.copying import chunks_of
+from cerebelum.store import Chunk, EventStore, Row, every, every_chunk
 from cerebelum.store.verify import verify
 from tests.stores import open_store
 
@@ -54,7 +53,7 @@ def content(place: Path | str) -> Content:
     with opened(place) as store:
         assert [flaw for verified in verify(store) for flaw in verified.flaws] == []
         names = [row.summary.execution_id for row in every(store)]
-        return {name: (store.read(name), list(chunks_of(store, name))) for name in names}
+        return {name: (store.read(name), list(every_chunk(store, name))) for name in names}
 
 
 def rows(place: Path | str) -> list[Row]:

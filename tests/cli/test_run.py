@@ -134,6 +134,7 @@ BAD_STARTS = {
     "not UTF-8": (["flaky.yaml", "-i", b"who=\xff"], "not UTF-8"),
     "broken JSON": (["flaky.yaml", "--inputs-file", "broken.json"], "broken.json:1:"),
     "no inputs file": (["flaky.yaml", "--inputs-file", "none.json"], "none.json"),
+    "a tag that is too long": (["flaky.yaml", "--tag", "x" * 256], "a tag has 256 characters"),
     "an id with slashes": (["flaky.yaml", "--id", "../x"], "cannot be the id"),
     "or-resume alone": (["flaky.yaml", "--or-resume"], "needs --id"),
     "a bad size": (["flaky.yaml", "--log-limit", "many"], "16M"),

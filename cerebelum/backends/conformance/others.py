@@ -78,7 +78,7 @@ def churn(store: EventStore, name: str) -> None:
             batch = entries[expected : expected + CHURNED]
             # One tag stays, the other one says which batch was the last.
             tags = (name, f"{execution_id} {turn}")
-            store.append(execution_id, expected, batch, summary(execution_id, batch, tags=tags))
+            store.append(execution_id, expected, batch, summary(execution_id, batch, tags=tags), fence=MINE)
         gone = f"{name}-gone-{turn}"
         store.restore([whole(gone, CHURNED, tags=("gone",))])
         store.write_log(gone, [Chunk("build", 1, 0, "stdout", START, b"x" * 1000)])

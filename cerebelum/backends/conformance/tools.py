@@ -73,8 +73,9 @@ class ToolsConformance(StoreTests):
                 create(store, "deploy-1", fence)
             assert (caught.value.expected, caught.value.actual) == (0, 3)
         last = entry("deploy-1", 4, tombstone.digest)
-        with pytest.raises(Conflict):
+        with pytest.raises(Conflict) as caught:
             store.append("deploy-1", 3, [last], summary("deploy-1", [last]))
+        assert caught.value.actual == 0
         assert ids(store) == []
         assert store.read("deploy-1") == []
         assert store.tombstones() == [tombstone]
@@ -112,8 +113,12 @@ class ToolsConformance(StoreTests):
 
     def test_the_tombstone_of_what_was_never_here_is_kept(self, store: EventStore) -> None:
         tombstone = Tombstone("deploy-1", "deploy", "cancelled", START, None, 7, "d" * 64, START + timedelta(days=1))
+        store.write_log("deploy-1", CHUNKS)
+        store.note_process("deploy-1", PROCESS)
         store.prune(tombstone)
         assert store.tombstones() == [tombstone]
+        assert store.read_log("deploy-1").chunks == []
+        assert store.processes("deploy-1") == []
         with pytest.raises(Conflict) as caught:
             create(store, "deploy-1")
         assert caught.value.actual == 7
@@ -151,6 +156,24 @@ class ToolsConformance(StoreTests):
         assert [t.execution_id for t in every_tombstone(store)] == names
 
     # Taking in
+
+    def test_output_that_comes_with_an_execution_takes_the_place_of_what_was_there(self, store: EventStore) -> None:
+        store.write_log("a", [Chunk("old", 1, 0, "stdout", START, b"left by who was interrupted")])
+        store.write_log("b", CHUNKS)
+        store.write_log("c", CHUNKS)
+        before = store.read_log("a").position
+        with_output = [replace(whole(name, 2), output=chunks) for name, chunks in (("a", CHUNKS), ("b", []))]
+        store.restore([*with_output, whole("c", 1)])
+        assert store.read_log("a", after=before).chunks == CHUNKS
+        assert store.read_log("a").chunks == CHUNKS
+        assert store.read_log("b").chunks == []
+        assert store.read_log("c").chunks == CHUNKS
+        store.write_log("a", CHUNKS[:1])
+        assert store.read_log("a").chunks == [*CHUNKS, CHUNKS[0]]
+        refused = replace(whole("a", 2), output=[])
+        with pytest.raises(Conflict):
+            store.restore([refused])
+        assert len(store.read_log("a").chunks) == 3
 
     def test_whole_executions_are_restored_as_they_are(self, store: EventStore) -> None:
         store.write_log("deploy-1", CHUNKS)

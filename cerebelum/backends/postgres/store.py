@@ -18,6 +18,7 @@ from cerebelum.backends.postgres.writing import Append, Writer, stored_row
 from cerebelum.backends.sql.rows import (
     RUNNER,
     SUMMARY,
+    chunk_rows,
     entry_rows,
     micros,
     moment,
@@ -213,7 +214,7 @@ class PostgresStore(EventStore):
                 if found is None:
                     old = connection.execute(self._sql.tombstones, ("", identity, identity, 1)).fetchone()
                     if old is None:
-                        connection.execute(self._sql.entomb, row)
+                        bury(connection)
                     elif (old[5], old[6]) != (tombstone.version, tombstone.digest):
                         raise Conflict(identity, tombstone.version, old[5])
                     return
@@ -222,10 +223,13 @@ class PostgresStore(EventStore):
                     raise Fenced(identity, owner, epoch)
                 if (version, digest) != (tombstone.version, tombstone.digest):
                     raise Conflict(identity, tombstone.version, version)
-                connection.execute(self._sql.entomb, row)
-                for removal in self._sql.removals:
-                    connection.execute(removal, (identity,))
+                bury(connection)
                 connection.execute(self._sql.tell, (identity,))
+
+        def bury(connection: Connection) -> None:
+            connection.execute(self._sql.entomb, row)
+            for removal in self._sql.removals:
+                connection.execute(removal, (identity,))
 
         self._server.write(self._events, remove)
         self._written.forget(identity)
@@ -268,6 +272,16 @@ class PostgresStore(EventStore):
                     for entries in rows.values():
                         for row in entries:
                             to.write_row((*row, token))
+                output = {
+                    name: chunk_rows(name, each.output) for name, each in wholes.items() if each.output is not None
+                }
+                cursor.execute(self._sql.forget_output, (list(output),))
+                cursor.execute(self._sql.places, (list(output), [len(chunks) for chunks in output.values()]))
+                ends = dict(cursor.fetchall())
+                with cursor.copy(self._sql.copy_output, ()) as to:
+                    for name, chunks in output.items():
+                        for position, chunk in enumerate(chunks, ends[name] - len(chunks) + 1):
+                            to.write_row((*chunk, position, token))
 
         if len(wholes) < len(executions):
             # One of them is there twice, which is found out when it comes again.

@@ -88,9 +88,9 @@ class Append:
 
     def _refusal(self, connection: Connection) -> Exception | None:
         identity = self.execution_id
-        row = connection.execute(
-            self._statements.mine, (identity, self._expected + 1, self.token, identity, identity)
-        ).fetchone()
+        # What was pruned stands in the way of creating it, and is otherwise just not there.
+        values = (identity, self._expected + 1, self.token, identity, identity, self._expected == 0)
+        row = connection.execute(self._statements.mine, values).fetchone()
         version, owner, epoch, mine = row or (0, None, 0, False)
         if mine:
             # Sent before, written, and only the acknowledgement was lost.
