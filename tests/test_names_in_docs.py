@@ -79,7 +79,7 @@ def test_every_make_target_that_a_page_names_is_there(page: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
-        ("back it up: `cerebelum store backup`", "there is no verb 'backup'"),
+        ("back it up: `cerebelum store shrink`", "there is no verb 'shrink'"),
         ("$ cerebelum ls", "there is no verb 'ls'"),
         ("$ TOKEN=x; cerebelum run a.yaml --id x --bogus", "run has no option --bogus"),
         ("    cerebelum resume ID --from STEP --plan", None),

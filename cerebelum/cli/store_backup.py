@@ -20,7 +20,7 @@ def backup(tools: Tools, file: str, as_json: bool) -> int:
     file, client, tally = unicode_text(file, "the file"), tools.client(), Tally()
     with (
         interruptible(f"{file} was not written"),
-        progress(tools, "backing up", lambda: sum(client.store.totals().executions.values())) as advance,
+        progress(tools, "backing up") as advance,
     ):
         outcomes = client.back_up(file, tools.open_store, lambda: None)
         tally.count(outcomes, advance)

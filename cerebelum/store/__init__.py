@@ -23,7 +23,9 @@ from cerebelum.store.contract import (
     Totals,
     Whole,
     every,
+    every_chunk,
     every_tombstone,
+    forget_output,
 )
 
 __all__ = [
@@ -46,5 +48,7 @@ __all__ = [
     "Totals",
     "Whole",
     "every",
+    "every_chunk",
     "every_tombstone",
+    "forget_output",
 ]

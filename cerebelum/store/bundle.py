@@ -16,8 +16,18 @@ from cerebelum.core.events import GENESIS, Entry, chain, decode
 from cerebelum.core.ids import check_id
 from cerebelum.core.state import Status
 from cerebelum.core.typed import decoder
-from cerebelum.store import Chunk, EventStore, Row, Stream, Tombstone, Whole, every_tombstone
-from cerebelum.store.copying import Intake, Outcome, bury, checked, chunks_of, forget_output, whole_of
+from cerebelum.store import (
+    Chunk,
+    EventStore,
+    Row,
+    Stream,
+    Tombstone,
+    Whole,
+    every_chunk,
+    every_tombstone,
+    forget_output,
+)
+from cerebelum.store.copying import Intake, Outcome, bury, checked, whole_of
 from cerebelum.store.verify import Flaw
 
 FORMAT = 1
@@ -113,7 +123,7 @@ def export(
         for entry in whole.entries:
             write(_line(Recorded(entry.text, entry.digest)))
         count, digest = 0, GENESIS
-        for chunk in chunks_of(store, name):
+        for chunk in every_chunk(store, name):
             line = _encode(Output(*(getattr(chunk, field) for field in Output.__struct_fields__)))
             count, digest = count + 1, chain(digest, name, line)
             write(line + b"\n")
@@ -275,9 +285,10 @@ class _Reader:
             yield msgspec.structs.replace(standing, what="refused") if standing.what == "ahead" else standing
             return
         now.whole = found
-        forget_output(self._store, now.id)
 
     def _write(self, now: _Arrival) -> None:
+        if not now.wrote:
+            forget_output(self._store, now.id)
         now.wrote = True
         self._store.write_log(now.id, now.chunks)
         now.chunks, now.size = [], 0
@@ -290,9 +301,10 @@ class _Reader:
             raise Wrong(f"events are missing: its end knows {line.events}, {len(now.entries)} were there")
         if (line.output, line.output_digest) != (now.lines, now.digest):
             raise Wrong("its output is not what it was: lines are missing, or were changed")
-        if now.chunks:
+        if now.wrote and now.chunks:
             self._write(now)
-        yield from self._intake.add(now.whole, self._where(now.number))
+        whole = msgspec.structs.replace(now.whole, output=None if now.wrote else now.chunks)
+        yield from self._intake.add(whole, self._where(now.number))
 
 
 class _Arrival:

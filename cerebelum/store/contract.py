@@ -20,6 +20,8 @@ from cerebelum.core.state import Status
 from cerebelum.core.summary import Summary
 
 _PAGE = 200
+_ALL = 2**62
+"""Beyond every offset."""
 
 
 class Conflict(CerebelumError):
@@ -140,11 +142,13 @@ class LogPage(msgspec.Struct, frozen=True):
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """An execution as one store hands it to another; its output comes separately, by `read_log` and `write_log`."""
+    """An execution as one store hands it to another."""
 
     summary: Summary
     epoch: int
     entries: Sequence[Entry]
+    output: Sequence[Chunk] | None = None
+    """All output of its steps, in the place of any that is there; None if it comes, or came, by `write_log`."""
 
 
 class Tombstone(msgspec.Struct, frozen=True):
@@ -318,8 +322,11 @@ class EventStore(Protocol):
         Raises Conflict at the first one that is there, or was and has been pruned; those before it stay.
         """
         for each in executions:
-            nobody = Ownership(None, each.epoch)
-            self.append(each.summary.execution_id, 0, each.entries, each.summary, fence=nobody)
+            name, nobody = each.summary.execution_id, Ownership(None, each.epoch)
+            if each.output is not None and not self.find(Query(id=name, limit=1)).rows:
+                forget_output(self, name)
+                self.write_log(name, each.output)
+            self.append(name, 0, each.entries, each.summary, fence=nobody)
 
     def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
         """Have `hear(change)` called from another thread soon after something changed, until the end that is returned.
@@ -379,3 +386,21 @@ def every_tombstone(store: EventStore) -> Iterator[Tombstone]:
     while found := store.tombstones(after=after):
         yield from found
         after = found[-1].execution_id
+
+
+def every_chunk(store: EventStore, execution_id: str) -> Iterator[Chunk]:
+    """All output of an execution, in order, page by page."""
+    position = 0
+    while True:
+        page = store.read_log(execution_id, after=position, limit=_PAGE)
+        position = page.position
+        yield from page.chunks
+        if len(page.chunks) < _PAGE:
+            return
+
+
+def forget_output(store: EventStore, execution_id: str) -> None:
+    """Remove all output of an execution."""
+    attempts = dict.fromkeys((chunk.step, chunk.attempt) for chunk in every_chunk(store, execution_id))
+    if attempts:
+        store.write_log(execution_id, [], drop=[(step, attempt, 0, _ALL) for step, attempt in attempts])

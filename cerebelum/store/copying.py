@@ -1,7 +1,7 @@
 """Takes executions from one store into another: each whole or not at all, and nothing that is there is overwritten.
 
-The output of an execution is written first, the execution itself last: until then it is not there, and whoever repeats
-what was interrupted finds the output and completes or replaces it.
+Little output comes with its execution. More of it is written first, the execution itself last: until then it is not
+there, and whoever repeats what was interrupted finds the output and completes or replaces it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from cerebelum.store import (
     Tombstone,
     Whole,
     every,
+    every_chunk,
     every_tombstone,
+    forget_output,
 )
 from cerebelum.store.ahead import ahead
 from cerebelum.store.liveness import driven
@@ -39,9 +41,9 @@ _BATCH_BYTES = 16 << 20
 _AHEAD = 16
 _PAGE = 200
 _PAGE_BYTES = 4 << 20
+LITTLE_BYTES = 256 << 10
+"""Output of no more than this is handed over together with its execution."""
 _MEANWHILE = "somebody else changed it there at the same time; try again"
-_ALL = 2**62
-"""Beyond every offset."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -58,14 +60,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """Takes in executions that are not there yet, whose output is in the store already, in batches."""
+    """Takes in executions that are not there yet, in batches."""
 
     def __init__(self, store: EventStore, *, alone: bool = False) -> None:
         self.store = store
         self._fresh = alone and not store.find(Query(limit=1)).rows and not store.tombstones(limit=1)
         """Whether nothing is there that this intake would not know of: with `alone`, each execution comes once."""
-        self.bare = self._fresh and store.totals().log_bytes == 0
-        """Whether there is no output either, which somebody may have left who was interrupted."""
         self._batch: dict[str, tuple[Whole, str | None]] = {}
         self._events = self._bytes = 0
 
@@ -104,6 +104,7 @@ class Intake:
         self._batch[whole.summary.execution_id] = whole, where
         self._events += len(whole.entries)
         self._bytes += sum(len(entry.text) for entry in whole.entries)
+        self._bytes += sum(len(chunk.data) for chunk in whole.output or ())
         if self._events >= _BATCH_EVENTS or self._bytes >= _BATCH_BYTES:
             yield from self.flush()
 
@@ -191,13 +192,13 @@ def _brought(source: EventStore, intake: Intake, whole: Whole, there: Row | None
     if found is not None and driven(found):
         yield Outcome(name, "refused", 0, "it has gone on here, and a process drives it there")
         return
-    if intake.bare:
-        write_output(target, name, chunks_of(source, name))
-    else:
-        complete_output(source, target, name)
     if found is None:
-        yield from intake.add(whole)
+        output = little(every_chunk(source, name))
+        if output is None:
+            complete_output(source, target, name)
+        yield from intake.add(msgspec.structs.replace(whole, output=output))
         return
+    complete_output(source, target, name)
     rest = whole.entries[found.summary.version :]
     try:
         target.append(name, found.summary.version, rest, whole.summary, fence=found.ownership, release=True)
@@ -222,15 +223,16 @@ def checked(execution_id: str, entries: Sequence[Entry], epoch: int) -> Whole | 
     return found if isinstance(found, Flaw) else Whole(summarise(*found), epoch, entries)
 
 
-def chunks_of(store: EventStore, execution_id: str) -> Iterator[Chunk]:
-    """All output of an execution, in order and in pages."""
-    position = 0
-    while True:
-        page = store.read_log(execution_id, after=position, limit=_PAGE)
-        position = page.position
-        yield from page.chunks
-        if len(page.chunks) < _PAGE:
-            return
+def little(chunks: Iterable[Chunk]) -> list[Chunk] | None:
+    """The output if it is little enough to be handed over with its execution; else None."""
+    found: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        found.append(chunk)
+        size += len(chunk.data)
+        if len(found) > _PAGE or size > LITTLE_BYTES:
+            return None
+    return found
 
 
 def write_output(store: EventStore, execution_id: str, chunks: Iterable[Chunk]) -> None:
@@ -247,20 +249,13 @@ def write_output(store: EventStore, execution_id: str, chunks: Iterable[Chunk]) 
         store.write_log(execution_id, page)
 
 
-def forget_output(store: EventStore, execution_id: str) -> None:
-    """Remove what is left of an execution's output by somebody who was interrupted."""
-    attempts = dict.fromkeys((chunk.step, chunk.attempt) for chunk in chunks_of(store, execution_id))
-    if attempts:
-        store.write_log(execution_id, [], drop=[(step, attempt, 0, _ALL) for step, attempt in attempts])
-
-
 def complete_output(source: EventStore, target: EventStore, execution_id: str) -> None:
     """Add what the output in `target` lacks at its end; what is not the beginning of that in `source` is replaced."""
-    ours = chunks_of(source, execution_id)
-    for chunk in chunks_of(target, execution_id):
+    ours = every_chunk(source, execution_id)
+    for chunk in every_chunk(target, execution_id):
         if next(ours, None) != chunk:
             forget_output(target, execution_id)
-            ours = chunks_of(source, execution_id)
+            ours = every_chunk(source, execution_id)
             break
     write_output(target, execution_id, ours)
 

@@ -39,6 +39,7 @@ EVERY_VERB: dict[str, Callable[[SqliteStore], object]] = {
     "prune": lambda store: store.prune(tombstone_of(store, "deploy-1")),
     "tombstones": lambda store: store.tombstones(),
     "restore": lambda store: store.restore([whole("new-2", 2)]),
+    "backup": lambda store: store.backup(f"{store.path}-kept", lambda: None),
     "totals": lambda store: store.totals(),
     "check": lambda store: list(store.check()),
 }
@@ -237,6 +238,38 @@ print(inherited, anew, closed_before)
 def test_a_forked_process_does_not_share_its_parents_connections(store: SqliteStore) -> None:
     assert run(FORKED, f"sqlite:///{store.path}") == "0 0 1\n"
     assert sorted(row.summary.execution_id[-1] for row in store.find(Query()).rows) == ["1", "4", "5"]
+
+
+# Backups
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, ValueError])
+def test_a_backup_ends_with_what_is_raised_by_whoever_heeds_it(
+    path: Path, store: SqliteStore, raised: type[BaseException]
+) -> None:
+    fill(path, 20_000)
+    calls = []
+
+    def heed() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise raised
+
+    with pytest.raises(raised):
+        store.backup(f"{path}-kept", heed)
+    assert len(calls) == 3
+    assert len(store.read("deploy-1")) == 20_000
+    store.backup(f"{path}-again", lambda: None)
+    copy = SqliteStore(f"{path}-again")
+    assert copy.read("deploy-1") == store.read("deploy-1")
+    assert copy.describe().details["journal_mode"] == "wal"
+    copy.close()
+    assert not list(path.parent.glob(f"{path.name}-again-*"))
+
+
+def test_what_was_never_written_has_no_backup(path: Path, store: SqliteStore) -> None:
+    store.backup(f"{path}-kept", lambda: None)
+    assert list(path.parent.iterdir()) == []
 
 
 # Locks

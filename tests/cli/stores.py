@@ -8,8 +8,7 @@ from pathlib import Path
 
 from cerebelum.backends.sqlite import SqliteStore
 from cerebelum.core.events import Entry
-from cerebelum.store import Chunk, Row, every
-from cerebelum.store.copying import chunks_of
+from cerebelum.store import Chunk, Row, every, every_chunk
 from cerebelum.store.verify import verify
 
 Content = dict[str, tuple[list[Entry], list[Chunk]]]
@@ -54,7 +53,7 @@ def content(path: Path) -> Content:
     with opened(path) as store:
         assert [flaw for verified in verify(store) for flaw in verified.flaws] == []
         names = [row.summary.execution_id for row in every(store)]
-        return {name: (store.read(name), list(chunks_of(store, name))) for name in names}
+        return {name: (store.read(name), list(every_chunk(store, name))) for name in names}
 
 
 def rows(path: Path) -> list[Row]:

@@ -42,7 +42,6 @@ def test_list_filters_pages_and_counts(cli: Home, flaky: Callable[[], None]) -> 
         (["--status", "faild"], "did you mean failed?"),
         (["--since", "yesterdy"], "2h, 3d"),
         (["--limit", "0"], "--limit"),
-        (["--store", "postgresql://x/y"], "not supported yet"),
         (["--store", "sqlit:///x"], "did you mean sqlite://?"),
         (["--store", ""], "names no store"),
         (["--bogus"], "--bogus"),

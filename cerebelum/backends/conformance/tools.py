@@ -157,6 +157,24 @@ class ToolsConformance(StoreTests):
 
     # Taking in
 
+    def test_output_that_comes_with_an_execution_takes_the_place_of_what_was_there(self, store: EventStore) -> None:
+        store.write_log("a", [Chunk("old", 1, 0, "stdout", START, b"left by who was interrupted")])
+        store.write_log("b", CHUNKS)
+        store.write_log("c", CHUNKS)
+        before = store.read_log("a").position
+        with_output = [replace(whole(name, 2), output=chunks) for name, chunks in (("a", CHUNKS), ("b", []))]
+        store.restore([*with_output, whole("c", 1)])
+        assert store.read_log("a", after=before).chunks == CHUNKS
+        assert store.read_log("a").chunks == CHUNKS
+        assert store.read_log("b").chunks == []
+        assert store.read_log("c").chunks == CHUNKS
+        store.write_log("a", CHUNKS[:1])
+        assert store.read_log("a").chunks == [*CHUNKS, CHUNKS[0]]
+        refused = replace(whole("a", 2), output=[])
+        with pytest.raises(Conflict):
+            store.restore([refused])
+        assert len(store.read_log("a").chunks) == 3
+
     def test_whole_executions_are_restored_as_they_are(self, store: EventStore) -> None:
         store.write_log("deploy-1", CHUNKS)
         given = [

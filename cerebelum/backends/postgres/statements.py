@@ -156,6 +156,15 @@ class Statements:
         self.copy_events = self._made(
             "COPY {s}.events (execution_id, version, type, at, data, digest, token) FROM STDIN"
         )
+        self.forget_output = self._made("DELETE FROM {s}.log_chunks WHERE execution_id = ANY(%s::text[])")
+        self.places = self._made(
+            "INSERT INTO {s}.log_positions AS p (execution_id, last)"
+            " SELECT * FROM unnest(%s::text[], %s::bigint[])"
+            " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING execution_id, last"
+        )
+        self.copy_output = self._made(
+            'COPY {s}.log_chunks (execution_id, step, attempt, "offset", stream, at, data, id, token) FROM STDIN'
+        )
         self.tell = self._made("SELECT {told}", of="%s::text")
         self.listen = literally(f'LISTEN "{address.channel.replace(chr(34), chr(34) * 2)}"')
         self.totals = self._made(

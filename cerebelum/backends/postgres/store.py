@@ -18,6 +18,7 @@ from cerebelum.backends.postgres.writing import Append, Writer, stored_row
 from cerebelum.backends.sql.rows import (
     RUNNER,
     SUMMARY,
+    chunk_rows,
     entry_rows,
     micros,
     moment,
@@ -271,6 +272,16 @@ class PostgresStore(EventStore):
                     for entries in rows.values():
                         for row in entries:
                             to.write_row((*row, token))
+                output = {
+                    name: chunk_rows(name, each.output) for name, each in wholes.items() if each.output is not None
+                }
+                cursor.execute(self._sql.forget_output, (list(output),))
+                cursor.execute(self._sql.places, (list(output), [len(chunks) for chunks in output.values()]))
+                ends = dict(cursor.fetchall())
+                with cursor.copy(self._sql.copy_output, ()) as to:
+                    for name, chunks in output.items():
+                        for position, chunk in enumerate(chunks, ends[name] - len(chunks) + 1):
+                            to.write_row((*chunk, position, token))
 
         if len(wholes) < len(executions):
             # One of them is there twice, which is found out when it comes again.

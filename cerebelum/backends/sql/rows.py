@@ -10,7 +10,7 @@ import msgspec
 
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
-from cerebelum.store import Runner, Tombstone
+from cerebelum.store import Chunk, Runner, Tombstone
 
 SUMMARY = (
     *("id", "workflow", "status", "reason", "version", "digest", "started_at", "updated_at", "ended_at", "due_at"),
@@ -101,6 +101,11 @@ def entry_rows(execution_id: str, expected: int, entries: Sequence[Entry], summa
     if last == 0 or summary.version != last or summary.execution_id != execution_id:
         raise ValueError(f"{execution_id}: the summary is not that of version {last}")
     return rows
+
+
+def chunk_rows(execution_id: str, chunks: Sequence[Chunk]) -> list[tuple[Any, ...]]:
+    """The rows of output: id, step, attempt, offset, stream, time, bytes."""
+    return [(execution_id, c.step, c.attempt, c.offset, c.stream, micros(c.at), c.data) for c in chunks]
 
 
 def runner_row(runner: Runner, now: datetime) -> tuple[Any, ...]:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cerebelum.backends.sql.rows import SUMMARY, TOMBSTONE, entry_rows, micros, strings_text, summary_row, tombstone_row
+from cerebelum.backends.sql.rows import (
+    SUMMARY,
+    TOMBSTONE,
+    chunk_rows,
+    entry_rows,
+    micros,
+    strings_text,
+    summary_row,
+    tombstone_row,
+)
 from cerebelum.core.summary import Summary
 from cerebelum.store import Conflict, Fenced, Tombstone, Totals, Whole
 
@@ -19,6 +28,9 @@ INSERT_EVENT = "INSERT INTO events (execution_id, version, type, at, data, diges
 INSERT_EXECUTION = (
     f"INSERT INTO executions ({', '.join(SUMMARY)}, owner, epoch) VALUES ({', '.join('?' * len(SUMMARY))}, ?, ?)"
     " ON CONFLICT (id) DO NOTHING"
+)
+INSERT_CHUNK = (
+    'INSERT INTO log_chunks (execution_id, step, attempt, "offset", stream, at, data) VALUES (?, ?, ?, ?, ?, ?, ?)'
 )
 INSERT_TAG = "INSERT OR IGNORE INTO tags (tag, started_at, execution_id) VALUES (?, ?, ?)"
 PRUNED_AT = "SELECT version FROM tombstones WHERE id = ?"
@@ -109,6 +121,11 @@ def restore(connection: sqlite3.Connection, executions: Sequence[Whole]) -> Conf
     connection.executemany(INSERT_EXECUTION, [(*summary_row(each.summary), None, each.epoch) for each in new])
     connection.executemany(INSERT_TAG, [row for each in new for row in tag_rows(each.summary)])
     connection.executemany(INSERT_EVENT, [row for each in rows[:free] for row in each])
+    for each in new:
+        if each.output is not None:
+            name = each.summary.execution_id
+            connection.execute("DELETE FROM log_chunks WHERE execution_id = ?", (name,))
+            connection.executemany(INSERT_CHUNK, chunk_rows(name, each.output))
     return None if free == len(ids) else Conflict(ids[free], 0, taken[ids[free]])
 
 

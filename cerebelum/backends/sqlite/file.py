@@ -96,7 +96,12 @@ class StoreFile:
 
     def outside(self, lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """What `work` returns, which begins its own transactions; None if there is no store. Raises StoreError."""
-        return self._run(lane, work, create=False, migrate=False)
+
+        def checked(connection: sqlite3.Connection) -> T:
+            self._check_identity()
+            return work(connection)
+
+        return self._run(lane, checked, create=False, migrate=False)
 
     def close(self, lane: Lane) -> None:
         """Close the lane's connection, and use no lane any more; everything committed stays."""

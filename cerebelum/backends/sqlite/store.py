@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cerebelum.backends.sql.rows import (
     RUNNER,
     SUMMARY,
+    chunk_rows,
     entry_rows,
     micros,
     moment,
@@ -93,9 +94,6 @@ _PROCESSES = (
 )
 _DROP_CHUNKS = (
     'DELETE FROM log_chunks WHERE execution_id = ? AND step = ? AND attempt = ? AND "offset" >= ? AND "offset" < ?'
-)
-_INSERT_CHUNK = (
-    'INSERT INTO log_chunks (execution_id, step, attempt, "offset", stream, at, data) VALUES (?, ?, ?, ?, ?, ?, ?)'
 )
 # The index by offset would need a sort before the first row.
 _READ_LOG = (
@@ -235,11 +233,11 @@ class SqliteStore(EventStore):
     ) -> None:
         """See EventStore."""
         dropped = [(execution_id, *piece) for piece in drop]
-        rows = [(execution_id, c.step, c.attempt, c.offset, c.stream, micros(c.at), c.data) for c in chunks]
+        rows = chunk_rows(execution_id, chunks)
 
         def transaction(connection: sqlite3.Connection) -> None:
             connection.executemany(_DROP_CHUNKS, dropped)
-            connection.executemany(_INSERT_CHUNK, rows)
+            connection.executemany(care.INSERT_CHUNK, rows)
 
         if rows or dropped:
             self._file.write(self._notes, transaction, create=bool(rows))

@@ -11,8 +11,8 @@ from cerebelum.backends.sqlite.library import explain, sqlite3
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-_STEPS = 100_000
-"""Instructions of SQLite's machine between two calls of `heed`: some milliseconds."""
+_STEPS = 5_000
+"""Instructions of SQLite's machine between two calls of `heed`: at most some milliseconds."""
 
 
 def into(file: StoreFile, path: str, heed: Callable[[], None]) -> None:
@@ -26,10 +26,11 @@ def into(file: StoreFile, path: str, heed: Callable[[], None]) -> None:
             raised.append(error)
         return len(raised)
 
-    def write(connection: Connection) -> None:
+    def write(connection: Connection) -> bool:
         connection.set_progress_handler(look, _STEPS)
         try:
             connection.execute("VACUUM INTO ?", (path,))
+            return True
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
                 # What the library cannot pass on may also have been Ctrl-C, on the way into `look`.
@@ -38,7 +39,8 @@ def into(file: StoreFile, path: str, heed: Callable[[], None]) -> None:
 
     lane = Lane()
     try:
-        file.outside(lane, write)
+        if not file.outside(lane, write):
+            return
     finally:
         file.leave(lane)
     # Only a file that says so is opened with a log of its own, in which readers and writers do not wait for each other.
