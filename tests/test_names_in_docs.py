@@ -39,7 +39,7 @@ def problem(group: click.Group, words: list[str]) -> str | None:
     for word in words:
         name = word.partition("=")[0].strip("[],.:|…'\"")
         if name.startswith("--") and len(name) > 2:
-            options = {option for param in command.get_params(context) for option in param.opts}
+            options = {option for param in command.params for option in param.opts}
             if name not in options | {"--help", "--version", "--licenses", "--store", "--plugin", "--json"}:
                 return f"{command.name} has no option {name}"
         elif isinstance(command, click.Group) and re.fullmatch(r"[a-z][a-z-]*", name):

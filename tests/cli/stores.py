@@ -39,32 +39,30 @@ def cerebelum_backends():
 
 
 @contextmanager
-def opened(where: Path | str) -> Iterator[EventStore]:
+def opened(place: Path | str) -> Iterator[EventStore]:
     """The store of a file or a URL, closed afterwards."""
-    store = open_store(f"sqlite:///{where}" if isinstance(where, Path) else where)
+    store = open_store(place if isinstance(place, str) else f"sqlite:///{place}")
     try:
         yield store
     finally:
         store.close()
 
 
-def content(where: Path | str) -> Content:
+def content(place: Path | str) -> Content:
     """The log and the output of every execution in a store, which has to be sound."""
-    with opened(where) as store:
+    with opened(place) as store:
         assert [flaw for verified in verify(store) for flaw in verified.flaws] == []
         names = [row.summary.execution_id for row in every(store)]
         return {name: (store.read(name), list(every_chunk(store, name))) for name in names}
 
 
-def rows(where: Path | str) -> list[Row]:
+def rows(place: Path | str) -> list[Row]:
     """The rows of a store, newest start first."""
-    with opened(where) as store:
+    with opened(place) as store:
         return list(every(store))
 
 
-def count(where: Path | str) -> int:
+def count(place: Path | str) -> int:
     """How many executions are in a store that somebody else is writing."""
-    if isinstance(where, Path) and not where.exists():
-        return 0
-    with opened(where) as store:
+    with opened(place) as store:
         return sum(store.totals().executions.values())

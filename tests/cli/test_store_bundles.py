@@ -153,6 +153,7 @@ def test_what_was_pruned_does_not_come_back(world: World, bundle: Path) -> None:
     assert content(world.url) == {}
 
 
+@only_sqlite
 def test_a_damaged_execution_is_not_exported(world: World, bundle: Path) -> None:
     from tests.lifecycle.test_verify import tamper
 
@@ -229,8 +230,8 @@ TAMPERED: dict[str, tuple[Callable[[Values, int], int], str]] = {
 }
 
 
-@only_sqlite
 @pytest.mark.parametrize("what", TAMPERED)
+@only_sqlite
 def test_what_was_tampered_with_is_refused_with_its_line_and_the_rest_is_taken(
     world: World, bundle: Path, what: str
 ) -> None:
@@ -255,6 +256,7 @@ def test_what_was_tampered_with_is_refused_with_its_line_and_the_rest_is_taken(
     assert content(world.folder / "other.db") == content(world.url)
 
 
+@only_sqlite
 def test_a_changed_summary_is_not_believed(world: World, bundle: Path) -> None:
     values = lines(bundle)
     for value in values:
@@ -265,8 +267,8 @@ def test_a_changed_summary_is_not_believed(world: World, bundle: Path) -> None:
     assert [row.summary for row in rows(world.folder / "other.db")] == [row.summary for row in rows(world.url)]
 
 
-@only_sqlite
 @pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+@only_sqlite
 def test_of_a_bundle_that_was_cut_off_the_whole_executions_are_taken(world: World, bundle: Path, part: float) -> None:
     data = bundle.read_bytes()
     data = data[: int(len(data) * part)]
@@ -283,6 +285,7 @@ def test_of_a_bundle_that_was_cut_off_the_whole_executions_are_taken(world: Worl
     assert all(whole[name] == there[name] for name in there)
 
 
+@only_sqlite
 def test_a_bundle_without_its_last_line_is_told_to_be_cut_off(world: World, bundle: Path) -> None:
     write(world.folder / "cut.jsonl", lines(bundle)[:-1])
     done = world("store", "import", "cut.jsonl", "--store", "other.db", "--json")
@@ -295,7 +298,6 @@ def test_a_bundle_without_its_last_line_is_told_to_be_cut_off(world: World, bund
     assert (less.code, "of 2 executions and 0 tombstones, 1 and 0 were there" in less.err) == (1, True)
 
 
-@only_sqlite
 @pytest.mark.parametrize(
     ("data", "told"),
     [
@@ -308,6 +310,7 @@ def test_a_bundle_without_its_last_line_is_told_to_be_cut_off(world: World, bund
         (b'{"line":"bundle","format":2,"cerebelum":"9.1"}\n', "format 2; cerebelum 0.1.0 knows formats up to 1"),
     ],
 )
+@only_sqlite
 def test_what_is_no_bundle_is_refused_at_once(world: World, data: bytes, told: str) -> None:
     (world.folder / "bad.jsonl").write_bytes(data)
     done = world("store", "import", "bad.jsonl")
@@ -331,6 +334,7 @@ def test_lines_between_executions_that_make_no_sense_are_named_and_passed_over(w
 # --- being interrupted -----------------------------------------------------------------------------------------------
 
 
+@only_sqlite
 def test_an_import_that_is_killed_leaves_whole_executions_and_is_completed_by_another(world: World) -> None:
     with opened(world.folder / "origin.db") as store:
         fill(store, 450)
@@ -356,6 +360,7 @@ def test_an_import_that_is_killed_leaves_whole_executions_and_is_completed_by_an
     assert content(other) == content(world.folder / "origin.db")
 
 
+@only_sqlite
 def test_output_that_somebody_left_who_was_killed_is_replaced(world: World) -> None:
     with opened(world.folder / "origin.db") as store:
         fill(store, 1)
@@ -380,7 +385,6 @@ def test_ctrl_c_ends_an_import_and_says_how_to_go_on(world: World, bundle: Path)
     assert content(world.folder / "other.db") == content(world.url)
 
 
-@only_sqlite
 def test_an_export_that_is_interrupted_leaves_no_file(world: World) -> None:
     with opened(world.url) as store:
         fill(store, 600)

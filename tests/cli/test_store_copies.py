@@ -45,30 +45,30 @@ def test_there_and_back_everything_is_as_it_was(world: World) -> None:
 @only_sqlite
 def test_to_a_server_and_back_everything_is_as_it_was(world: World, postgres_url: str) -> None:
     world.run(FLAKY)
-    with opened(world.store) as store:
+    with opened(world.url) as store:
         fill(store, 300, steps=3)
         store.write_log("made-0000007", [Chunk("s1", 1, n, "stderr", START, bytes([n % 256])) for n in range(1000)])
         store.prune(Tombstone("gone", "w\0", "failed", START, None, 7, "0" * 64, START))
-    killed = world.start("store", "copy", str(world.store), postgres_url)
+    killed = world.start("store", "copy", world.url, postgres_url)
     wait_until(lambda: world("store", "info", "--store", postgres_url, "--json").json()["events"] or killed.poll() == 0)
     killed.kill()
     finish(killed)
-    done = world("store", "copy", str(world.store), postgres_url, "--json")
+    done = world("store", "copy", world.url, postgres_url, "--json")
     assert (done.code, done.json()["added"] + done.json()["there_already"]) == (0, 301), done
     world.write("mended", "")
     assert world("resume", "x").code == 0
-    again = world("store", "copy", str(world.store), postgres_url, "--json").json()
+    again = world("store", "copy", world.url, postgres_url, "--json").json()
     assert (again["carried_forward"], again["there_already"], again["tombstones"]) == (1, 300, 0)
     assert world("store", "verify", "--store", postgres_url).code == 0
     assert world("store", "copy", postgres_url, "back.db").code == 0
     assert world("store", "backup", "kept.db", "--store", postgres_url).code == 0
     for name in ("back.db", "kept.db"):
-        assert content(world.folder / name) == content(world.store)
-        with opened(world.store) as here, opened(world.folder / name) as there:
+        assert content(world.folder / name) == content(world.url)
+        with opened(world.url) as here, opened(world.folder / name) as there:
             assert list(every_tombstone(here)) == list(every_tombstone(there)) != []
     exported = world("store", "export", "--all", "--store", postgres_url)
     assert world("store", "import", "-", "--store", "third.db", stdin=exported.out).code == 0
-    assert content(world.folder / "third.db") == content(world.store)
+    assert content(world.folder / "third.db") == content(world.url)
     assert world("store", "prune", "--older-than", "0", "--yes", "--store", postgres_url).code == 0
     assert "was pruned at" in world("status", "x", "--store", postgres_url).err
 
@@ -169,6 +169,7 @@ def test_tombstones_are_copied_but_bury_nothing(world: World) -> None:
     assert (pruned.code, pruned.err.count("was pruned at")) == (1, 2)
 
 
+@only_sqlite
 def test_what_is_damaged_is_not_copied(world: World) -> None:
     world.run(FLAKY)
     world.run(FLAKY, name="y")
@@ -205,6 +206,7 @@ def test_stores_that_cannot_be_copied_are_told_apart(world: World) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@only_sqlite
 def test_whoever_ends_a_copy_leaves_whole_executions(world: World, number: signal.Signals) -> None:
     with opened(world.folder / "here.db") as store:
         fill(store, 700)
@@ -223,6 +225,7 @@ def test_whoever_ends_a_copy_leaves_whole_executions(world: World, number: signa
     assert content(there) == whole
 
 
+@only_sqlite
 def test_output_that_is_there_in_part_is_completed_and_wrong_output_replaced(world: World) -> None:
     with opened(world.folder / "here.db") as store, opened(world.folder / "there.db") as other:
         fill(store, 3, steps=2)
@@ -236,6 +239,7 @@ def test_output_that_is_there_in_part_is_completed_and_wrong_output_replaced(wor
     assert content(world.folder / "there.db") == content(world.folder / "here.db")
 
 
+@only_sqlite
 def test_a_terminal_shows_how_far_it_has_come_and_others_see_nothing_of_it(world: World) -> None:
     with opened(world.folder / "here.db") as store:
         fill(store, 400)
@@ -250,7 +254,6 @@ def test_a_terminal_shows_how_far_it_has_come_and_others_see_nothing_of_it(world
 # --- backing up ------------------------------------------------------------------------------------------------------
 
 
-@only_sqlite
 def test_a_backup_is_a_store_that_only_its_owner_reads(world: World) -> None:
     world.run(FLAKY)
     world.run(FLAKY, name="y")
@@ -269,6 +272,7 @@ def test_a_backup_is_a_store_that_only_its_owner_reads(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", "plain://"])
+@only_sqlite
 def test_a_backup_while_runners_write_is_sound_and_a_part_of_what_came_after(world: World, kind: str) -> None:
     store = f"{kind}{world.folder}/busy.db"
     plugin = ("--plugin", str(world.write("plain.py", PLAIN)))
@@ -302,7 +306,6 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_what_cannot_be_written(wo
     assert not list(world.folder.glob("*.partial-*"))
 
 
-@only_sqlite
 def test_what_a_killed_backup_left_is_removed_by_the_next(world: World) -> None:
     world.run(FLAKY)
     for name in ("kept.db.partial-0123abcd", "kept.db.partial-0123abcd-wal", "kept.db.partial-mine.txt"):
@@ -330,6 +333,7 @@ def test_a_backup_that_is_ended_is_not_there(world: World, number: signal.Signal
     assert content(world.folder / "kept.db") == content(world.url)
 
 
+@only_sqlite
 def test_the_backup_of_another_kind_of_store_has_what_is_driven_as_it_stood(world: World) -> None:
     plugin = ("--plugin", str(world.write("plain.py", PLAIN)))
     runner = world.begin(WORK, "--store", "plain://busy.db", *plugin)
