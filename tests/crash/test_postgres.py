@@ -59,13 +59,13 @@ def own(tmp_path: Path, own_server: Postgres) -> Iterator[Arena]:
 
 
 @contextmanager
-def again_and_again(deed: Callable[[], object], every: float) -> Iterator[list[object]]:
-    """Do something all the time, from another thread; what is given are its results so far."""
+def again_and_again(deed: Callable[[], object], every: float, most: int = 20) -> Iterator[list[object]]:
+    """Do something again and again, from another thread; what is given are its results so far."""
     over = threading.Event()
     results: list[object] = []
 
     def work() -> None:
-        while not over.wait(every):
+        while len(results) < most and not over.wait(every):
             results.append(deed())
 
     thread = threading.Thread(target=work)
@@ -89,12 +89,12 @@ def as_if_nothing_had_been(arena: Arena, ran: Ran) -> None:
         assert arena.log(step, name=arena.id) == f"this is {step}\ndone\n".encode()
 
 
-def busy_during(arena: Arena, deed: Callable[[], object], every: float) -> tuple[Ran, list[object]]:
+def busy_during(arena: Arena, deed: Callable[[], object], every: float, most: int = 20) -> tuple[Ran, list[object]]:
     """How a run of `busy` ends while something is done again and again, from its beginning, and what that gave."""
     runner = arena.spawn("run", "busy.yaml", "--json", "--id", arena.id)
     try:
         await_beginning(arena)
-        with again_and_again(deed, every) as results:
+        with again_and_again(deed, every, most) as results:
             return arena.see(runner), results
     finally:
         stop_hard(runner)
@@ -184,7 +184,7 @@ def test_killed_on_a_bad_network_and_resumed_on_one(far: Arena, proxy: Proxy, pl
     """The network fails, the runner dies, and the network fails on whoever resumes."""
     runner = far.spawn("run", "storm.yaml", "--json", "--id", far.id, CEREBELUM_FAULT=place)
     await_beginning(far)
-    with again_and_again(proxy.drop, 0.2), again_and_again(proxy.lose_acknowledgements, 0.15):
+    with again_and_again(proxy.drop, 0.3), again_and_again(proxy.lose_acknowledgements, 0.5, 8):
         ran = [far.see(runner)]
         assert ran[0].code == -signal.SIGKILL, ran[0]
         while far.ended(far.id) is None:
@@ -320,7 +320,7 @@ def test_a_server_that_is_killed_and_restarted_all_the_time_costs_a_run_nothing_
         own_server.kill()
         own_server.start()
 
-    ran, deeds = busy_during(own, kill, 0.3)
+    ran, deeds = busy_during(own, kill, 0.3, 4)
     assert len(deeds) >= 2
     as_if_nothing_had_been(own, ran)
 
@@ -336,7 +336,7 @@ def test_sessions_that_are_ended_at_random_cost_a_run_nothing(own: Arena, own_se
             [count] = admin.execute(ending).fetchone() or [0]
             return int(count)
 
-        ran, ended = busy_during(own, end_some, 0.05)
+        ran, ended = busy_during(own, end_some, 0.05, 30)
     assert sum(int(str(count)) for count in ended) >= 10
     as_if_nothing_had_been(own, ran)
 
