@@ -12,7 +12,7 @@ import msgspec
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.driver import psycopg
 from cerebelum.backends.postgres.ear import Ear
-from cerebelum.backends.postgres.server import Connection, Lane, Server
+from cerebelum.backends.postgres.server import LONG, LONGEST, Connection, Lane, Server
 from cerebelum.backends.postgres.statements import Statements, restored, stored
 from cerebelum.backends.postgres.writing import Append, Writer, stored_row
 from cerebelum.backends.sql.rows import (
@@ -62,7 +62,8 @@ _BEAT_PATIENCE = 2.0
 class PostgresStore(EventStore):
     """An EventStore in one schema of a database.
 
-    Reads, appends, output and beats go over a connection each, made when first needed, so that none waits for another.
+    Reads, appends, output, beats, and what takes long go over a connection each, made when first needed, so that none
+    waits for another.
     """
 
     def __init__(self, address: Address) -> None:
@@ -70,7 +71,8 @@ class PostgresStore(EventStore):
         self._server = Server(address)
         self._sql = Statements(address)
         self._events, self._notes, self._reading = Lane(), Lane(), Lane()
-        self._beats = Lane(patience=_BEAT_PATIENCE)
+        self._beats = Lane(patience=_BEAT_PATIENCE, silence=_BEAT_PATIENCE)
+        self._care, self._survey = Lane(silence=LONG), Lane(silence=LONGEST)
         self._writer = Writer(self._server, self._events)
         self._written = Written()
         self._ear = Ear(self._server, self._sql)
@@ -231,7 +233,7 @@ class PostgresStore(EventStore):
             for removal in self._sql.removals:
                 connection.execute(removal, (identity,))
 
-        self._server.write(self._events, remove)
+        self._server.write(self._care, remove)
         self._written.forget(identity)
 
     def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
@@ -287,7 +289,7 @@ class PostgresStore(EventStore):
             # One of them is there twice, which is found out when it comes again.
             super().restore(executions)
             return
-        if self._server.write(self._events, copy) is not None:
+        if self._server.write(self._care, copy) is not None:
             super().restore(executions)
 
     def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
@@ -299,7 +301,7 @@ class PostgresStore(EventStore):
         """See EventStore."""
         self._server.close()
         self._ear.close()
-        for lane in (self._reading, self._notes, self._events, self._beats):
+        for lane in (self._reading, self._notes, self._events, self._beats, self._care, self._survey):
             self._server.disconnect(lane)
 
     def describe(self) -> Description:
@@ -310,7 +312,7 @@ class PostgresStore(EventStore):
 
     def totals(self) -> Totals:
         """See EventStore."""
-        found = self._fetched(self._sql.totals, ())
+        found = self._fetched(self._sql.totals, (), self._survey)
         if not found:
             return Totals({}, 0, 0, 0)
         executions, events, tombstones, log_bytes = found[0]
@@ -320,12 +322,17 @@ class PostgresStore(EventStore):
         """See EventStore. Indexes and tables as far as the extension amcheck is there and may be used."""
         from cerebelum.backends.postgres.about import checked
 
-        yield from (f"{name}: it has events, but no summary" for (name,) in self._fetched(self._sql.orphans, ()))
-        yield from checked(self._server, self._reading, self._address)
+        yield from (
+            f"{name}: it has events, but no summary" for (name,) in self._fetched(self._sql.orphans, (), self._survey)
+        )
+        yield from checked(self._server, self._survey, self._address)
 
-    def _fetched(self, sql: Any, values: Sequence[Any]) -> list[Any]:
+    def _fetched(self, sql: Any, values: Sequence[Any], lane: Lane | None = None) -> list[Any]:
         """All rows; none where there is no store yet."""
-        return self._server.read(self._reading, lambda connection: connection.execute(sql, values).fetchall()) or []
+        return (
+            self._server.read(lane or self._reading, lambda connection: connection.execute(sql, values).fetchall())
+            or []
+        )
 
     def _changed(self, lane: Lane, work: Callable[[Connection, bool], T]) -> T | None:
         """What `work` gives, unless there is no store yet, in which there would be nothing to change."""
