@@ -16,6 +16,7 @@ from cerebelum.backends.postgres.server import LONG, LONGEST, Connection, Lane, 
 from cerebelum.backends.postgres.statements import Statements, restored, stored
 from cerebelum.backends.postgres.writing import Append, Writer, stored_row
 from cerebelum.backends.sql.rows import (
+    MOST,
     RUNNER,
     SUMMARY,
     chunk_rows,
@@ -24,6 +25,7 @@ from cerebelum.backends.sql.rows import (
     moment,
     runner_of,
     runner_row,
+    storable,
     strings_text,
     summary_of,
     tombstone_of,
@@ -54,7 +56,6 @@ from cerebelum.store import (
 
 T = TypeVar("T")
 
-_MOST = 2**62
 _BEAT_PATIENCE = 2.0
 """Seconds for a beat; the next one comes anyhow."""
 
@@ -98,7 +99,7 @@ class PostgresStore(EventStore):
 
     def read(self, execution_id: str, after: int = 0) -> list[Entry]:
         """See EventStore."""
-        if not _storable(execution_id, after):
+        if not storable(execution_id, after):
             return []
         rows = self._fetched(self._sql.read, (stored(execution_id), min(after, 2**31 - 1)))
         return self._understood(lambda: [Entry(version, kind, moment(at), *rest) for version, kind, at, *rest in rows])
@@ -106,9 +107,9 @@ class PostgresStore(EventStore):
     def find(self, query: Query) -> Page:
         """See EventStore."""
         none = Page([], False, 0 if query.count_to > 0 else None)
-        if not _storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
+        if not storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
             return none
-        limit, offset, most = (max(0, min(n, _MOST)) for n in (query.limit, query.offset, query.count_to))
+        limit, offset, most = (max(0, min(n, MOST)) for n in (query.limit, query.offset, query.count_to))
         sql, values = self._sql.search(query, limit + 1, offset, most)
         found = self._fetched(sql, [stored(value) if isinstance(value, str) else value for value in values])
         if not found:
@@ -149,7 +150,7 @@ class PostgresStore(EventStore):
 
     def processes(self, execution_id: str) -> list[Process]:
         """See EventStore. By step, attempt and pid."""
-        if not _storable(execution_id):
+        if not storable(execution_id):
             return []
         return [Process(*row) for row in self._fetched(self._sql.processes, (stored(execution_id),))]
 
@@ -193,10 +194,10 @@ class PostgresStore(EventStore):
         limit: int = 1000,
     ) -> LogPage:
         """See EventStore."""
-        if not _storable(execution_id, step, attempt, after):
+        if not storable(execution_id, step, attempt, after):
             return LogPage([], after)
         named = None if step is None else stored(step)
-        values = (stored(execution_id), after, named, named, attempt, attempt, max(0, min(limit, _MOST)))
+        values = (stored(execution_id), after, named, named, attempt, attempt, max(0, min(limit, MOST)))
         rows = self._fetched(self._sql.read_log, values)
         return self._understood(
             lambda: LogPage(
@@ -238,10 +239,10 @@ class PostgresStore(EventStore):
 
     def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
         """See EventStore."""
-        if not _storable(execution_id, after):
+        if not storable(execution_id, after):
             return []
         named = None if execution_id is None else stored(execution_id)
-        rows = self._fetched(self._sql.tombstones, (stored(after), named, named, max(0, min(limit, _MOST))))
+        rows = self._fetched(self._sql.tombstones, (stored(after), named, named, max(0, min(limit, MOST))))
         return self._understood(lambda: [tombstone_of(_restored(row)) for row in rows])
 
     def restore(self, executions: Sequence[Whole]) -> None:
@@ -361,17 +362,3 @@ def _row(found: Sequence[Any]) -> Row:
     registered = found[end + 2 : end + 2 + len(RUNNER)]
     runner = None if registered[0] is None else runner_of(tuple(registered), moment(found[0]))
     return Row(summary_of(tuple(summary)), Ownership(owner, epoch), runner)
-
-
-def _storable(*values: str | int | None) -> bool:
-    """False if nothing stored can equal one of them: numbers beyond 64 bits, text that is not Unicode."""
-    for value in values:
-        if isinstance(value, int):
-            if abs(value) > _MOST:
-                return False
-        elif value is not None:
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                return False
-    return True
