@@ -24,7 +24,7 @@ STEPS = 14
 _BATCH = 200
 
 
-def execution(number: int, steps: int = STEPS) -> Whole:
+def execution(number: int, steps: int = STEPS, tags: tuple[str, ...] = ("nightly",)) -> Whole:
     """One of two events for each step, and two more; it started `number` seconds after START."""
     name = f"made-{number:07}"
     bodies = tuple(Step(id=f"s{at}", executor="run", body=f"make part-{at}", line=at + 2) for at in range(steps))
@@ -39,7 +39,7 @@ def execution(number: int, steps: int = STEPS) -> Whole:
             source=Source(kind="yaml", path="/srv/made/made.yaml", digest="0" * 64),
             inputs={"n": number},
             environment=Environment(host="maker", cwd="/srv/made", platform="Linux", version="0"),
-            tags=("nightly",),
+            tags=tags,
         )
     ]
     for step in bodies:

@@ -13,7 +13,9 @@ from typing import Literal
 
 import msgspec
 
+from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Entry
+from cerebelum.core.ids import check_tags
 from cerebelum.core.summary import summarise
 from cerebelum.store import (
     Chunk,
@@ -220,7 +222,14 @@ def whole_of(store: EventStore, row: Row) -> Whole | Flaw | None:
 def checked(execution_id: str, entries: Sequence[Entry], epoch: int) -> Whole | Flaw:
     """The execution with these entries, after their digests and their meaning were worked out anew."""
     found = folded(execution_id, entries)
-    return found if isinstance(found, Flaw) else Whole(summarise(*found), epoch, entries)
+    if isinstance(found, Flaw):
+        return found
+    try:
+        check_tags(found[0].tags)
+    except UsageError as error:
+        # Some stores would not take it.
+        return Flaw(execution_id, 1, error.message)
+    return Whole(summarise(*found), epoch, entries)
 
 
 def little(chunks: Iterable[Chunk]) -> list[Chunk] | None:

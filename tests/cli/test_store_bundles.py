@@ -372,16 +372,19 @@ def test_output_that_somebody_left_who_was_killed_is_replaced(world: World) -> N
     assert content(world.folder / "other.db") == content(world.folder / "origin.db")
 
 
-def test_ctrl_c_ends_an_import_and_says_how_to_go_on(world: World, bundle: Path) -> None:
+def test_ctrl_c_ends_an_import_and_says_how_to_go_on(world: World) -> None:
+    with opened(world.url) as store:
+        fill(store, 300)
+    assert world("store", "export", "--all", "-o", "all.jsonl").code == 0
     importing = world.start("store", "import", "-", "--store", "other.db", stdin=-1)
     assert importing.stdin is not None
-    importing.stdin.write(bundle.read_bytes()[:-100])
+    importing.stdin.write((world.folder / "all.jsonl").read_bytes()[:-100])
     importing.stdin.flush()
-    wait_until((world.folder / "other.db").exists, "the store")
+    wait_until(lambda: count(world.folder / "other.db") > 0, "a batch")
     importing.send_signal(signal.SIGINT)
     done = finish(importing)
     assert (done.code, "the same command again" in done.err, "Traceback" in done.err) == (130, True, False)
-    assert world("store", "import", str(bundle), "--store", "other.db").code == 0
+    assert world("store", "import", "all.jsonl", "--store", "other.db").code == 0
     assert content(world.folder / "other.db") == content(world.url)
 
 

@@ -133,6 +133,15 @@ def test_what_a_process_drives_is_left_out_and_named_and_comes_later(world: Worl
     assert content(world.folder / "there.db") == content(world.url)
 
 
+@only_sqlite
+def test_what_not_every_store_takes_is_taken_by_none(world: World) -> None:
+    with opened(world.folder / "here.db") as store:
+        store.restore([execution(0, 1, ("x" * 256,)), execution(1, 1, ("x" * 255,))])
+    done = world("store", "copy", "here.db", "there.db")
+    assert (done.code, "made-0000000: refused: version 1: a tag has 256 characters" in done.err) == (1, True)
+    assert list(content(world.folder / "there.db")) == ["made-0000001"]
+
+
 def test_what_is_driven_there_is_not_carried_forward(world: World) -> None:
     world.run(FLAKY)
     world("store", "copy", world.url, "there.db")

@@ -216,7 +216,9 @@ class _Link:
                 return
             held += data
             # The beginning of an answer that may have to be lost is not to get through, either.
-            if proxy._losing["answer"] and self._wire.waiting and any_matches(self._wire.asked, proxy._pattern):
+            wire = self._wire
+            open_ended = wire.waiting and not wire.copying
+            if proxy._losing["answer"] and open_ended and any_matches(wire.asked, proxy._pattern):
                 continue
             await proxy._pass()
             if not self._half:
