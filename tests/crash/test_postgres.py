@@ -409,3 +409,33 @@ def test_anything_may_go_wrong_with_the_network_at_any_time(far: Arena, proxy: P
     ran, _ = busy_during(far, lambda: chance.choice(deeds)(proxy), chance.uniform(0.1, 0.5))
     calm(proxy)
     as_if_nothing_had_been(far, ran)
+
+
+def test_runners_that_were_stopped_for_longer_than_any_patience_go_on(tmp_path: Path, postgres_url: str) -> None:
+    """As a suspended laptop is, in the middle of whatever they do with the server; then their connections are gone."""
+    arenas = []
+    with Proxy(postgres_url) as proxy:
+        for number in range(5):
+            (tmp_path / str(number)).mkdir()
+            arenas.append(Arena(tmp_path / str(number), postgres_url))
+            arenas[-1].write(BUSY, "busy.yaml")
+            arenas[-1].environ["CEREBELUM_STORE"] = proxy.url
+        runners = [arena.spawn("run", "busy.yaml", "--json", "--id", arena.id) for arena in arenas]
+        try:
+            for arena in arenas:
+                await_beginning(arena)
+            proxy.blackhole()
+            time.sleep(0.5)
+            for runner in runners:
+                runner.send_signal(signal.SIGSTOP)
+            time.sleep(FENCE_SECONDS + 5)
+            proxy.drop()
+            proxy.accept()
+            for runner in runners:
+                runner.send_signal(signal.SIGCONT)
+            for arena, runner in zip(arenas, runners, strict=True):
+                as_if_nothing_had_been(arena, arena.see(runner))
+        finally:
+            for arena, runner in zip(arenas, runners, strict=True):
+                stop_hard(runner)
+                arena.close()

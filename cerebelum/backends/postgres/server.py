@@ -127,6 +127,7 @@ class Server:
             again, pause = False, _FIRST_PAUSE
             while True:
                 self.check_usable()
+                tried = time.monotonic()
                 try:
                     session = lane.session or self._connect(lane, self._deadline(lane, began))
                     left = self._deadline(lane, began) - time.monotonic()
@@ -145,7 +146,9 @@ class Server:
                     patient = is_busy(error) or self._reached if connecting else is_passing(error)
                     if not patient:
                         raise explain(error, self.address, new=connecting and not self._reached) from None
-                    self._down = self._down or time.monotonic()
+                    # While this process was stopped, as by a suspended laptop, it has not waited for the server.
+                    began += max(0.0, time.monotonic() - tried - lane.silence - _LEAST)
+                    self._down = max(self._down or time.monotonic(), began)
                     if time.monotonic() + pause >= self._deadline(lane, began):
                         raise explain(error, self.address, new=connecting and not self._reached) from None
                     again = again or not connecting
