@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 
 from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, summary, tombstone_of, whole
-from cerebelum.backends.postgres import server
 from cerebelum.core.errors import StoreError
 from cerebelum.store import Chunk, Conflict, EventStore, Fenced, Ownership, Process, Query
 from tests.backends.shared import PATIENCE, admin, schema_of
@@ -98,13 +97,10 @@ def test_a_network_that_comes_back_is_waited_for(far: EventStore, proxy: Proxy, 
     assert far.read("deploy-1") == entries
 
 
-def test_a_network_that_does_not_come_back_is_given_up_in_time(
-    far: EventStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "_ANSWER", 0.5)
+def test_a_network_that_does_not_come_back_is_given_up_in_time(far: EventStore, proxy: Proxy) -> None:
     first = create(far, "deploy-1", MINE)
     for lane in (far._events, far._reading):  # type: ignore[attr-defined]
-        lane.patience = 2.0
+        lane.patience, lane.silence = 2.0, 0.5
     assert far.read("deploy-1") == [first]
     proxy.blackhole()
     began = time.monotonic()

@@ -56,7 +56,6 @@ on_failure:
 finally:
   - {id: sweep, run: 'eval "$SAY"'}
 """
-SPAWNING = ("first", "left", "flaky", "finish", "cheer", "mourn", "sweep")
 
 
 class Ran(NamedTuple):
@@ -178,9 +177,10 @@ def check(arena: Arena, name: str, acknowledged: Sequence[dict[str, Any]]) -> No
 def check_effects(effects: Sequence[str], events: Sequence[object]) -> None:
     """A settled attempt took effect once, one that was cut off at most once, and nothing ran that is not in the log."""
     done = Counter(effects)
-    started = Counter(f"{e.step} {e.attempt}" for e in events if isinstance(e, StepStarted) and e.step in SPAWNING)
+    spawning = {e.step for e in events if isinstance(e, StepStarted) and e.executor == "run"}
+    started = Counter(f"{e.step} {e.attempt}" for e in events if isinstance(e, StepStarted) and e.step in spawning)
     settled = Counter(
-        f"{e.step} {e.attempt}" for e in events if isinstance(e, StepCompleted | StepFailed) and e.step in SPAWNING
+        f"{e.step} {e.attempt}" for e in events if isinstance(e, StepCompleted | StepFailed) and e.step in spawning
     )
     assert set(done) <= set(started), "a step ran whose start was not recorded"
     assert max(done.values()) == 1, f"run twice under one attempt: {done}"

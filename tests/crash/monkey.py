@@ -1,6 +1,6 @@
 """A monkey among the runners: kills, stops and continues them at random while a crowd of executions runs.
 
-    python -m tests.crash.monkey [--minutes 3] [--seed 1] [--crowd 40] [--store URL]
+    python -m tests.crash.monkey [--minutes 3] [--seed 1] [--crowd 40] [--postgres]
 
 Afterwards it lets `supervise` bring everything to its end, and checks the store, every effect and every process. It
 prints what it did and what it found; the exit code is 1 if anything does not hold.
@@ -25,6 +25,8 @@ from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.store import Query
 from tests.crash.arena import PATIENCE, STORM, Arena, check_effects, stop_hard
 from tests.engine.harness import left_of
+from tests.servers import keeper
+from tests.servers.postgres import with_schema
 
 RUNNERS = 3
 """How many runners and how many supervisors the monkey keeps alive at a time."""
@@ -192,14 +194,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
     parser.add_argument("--crowd", type=int, default=40)
     parser.add_argument("--pace", type=float, default=0.15, help="seconds between two deeds, on average")
-    parser.add_argument("--store", help="URL of an empty store; unasked a file")
+    parser.add_argument("--postgres", action="store_true", help="on a Postgres server instead of a file")
     wanted = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="cerebelum-monkey-"))
     (folder / "said").mkdir()
     print(f"monkey: seed {wanted.seed}, {wanted.minutes:g} minutes, up to {wanted.crowd} executions, in {folder}")
-    monkey = Monkey(
-        Arena(folder, wanted.store or f"sqlite:///{folder / 'store' / 'test.db'}"), Random(wanted.seed), wanted.crowd
-    )
+    url, servers = f"sqlite:///{folder / 'store' / 'test.db'}", None
+    if wanted.postgres:
+        servers = keeper.start()
+        url = with_schema(keeper.ask("postgres").url, "monkey")
+    monkey = Monkey(Arena(folder, url), Random(wanted.seed), wanted.crowd)
     until = time.monotonic() + 60 * wanted.minutes
     try:
         while time.monotonic() < until:
@@ -213,6 +217,8 @@ def main(arguments: list[str]) -> int:
         for process in (*monkey.runners, *monkey.supervisors):
             stop_hard(process)
         monkey.arena.close()
+        if servers is not None:
+            keeper.end(servers)
     return report(monkey, folder)
 
 

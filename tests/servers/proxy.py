@@ -63,6 +63,9 @@ class Proxy:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._listening.wait_closed()
+            # Transports close themselves in the next turn of the loop.
+            await asyncio.sleep(0.01)
 
         self._do(close())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -139,21 +142,20 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if self._refusing:
-            _reset(writer)
-            return
-        await self._flowing.wait()
-        try:
-            server = await asyncio.open_connection(*self._target)
-        except OSError:
-            _reset(writer)
-            return
-        link = _Link(self, writer, server[1])
+        # Cancelled, it ends quietly: asyncio would complain of a task that it started and we cancelled.
+        with suppress(OSError, asyncio.CancelledError):
+            try:
+                if not self._refusing:
+                    await self._flowing.wait()
+                    server = await asyncio.open_connection(*self._target)
+                    await self._forward(reader, _Link(self, writer, server[1]), server[0])
+            finally:
+                _reset(writer)
+
+    async def _forward(self, client: asyncio.StreamReader, link: _Link, server: asyncio.StreamReader) -> None:
         self._links.add(link)
         try:
-            await asyncio.gather(link.ask(reader), link.answer(server[0]))
-        except OSError:
-            pass
+            await asyncio.gather(link.ask(client), link.answer(server))
         finally:
             link.cut()
             self._links.discard(link)
@@ -214,7 +216,9 @@ class _Link:
                 return
             held += data
             # The beginning of an answer that may have to be lost is not to get through, either.
-            if proxy._losing["answer"] and self._wire.waiting and any_matches(self._wire.asked, proxy._pattern):
+            wire = self._wire
+            open_ended = wire.waiting and not wire.copying
+            if proxy._losing["answer"] and open_ended and any_matches(wire.asked, proxy._pattern):
                 continue
             await proxy._pass()
             if not self._half:

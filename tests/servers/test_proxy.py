@@ -173,5 +173,5 @@ def test_what_does_not_match_is_not_lost(proxy: Proxy, direct: psycopg.Connectio
 
 
 def test_without_the_server_the_connection_is_reset() -> None:
-    with Proxy("postgresql://127.0.0.1:1/x") as nowhere, pytest.raises(psycopg.OperationalError):
+    with Proxy("postgresql://127.0.0.1:1/x?schema=y") as nowhere, pytest.raises(psycopg.OperationalError):
         connect(nowhere.url)

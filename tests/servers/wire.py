@@ -23,6 +23,8 @@ class Wire:
         """Whether the client has logged in."""
         self.waiting = 1
         """How many answers are not complete yet."""
+        self.copying = False
+        """Whether the server waits for the rows of a COPY."""
         self._begun = False
         self._opaque = False
         self._choosing = False
@@ -58,6 +60,7 @@ class Wire:
         self._server += data
         done: list[str] = []
         for kind, body in _messages(self._server):
+            self.copying = kind == b"G" or (self.copying and kind != b"Z")
             if kind == b"Z":
                 self.ready = True
                 self.waiting -= 1

@@ -27,6 +27,7 @@ from cerebelum.backends.conformance.kit import (
     together,
     until,
 )
+from cerebelum.core.events import Entry
 from cerebelum.store import EventStore, Fenced, Ownership, Process, Query, Runner
 
 RUNNER = Runner("runner-1", "host", "boot", 4711, "pid:[4026531836]", 123_456_789_012, START, "/run/r.lock")
@@ -133,11 +134,11 @@ class OwnershipConformance(StoreTests):
         stale, new = make_store(), make_store()
         for turn in range(30):
             name = f"deploy-{turn}"
-            create(stale, name, MINE)
+            begun = [create(stale, name, MINE)]
 
-            def work(number: int, name: str = name, turn: int = turn) -> int:
+            def work(number: int, name: str = name, turn: int = turn, begun: list[Entry] = begun) -> int:
                 if number == 0:
-                    return drive(stale, name, stale.read(name), MINE)
+                    return drive(stale, name, begun, MINE)
                 until(lambda: len(new.read(name)) > turn % 4)
                 taken = new.own(name, "runner-2", MINE)
                 assert taken is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from cerebelum.core.errors import UsageError
 
 try:
@@ -10,6 +12,9 @@ except ImportError as error:
     raise UsageError(
         f"PostgreSQL needs psycopg, which cannot be imported here: {error}", hint="pip install 'cerebelum[postgres]'"
     ) from None
+
+# What it logs of connections that broke while they were being given up, nobody is to see on standard error.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 __all__ = ["libpq", "psycopg"]
 

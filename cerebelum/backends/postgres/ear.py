@@ -70,9 +70,9 @@ class Ear:
                 session.connection.close()
 
     def _listen(self, connection: Connection) -> None:
-        connection.deadline = time.monotonic() + _CONNECTING
+        connection.silence = _CONNECTING
         connection.execute(self._statements.listen)
-        connection.deadline = None
+        connection.silence = None
         # What was announced before this connection listened is lost.
         self._tell(Change("unknown"))
         while not self._done():

@@ -7,7 +7,7 @@ from cerebelum.backends.postgres.driver import psycopg
 from cerebelum.core.errors import StoreError
 
 _SAFE = "what was recorded before is safe"
-_GRANTS = "which rights it needs is in docs/backends.md"
+_GRANTS = "which rights it needs is in docs/postgres.md"
 _EXPLANATIONS = {
     "25006": ("the server is read-only", "is it a standby? name the primary, or add target_session_attrs=read-write"),
     "28000": ("the server refuses this user", "check the user's name and pg_hba.conf"),

@@ -6,8 +6,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeVar, cast
 
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.driver import psycopg
@@ -20,24 +20,50 @@ T = TypeVar("T")
 PATIENCE = 20.0
 """Seconds for which a server that was there before is waited for. No longer than a runner may go without a beat."""
 _ANSWER = 10.0
-"""Seconds after which a connection that does not answer counts as lost, where others would still be in time."""
+"""Seconds of silence after which a connection counts as lost, so that another one would still be in time."""
+LONG = 120.0
+"""The same, for what changes much at once."""
+LONGEST = 86_400.0
+"""The same, for what has to look at everything."""
 _LEAST = 1.0
 """Seconds that a call has at least, also when the server has been away for long."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+
+# The server ends the session of a client that is gone, or stands still in the middle of a transaction, and with it the
+# locks that others wait for.
+_SETTINGS = (
+    "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '3', false),"
+    " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '15s', false),"
+    " set_config('idle_in_transaction_session_timeout', '30s', false), set_config('synchronous_commit', %s, false)"
+)
 
 _inherited: list[Any] = []
 """Connections that came along in a fork; closing them here would end the parent's sessions."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose calls fail once `deadline` (of the monotonic clock) has passed."""
+    """A connection whose calls fail when for `silence` seconds nothing came and nothing could be sent."""
 
-    deadline: float | None = None
+    silence: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        if timeout is None and self.deadline is not None:
-            timeout = max(0.0, self.deadline - time.monotonic())
-        return super().wait(gen, interval, timeout)
+        return super().wait(gen if self.silence is None else _watched(gen, self.silence), interval, timeout)
+
+
+def _watched(steps: Generator[Any, Any, T], silence: float) -> Generator[Any, Any, T]:
+    """The steps of a call to the server, which are told now and then that nothing has happened yet."""
+    moved = time.monotonic()
+    try:
+        awaited = next(steps)
+        while True:
+            ready = yield awaited
+            if ready:
+                moved = time.monotonic()
+            elif time.monotonic() - moved > silence:
+                raise psycopg.OperationalError(f"no answer within {silence:.0f} s")
+            awaited = steps.send(ready)
+    except StopIteration as end:
+        return cast(T, end.value)
 
 
 class Session(NamedTuple):
@@ -53,8 +79,10 @@ class Session(NamedTuple):
 class Lane:
     """One connection and the lock that gives it to one thread at a time; connected when first needed."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float = PATIENCE, silence: float = _ANSWER) -> None:
         self.patience = patience
+        self.silence = silence
+        """Seconds without an answer after which the connection counts as lost."""
         self.lock = threading.Lock()
         self.session: Session | None = None
 
@@ -85,6 +113,7 @@ class Server:
             if session.schema_version < SCHEMA_VERSION:
                 from cerebelum.backends.postgres.schema import migrate
 
+                session.connection.silence = LONG
                 migrate(session.connection, self.address)
                 lane.session = session._replace(schema_version=SCHEMA_VERSION)
             return work(session.connection, again)
@@ -100,7 +129,10 @@ class Server:
                 self.check_usable()
                 try:
                     session = lane.session or self._connect(lane, self._deadline(lane, began))
-                    session.connection.deadline = min(time.monotonic() + _ANSWER, self._deadline(lane, began))
+                    left = self._deadline(lane, began) - time.monotonic()
+                    # What may take long is not hurried because the server was away before.
+                    hurried = lane.silence < lane.patience
+                    session.connection.silence = min(lane.silence, left) if hurried else lane.silence
                     if not session.schema_version:
                         # Somebody may have made it meanwhile.
                         session = session._replace(schema_version=self._version(session.connection))
@@ -169,7 +201,7 @@ class Server:
         parameters["connect_timeout"] = min(int(parameters["connect_timeout"]), left)
         connection = Connection.connect(autocommit=True, **parameters)
         try:
-            connection.deadline = deadline
+            connection.silence = max(_LEAST, deadline - time.monotonic())
             # A pooler gives a connection another session's number than the server does.
             row = connection.execute(
                 "SELECT pg_backend_pid(), current_setting('server_encoding'), current_setting('synchronous_commit')"
@@ -184,9 +216,9 @@ class Server:
                 )
             pooled = number != connection.info.backend_pid
             connection.prepare_threshold = None if pooled else 2
-            if commit == "off" and not pooled:
+            if not pooled:
                 # What is acknowledged has to be on the disk, whatever else this database is used for.
-                connection.execute("SET synchronous_commit = on")
+                connection.execute(_SETTINGS, ("on" if commit == "off" else commit,))
             return Session(connection, self._version(connection), pooled)
         except BaseException:
             connection.close()

@@ -12,10 +12,11 @@ import msgspec
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.driver import psycopg
 from cerebelum.backends.postgres.ear import Ear
-from cerebelum.backends.postgres.server import Connection, Lane, Server
+from cerebelum.backends.postgres.server import LONG, LONGEST, Connection, Lane, Server
 from cerebelum.backends.postgres.statements import Statements, restored, stored
 from cerebelum.backends.postgres.writing import Append, Writer, stored_row
 from cerebelum.backends.sql.rows import (
+    MOST,
     RUNNER,
     SUMMARY,
     chunk_rows,
@@ -24,6 +25,7 @@ from cerebelum.backends.sql.rows import (
     moment,
     runner_of,
     runner_row,
+    storable,
     strings_text,
     summary_of,
     tombstone_of,
@@ -54,7 +56,6 @@ from cerebelum.store import (
 
 T = TypeVar("T")
 
-_MOST = 2**62
 _BEAT_PATIENCE = 2.0
 """Seconds for a beat; the next one comes anyhow."""
 
@@ -62,7 +63,8 @@ _BEAT_PATIENCE = 2.0
 class PostgresStore(EventStore):
     """An EventStore in one schema of a database.
 
-    Reads, appends, output and beats go over a connection each, made when first needed, so that none waits for another.
+    Reads, appends, output, beats, and what takes long go over a connection each, made when first needed, so that none
+    waits for another.
     """
 
     def __init__(self, address: Address) -> None:
@@ -70,7 +72,8 @@ class PostgresStore(EventStore):
         self._server = Server(address)
         self._sql = Statements(address)
         self._events, self._notes, self._reading = Lane(), Lane(), Lane()
-        self._beats = Lane(patience=_BEAT_PATIENCE)
+        self._beats = Lane(patience=_BEAT_PATIENCE, silence=_BEAT_PATIENCE)
+        self._care, self._survey = Lane(silence=LONG), Lane(silence=LONGEST)
         self._writer = Writer(self._server, self._events)
         self._written = Written()
         self._ear = Ear(self._server, self._sql)
@@ -96,7 +99,7 @@ class PostgresStore(EventStore):
 
     def read(self, execution_id: str, after: int = 0) -> list[Entry]:
         """See EventStore."""
-        if not _storable(execution_id, after):
+        if not storable(execution_id, after):
             return []
         rows = self._fetched(self._sql.read, (stored(execution_id), min(after, 2**31 - 1)))
         return self._understood(lambda: [Entry(version, kind, moment(at), *rest) for version, kind, at, *rest in rows])
@@ -104,9 +107,9 @@ class PostgresStore(EventStore):
     def find(self, query: Query) -> Page:
         """See EventStore."""
         none = Page([], False, 0 if query.count_to > 0 else None)
-        if not _storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
+        if not storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
             return none
-        limit, offset, most = (max(0, min(n, _MOST)) for n in (query.limit, query.offset, query.count_to))
+        limit, offset, most = (max(0, min(n, MOST)) for n in (query.limit, query.offset, query.count_to))
         sql, values = self._sql.search(query, limit + 1, offset, most)
         found = self._fetched(sql, [stored(value) if isinstance(value, str) else value for value in values])
         if not found:
@@ -147,7 +150,7 @@ class PostgresStore(EventStore):
 
     def processes(self, execution_id: str) -> list[Process]:
         """See EventStore. By step, attempt and pid."""
-        if not _storable(execution_id):
+        if not storable(execution_id):
             return []
         return [Process(*row) for row in self._fetched(self._sql.processes, (stored(execution_id),))]
 
@@ -191,10 +194,10 @@ class PostgresStore(EventStore):
         limit: int = 1000,
     ) -> LogPage:
         """See EventStore."""
-        if not _storable(execution_id, step, attempt, after):
+        if not storable(execution_id, step, attempt, after):
             return LogPage([], after)
         named = None if step is None else stored(step)
-        values = (stored(execution_id), after, named, named, attempt, attempt, max(0, min(limit, _MOST)))
+        values = (stored(execution_id), after, named, named, attempt, attempt, max(0, min(limit, MOST)))
         rows = self._fetched(self._sql.read_log, values)
         return self._understood(
             lambda: LogPage(
@@ -231,15 +234,15 @@ class PostgresStore(EventStore):
             for removal in self._sql.removals:
                 connection.execute(removal, (identity,))
 
-        self._server.write(self._events, remove)
+        self._server.write(self._care, remove)
         self._written.forget(identity)
 
     def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
         """See EventStore."""
-        if not _storable(execution_id, after):
+        if not storable(execution_id, after):
             return []
         named = None if execution_id is None else stored(execution_id)
-        rows = self._fetched(self._sql.tombstones, (stored(after), named, named, max(0, min(limit, _MOST))))
+        rows = self._fetched(self._sql.tombstones, (stored(after), named, named, max(0, min(limit, MOST))))
         return self._understood(lambda: [tombstone_of(_restored(row)) for row in rows])
 
     def restore(self, executions: Sequence[Whole]) -> None:
@@ -287,7 +290,7 @@ class PostgresStore(EventStore):
             # One of them is there twice, which is found out when it comes again.
             super().restore(executions)
             return
-        if self._server.write(self._events, copy) is not None:
+        if self._server.write(self._care, copy) is not None:
             super().restore(executions)
 
     def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
@@ -299,7 +302,7 @@ class PostgresStore(EventStore):
         """See EventStore."""
         self._server.close()
         self._ear.close()
-        for lane in (self._reading, self._notes, self._events, self._beats):
+        for lane in (self._reading, self._notes, self._events, self._beats, self._care, self._survey):
             self._server.disconnect(lane)
 
     def describe(self) -> Description:
@@ -310,7 +313,7 @@ class PostgresStore(EventStore):
 
     def totals(self) -> Totals:
         """See EventStore."""
-        found = self._fetched(self._sql.totals, ())
+        found = self._fetched(self._sql.totals, (), self._survey)
         if not found:
             return Totals({}, 0, 0, 0)
         executions, events, tombstones, log_bytes = found[0]
@@ -320,12 +323,17 @@ class PostgresStore(EventStore):
         """See EventStore. Indexes and tables as far as the extension amcheck is there and may be used."""
         from cerebelum.backends.postgres.about import checked
 
-        yield from (f"{name}: it has events, but no summary" for (name,) in self._fetched(self._sql.orphans, ()))
-        yield from checked(self._server, self._reading, self._address)
+        yield from (
+            f"{name}: it has events, but no summary" for (name,) in self._fetched(self._sql.orphans, (), self._survey)
+        )
+        yield from checked(self._server, self._survey, self._address)
 
-    def _fetched(self, sql: Any, values: Sequence[Any]) -> list[Any]:
+    def _fetched(self, sql: Any, values: Sequence[Any], lane: Lane | None = None) -> list[Any]:
         """All rows; none where there is no store yet."""
-        return self._server.read(self._reading, lambda connection: connection.execute(sql, values).fetchall()) or []
+        return (
+            self._server.read(lane or self._reading, lambda connection: connection.execute(sql, values).fetchall())
+            or []
+        )
 
     def _changed(self, lane: Lane, work: Callable[[Connection, bool], T]) -> T | None:
         """What `work` gives, unless there is no store yet, in which there would be nothing to change."""
@@ -354,17 +362,3 @@ def _row(found: Sequence[Any]) -> Row:
     registered = found[end + 2 : end + 2 + len(RUNNER)]
     runner = None if registered[0] is None else runner_of(tuple(registered), moment(found[0]))
     return Row(summary_of(tuple(summary)), Ownership(owner, epoch), runner)
-
-
-def _storable(*values: str | int | None) -> bool:
-    """False if nothing stored can equal one of them: numbers beyond 64 bits, text that is not Unicode."""
-    for value in values:
-        if isinstance(value, int):
-            if abs(value) > _MOST:
-                return False
-        elif value is not None:
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                return False
-    return True

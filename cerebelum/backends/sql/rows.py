@@ -12,6 +12,8 @@ from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import Chunk, Runner, Tombstone
 
+MOST = 2**62
+"""No number beyond this is asked for: the databases count in 64 bits."""
 SUMMARY = (
     *("id", "workflow", "status", "reason", "version", "digest", "started_at", "updated_at", "ended_at", "due_at"),
     *("tags", "correlation_id", "parent", "steps_total", "steps_done", "current"),
@@ -137,3 +139,20 @@ def tombstone_of(row: tuple[Any, ...]) -> Tombstone:
     identity, workflow, status, started, ended, version, digest, pruned = row
     ended_at = None if ended is None else moment(ended)
     return Tombstone(identity, workflow, status, moment(started), ended_at, version, digest, moment(pruned))
+
+
+def storable(*values: str | int | None) -> bool:
+    """False if nothing stored can equal one of them: numbers beyond 62 bits, text that is not Unicode.
+
+    Bytes of a command line that are no UTF-8 arrive as lone surrogates.
+    """
+    for value in values:
+        if isinstance(value, int):
+            if abs(value) > MOST:
+                return False
+        elif value is not None:
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return False
+    return True

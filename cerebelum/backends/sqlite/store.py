@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cerebelum.backends.sql.rows import (
+    MOST,
     RUNNER,
     SUMMARY,
     chunk_rows,
@@ -16,6 +17,7 @@ from cerebelum.backends.sql.rows import (
     moment,
     runner_of,
     runner_row,
+    storable,
     strings,
     strings_text,
     summary_of,
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     import sqlite3
 
 SCHEME = "sqlite:///"
-_MOST = 2**62
 _LIMIT_WAL = f"PRAGMA journal_size_limit = {64 << 20}"
 
 DIALECT = Dialect(
@@ -166,7 +167,7 @@ class SqliteStore(EventStore):
 
     def read(self, execution_id: str, after: int = 0) -> list[Entry]:
         """See EventStore."""
-        if not _storable(execution_id, after):
+        if not storable(execution_id, after):
             return []
         rows = self._file.read(self._reading, lambda c: c.execute(_READ, (execution_id, after)).fetchall()) or []
         return understood(
@@ -176,8 +177,8 @@ class SqliteStore(EventStore):
     def find(self, query: Query) -> Page:
         """See EventStore."""
         none = Page([], False, 0 if query.count_to > 0 else None)
-        limit, offset, most = (max(0, min(n, _MOST)) for n in (query.limit, query.offset, query.count_to))
-        if not _storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
+        limit, offset, most = (max(0, min(n, MOST)) for n in (query.limit, query.offset, query.count_to))
+        if not storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
             return none
         sql, values = selection(query, DIALECT, limit + 1, offset)
         count_sql, count_values = counted(query, most, DIALECT)
@@ -223,7 +224,7 @@ class SqliteStore(EventStore):
 
     def processes(self, execution_id: str) -> list[Process]:
         """See EventStore. By step, attempt and pid."""
-        if not _storable(execution_id):
+        if not storable(execution_id):
             return []
         rows = self._file.read(self._reading, lambda c: c.execute(_PROCESSES, (execution_id,)).fetchall())
         return [Process(*row) for row in rows or ()]
@@ -252,7 +253,7 @@ class SqliteStore(EventStore):
         limit: int = 1000,
     ) -> LogPage:
         """See EventStore."""
-        if not _storable(execution_id, step, attempt, after):
+        if not storable(execution_id, step, attempt, after):
             return LogPage([], after)
         sql, values = _READ_LOG, [execution_id, after]
         for column, value in (("step", step), ("attempt", attempt)):
@@ -260,7 +261,7 @@ class SqliteStore(EventStore):
                 sql += f" AND {column} = ?"
                 values.append(value)
         sql += " ORDER BY id LIMIT ?"
-        values.append(max(0, min(limit, _MOST)))
+        values.append(max(0, min(limit, MOST)))
         rows = self._file.read(self._reading, lambda c: c.execute(sql, values).fetchall()) or []
         return understood(
             self.path,
@@ -282,9 +283,9 @@ class SqliteStore(EventStore):
 
     def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
         """See EventStore."""
-        if not _storable(execution_id, after):
+        if not storable(execution_id, after):
             return []
-        most = max(0, min(limit, _MOST))
+        most = max(0, min(limit, MOST))
         rows = self._file.read(self._reading, lambda c: care.tombstone_rows(c, execution_id, after, most)) or []
         return understood(self.path, lambda: [tombstone_of(row) for row in rows])
 
@@ -374,23 +375,6 @@ def _replace(connection: sqlite3.Connection, expected: int, summary: Summary, fe
 
 def _write_tags(connection: sqlite3.Connection, summary: Summary) -> None:
     connection.executemany(care.INSERT_TAG, care.tag_rows(summary))
-
-
-def _storable(*values: str | int | None) -> bool:
-    """False if nothing stored can equal one of them: numbers beyond 64 bits, text that is not Unicode.
-
-    Bytes of a command line that are no UTF-8 arrive as lone surrogates.
-    """
-    for value in values:
-        if isinstance(value, int):
-            if abs(value) > _MOST:
-                return False
-        elif value is not None:
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                return False
-    return True
 
 
 def _size(path: str) -> int:
