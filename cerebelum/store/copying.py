@@ -7,7 +7,6 @@ there, and whoever repeats what was interrupted finds the output and completes o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from datetime import datetime
 from typing import Literal
 
@@ -31,7 +30,6 @@ from cerebelum.store import (
     every_tombstone,
     forget_output,
 )
-from cerebelum.store.ahead import ahead
 from cerebelum.store.liveness import driven
 from cerebelum.store.lookup import buried
 from cerebelum.store.verify import Flaw, folded, lost
@@ -40,7 +38,6 @@ What = Literal["added", "carried forward", "there already", "ahead", "left out",
 
 _BATCH_EVENTS = 6000
 _BATCH_BYTES = 16 << 20
-_AHEAD = 16
 _PAGE = 200
 _PAGE_BYTES = 4 << 20
 LITTLE_BYTES = 256 << 10
@@ -146,26 +143,18 @@ def copy(source: EventStore, target: EventStore, *, as_it_stands: bool = False) 
     would have them go on; `as_it_stands` takes them, too. Raises StoreError.
     """
     intake = Intake(target, alone=True)
-
-    def looked_at() -> Iterator[tuple[Row, Row | None, Outcome | Whole | Flaw | None]]:
-        for row, there in _beside(every(source), every(target)):
-            if there is not None and there.summary.digest == row.summary.digest:
-                yield row, there, Outcome(row.summary.execution_id, "there already")
-            elif not as_it_stands and driven(row):
-                yield row, there, Outcome(row.summary.execution_id, "left out", 0, "a process drives it")
-            else:
-                yield row, there, whole_of(source, row)
-
-    # Checking is work for the processor, writing mostly waiting: they go on at the same time.
-    with closing(ahead(looked_at(), _AHEAD)) as every_one:
-        for row, there, found in every_one:
-            if isinstance(found, Flaw):
-                why = f"version {found.version}: {found.message}"
-                yield Outcome(row.summary.execution_id, "refused", 0, why)
-            elif isinstance(found, Outcome):
-                yield found
-            elif found is not None:
-                yield from _brought(source, intake, found, there)
+    for row, there in _beside(every(source), every(target)):
+        name = row.summary.execution_id
+        if there is not None and there.summary.digest == row.summary.digest:
+            yield Outcome(name, "there already")
+        elif not as_it_stands and driven(row):
+            yield Outcome(name, "left out", 0, "a process drives it")
+        else:
+            whole = whole_of(source, row)
+            if isinstance(whole, Flaw):
+                yield Outcome(name, "refused", 0, f"version {whole.version}: {whole.message}")
+            elif whole is not None:
+                yield from _brought(source, intake, whole, there)
     yield from intake.flush()
     yield from bury(target, every_tombstone(source))
 

@@ -262,7 +262,7 @@ def executions_are_moved_and_pruned(outputs: Outputs) -> None:
     outputs.one("storeInfo", "store", "info")
     outputs.one("exported", "store", "export", "--all", "-o", "all.jsonl")
     outputs.one("transfer", "store", "import", "all.jsonl", "--store", "other.db")
-    outputs.one("transfer", "store", "copy", str(outputs.world.store), "third.db")
+    outputs.one("transfer", "store", "copy", outputs.world.url, "third.db")
     outputs.one("backup", "store", "backup", "kept.db")
     rule = ("store", "prune", "--older-than", "0", "--keep", "1")
     assert outputs.one("pruning", *rule, "--dry-run")["dry_run"]
