@@ -78,10 +78,15 @@ class App:
         """Open the store in use, or that of a URL or file. Raises UsageError for a URL nobody knows, StoreError."""
         url = self.store_url() if given is None else _url(given)
         scheme = _scheme(url)
-        if scheme == "sqlite" and tricks.on("built-in"):
-            from cerebelum.backends.sqlite import open_store
+        if tricks.on("built-in"):
+            if scheme == "sqlite":
+                from cerebelum.backends import sqlite
 
-            return open_store(url)
+                return sqlite.open_store(url)
+            if scheme in ("postgresql", "postgres"):
+                from cerebelum.backends import postgres
+
+                return postgres.open_store(url)
         openers = self.registry().backends()
         if scheme in openers:
             return openers[scheme](url)

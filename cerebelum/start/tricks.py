@@ -14,7 +14,7 @@ TRICKS = {
     "lean": "libraries are loaded without what they load for things that are seldom used: a third of a short command"
     " (start/lean.py)",
     "brief": "`list` and `status ID` are answered before click is loaded: a quarter of such a command (start/brief.py)",
-    "built-in": "built-in plugins and the SQLite store are asked without pluggy, whose import and registering take 11"
+    "built-in": "built-in plugins and stores are asked without pluggy, whose import and registering take 11"
     " ms, more than all else about them (registry.py, app.py)",
     "plain-command": "a script that is one program with plain arguments is started without a shell, as `make` does:"
     " 2 ms a step (start/plain_command.py)",
