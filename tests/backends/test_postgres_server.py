@@ -52,6 +52,8 @@ def test_a_wrong_password_a_missing_database_and_a_missing_right_are_said(postgr
     with pytest.raises(StoreError, match="refuses this user or password") as caught:
         open_store(plain.format(f"{user}:{quote(SECRET, safe='')}", "postgres")).read("x")
     assert SECRET not in caught.value.text()
+    with pytest.raises(StoreError, match="refuses this user"):
+        open_store(plain.format("nobody-we-know:x", "postgres")).read("x")
     with pytest.raises(StoreError, match="no such database") as caught:
         open_store(plain.format(f"{user}:{quote(password, safe='')}", "nowhere")).read("x")
     assert "createdb" in (caught.value.hint or "")

@@ -40,6 +40,7 @@ _WORDS = {
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
     "no pg_hba.conf entry": "28000",
+    'FATAL: role "': "28000",
     "does not exist": "3D000",
     "permission denied for database": "42501",
 }
