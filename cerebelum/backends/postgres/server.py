@@ -25,6 +25,8 @@ LONG = 120.0
 """The same, for what changes much at once."""
 LONGEST = 86_400.0
 """The same, for what has to look at everything."""
+_STOOD_STILL = 5.0
+"""Seconds that a try may take beyond its silence."""
 _LEAST = 1.0
 """Seconds that a call has at least, also when the server has been away for long."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -129,7 +131,8 @@ class Server:
                 self.check_usable()
                 tried = time.monotonic()
                 try:
-                    session = lane.session or self._connect(lane, self._deadline(lane, began))
+                    soon = tried + max(_LEAST, lane.silence)
+                    session = lane.session or self._connect(lane, min(self._deadline(lane, began), soon))
                     left = self._deadline(lane, began) - time.monotonic()
                     # What may take long is not hurried because the server was away before.
                     hurried = lane.silence < lane.patience
@@ -146,9 +149,11 @@ class Server:
                     patient = is_busy(error) or self._reached if connecting else is_passing(error)
                     if not patient:
                         raise explain(error, self.address, new=connecting and not self._reached) from None
-                    # While this process was stopped, as by a suspended laptop, it has not waited for the server.
-                    began += max(0.0, time.monotonic() - tried - lane.silence - _LEAST)
-                    self._down = max(self._down or time.monotonic(), began)
+                    now = time.monotonic()
+                    if now - tried > lane.silence + _STOOD_STILL:
+                        # This process was stopped, as by a suspended laptop, and has not waited for the server so far.
+                        began = self._down = now
+                    self._down = self._down or now
                     if time.monotonic() + pause >= self._deadline(lane, began):
                         raise explain(error, self.address, new=connecting and not self._reached) from None
                     again = again or not connecting
