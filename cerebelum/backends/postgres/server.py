@@ -147,8 +147,11 @@ class Server:
                     if not patient:
                         raise explain(error, self.address, new=connecting and not self._reached) from None
                     # While this process was stopped, as by a suspended laptop, it has not waited for the server.
-                    began += max(0.0, time.monotonic() - tried - lane.silence - _LEAST)
-                    self._down = max(self._down or time.monotonic(), began)
+                    stood = time.monotonic() - tried - lane.silence - _LEAST
+                    if stood > 0:
+                        began += stood
+                        self._down = None
+                    self._down = self._down or time.monotonic()
                     if time.monotonic() + pause >= self._deadline(lane, began):
                         raise explain(error, self.address, new=connecting and not self._reached) from None
                     again = again or not connecting
