@@ -110,7 +110,6 @@ class Engine:
         """Ownership can no longer be vouched for: end everything and write nothing more."""
         self._lost = True
         self._inbox.put("fenced")
-        # The loop and the attempts may be waiting for the very store that cannot be reached.
         for attempt in list(self._attempts.values()):
             attempt.stop("fenced", 0.0)
             attempt.kill()
