@@ -50,6 +50,7 @@ test: lint
 chaos: dev
 	CEREBELUM_CHAOS_ROUNDS=$(CHAOS_ROUNDS) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/crash
 	$(BIN)/python -m tests.crash.monkey --minutes $(CHAOS_MINUTES)
+	$(BIN)/python -m tests.crash.monkey --minutes $(CHAOS_MINUTES) --postgres
 
 lint: dev
 	$(BIN)/ruff format --check .

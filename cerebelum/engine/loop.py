@@ -110,9 +110,9 @@ class Engine:
         """Ownership can no longer be vouched for: end everything and write nothing more."""
         self._lost = True
         self._inbox.put("fenced")
-        # The loop may be waiting for the very store that cannot be reached.
         for attempt in list(self._attempts.values()):
             attempt.stop("fenced", 0.0)
+            attempt.kill()
 
     def woken(self) -> None:
         """This process was stopped for so long that somebody may have taken over: look whether anybody has."""

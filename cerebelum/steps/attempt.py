@@ -14,7 +14,7 @@ from cerebelum.core.events import StepError
 from cerebelum.core.model import Step
 from cerebelum.core.outcome import Failed, Interrupted, Outcome
 from cerebelum.core.state import State
-from cerebelum.host.process_tree import boot_id, pid_namespace, start_ticks
+from cerebelum.host.process_tree import ProcessId, boot_id, kill_leftovers, pid_namespace, start_ticks
 from cerebelum.steps.executor import Stop
 from cerebelum.steps.log import AttemptOutput
 from cerebelum.store import EventStore, Process
@@ -35,6 +35,13 @@ class Attempt(msgspec.Struct):
     overrun: str = "timed out"
     """Which time limit it passed, if that is why."""
     abandoned: bool = False
+    processes: dict[int, Process] = msgspec.field(default_factory=dict)
+    """What it has spawned, by pid, until that has ended."""
+
+    def kill(self) -> None:
+        """End what it has spawned at once, even if its thread is waiting for the store and hears of no stop."""
+        for process in list(self.processes.values()):
+            kill_leftovers(ProcessId(process.pid, process.start_ticks), process.session, process.token, grace=0.0)
 
     def outcome_of_leaving(self) -> Outcome:
         """What it comes to if it is left behind because it does not end."""
@@ -59,7 +66,6 @@ class ProcessRecord(msgspec.Struct, frozen=True):
     store: EventStore
     execution_id: str
     attempt: Attempt
-    known: dict[int, Process] = msgspec.field(default_factory=dict)
 
     def spawned(self, pid: int) -> None:
         """Record a process (the leader of its own session) that was just spawned."""
@@ -73,12 +79,12 @@ class ProcessRecord(msgspec.Struct, frozen=True):
             session=pid,
             token=self.attempt.token,
         )
-        self.known[pid] = process
+        self.attempt.processes[pid] = process
         self.store.note_process(self.execution_id, process)
 
     def gone(self, pid: int) -> None:
         """Forget a process that has ended."""
-        process = self.known.pop(pid, None)
+        process = self.attempt.processes.pop(pid, None)
         if process is not None:
             self.store.note_process(self.execution_id, process, gone=True)
 

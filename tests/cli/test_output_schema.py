@@ -23,6 +23,10 @@ from cerebelum.render.contract import PRINTED
 from docs.generate import SCHEMA, schema_file
 from tests.cli.conftest import Done
 from tests.lifecycle.world import World, crash, finish, wait_until
+from tests.stores import only_sqlite
+
+# What is tested here is the same on any store.
+pytestmark = [only_sqlite, pytest.mark.usefixtures("store_url")]
 
 COMMITTED: dict[str, Any] = json.loads(SCHEMA.read_text("utf-8"))
 DEFINITIONS: dict[str, Any] = COMMITTED["$defs"]

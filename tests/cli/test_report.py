@@ -47,6 +47,10 @@ from cerebelum.store import Chunk, Ownership, Row
 from cerebelum.store.lookup import View
 from tests.cli.conftest import Home
 from tests.lifecycle.world import World, finish
+from tests.stores import only_sqlite
+
+# What is tested here is the same on any store.
+pytestmark = [only_sqlite, pytest.mark.usefixtures("store_url")]
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -13,8 +13,6 @@ from cerebelum.render.width import clipped, columns
 from tests.cli.conftest import Home
 from tests.cli.screens import Opens, windows
 
-pytestmark = pytest.mark.usefixtures("store_url")
-
 FLOW = """
 name: a-rather-long-name-for-a-workflow
 steps:

@@ -9,6 +9,10 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.events import ExecutionFailed, ExecutionStarted, StepSkipped
 from cerebelum.definition.inputs import Text
 from tests.engine.harness import Lab, failure, output, said
+from tests.stores import only_sqlite
+
+# What is tested here is the same on any store.
+pytestmark = only_sqlite
 
 
 def test_steps_follow_one_another_and_each_start_is_recorded_with_what_caused_it(lab: Lab) -> None:

@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from cerebelum.core.errors import OwnedElsewhere
-from cerebelum.engine import preflight
-from cerebelum.store import Ownership, Query, lookup
-from tests.engine.harness import ROOT, Lab, await_words, finished, kill, left_of, said
+from cerebelum.core.errors import OwnedElsewhere, StoreError
+from cerebelum.engine import ownership, preflight
+from cerebelum.sdk.client import ExecutionClient
+from cerebelum.store import Ownership, Process, Query, Runner, lookup
+from tests.engine.harness import PATIENCE, ROOT, Lab, await_words, executors, finished, in_thread, kill, left_of, said
 
 FLOW = """
     name: die
@@ -127,6 +129,44 @@ def test_a_runner_that_lost_its_execution_writes_no_more_and_kills_its_steps(lab
     assert finished(runner)[0] == 4
     assert client.history(name) == before
     assert left_of(f"CEREBELUM_EXECUTION_ID={name}") == []
+
+
+def test_a_step_whose_thread_waits_for_the_store_is_ended_when_the_store_stays_away(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = lab.client().store
+    waiting, released = threading.Event(), threading.Event()
+    beat, note = store.beat, store.note_process
+
+    def away(runner: Runner) -> None:
+        if waiting.is_set():
+            raise StoreError("away")
+        beat(runner)
+
+    def stuck(execution_id: str, process: Process, *, gone: bool = False) -> None:
+        waiting.set()
+        released.wait(PATIENCE)
+        note(execution_id, process, gone=gone)
+
+    monkeypatch.setattr(store, "beat", away)
+    monkeypatch.setattr(store, "note_process", stuck)
+    for name, seconds in (("BEAT_SECONDS", 0.02), ("_ANEW_SECONDS", 0.02), ("FENCE_SECONDS", 0.3)):
+        monkeypatch.setattr(ownership, name, seconds)
+    client = ExecutionClient(lambda: store, executors, environ=lab.environ)
+    path = lab.write("steps: [{id: a, run: 'setsid sleep 600 & sleep 600'}]")
+    run = in_thread(lambda: client.run(path, {}))
+    try:
+        assert waiting.wait(PATIENCE)
+        mark = f"CEREBELUM_EXECUTION_ID={client.resolve('last')}"
+        assert left_of(mark)
+        end = time.monotonic() + PATIENCE / 2
+        while left_of(mark):
+            assert time.monotonic() < end, "the step went on"
+            time.sleep(0.02)
+    finally:
+        released.set()
+    with pytest.raises(StoreError, match="could not be reached"):
+        run()
 
 
 def test_a_fork_of_the_runner_does_not_hold_its_lock(lab: Lab) -> None:

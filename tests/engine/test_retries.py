@@ -7,6 +7,10 @@ import pytest
 from cerebelum.core.events import ExecutionFailed, StepFailed
 from cerebelum.engine.settings import Settings
 from tests.engine.harness import Lab, failure, left_of, said
+from tests.stores import only_sqlite
+
+# What is tested here is the same on any store.
+pytestmark = only_sqlite
 
 FLAKY = "echo x >> tries; test $(wc -l < tries) -ge {0}"
 
