@@ -122,6 +122,8 @@ class Keeper:
 
     def close(self) -> None:
         """End every server below the folder, also those that a test had for itself and did not live to stop."""
+        from tests.servers.postgres import kill_at_once
+
         if self.pgbouncer is not None:
             self.pgbouncer.stop()
         if self.postgres is not None:
@@ -130,7 +132,8 @@ class Keeper:
             with suppress(OSError, ValueError):
                 pid = int(file.read_text().split()[0])
                 if os.fsencode(file.parent) in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(pid, signal.SIGQUIT)
+                    # One that a test had frozen would hear of nothing else.
+                    kill_at_once(pid)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

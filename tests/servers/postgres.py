@@ -176,13 +176,7 @@ class Postgres:
     def kill(self) -> None:
         """What a crash does: no process of the server gets a chance to do anything, or to answer."""
         assert self.process is not None
-        # A stopped one starts nothing while its children are being killed.
-        self.process.send_signal(signal.SIGSTOP)
-        children = _children(self.process.pid)
-        for pid in (*children, self.process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._wait(children)
+        self._wait(kill_at_once(self.process.pid))
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT ends sessions, SIGTERM waits for them; SIGQUIT leaves the log to be replayed."""
@@ -233,6 +227,17 @@ class Postgres:
             command, cwd=self.folder, env=_environ(), capture_output=True, text=True, check=False, **as_nobody()
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def kill_at_once(postmaster: int) -> list[int]:
+    """Kill a server; returns the processes that it had started."""
+    # A stopped one starts nothing while its children are being killed.
+    os.kill(postmaster, signal.SIGSTOP)
+    children = _children(postmaster)
+    for pid in (*children, postmaster):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return children
 
 
 def answering(url: str, process: subprocess.Popen[bytes], log: Path) -> psycopg.Connection:

@@ -133,6 +133,7 @@ from tests.servers import keeper
 from tests.servers.postgres import Postgres, programs
 server = Postgres(Path(os.environ[keeper.FOLDER]) / "own-left", programs())
 server.start()
+server.freeze()
 print(server.url)
 """
 
