@@ -94,7 +94,7 @@ def measure(options: argparse.Namespace, plain: Append, url: str) -> None:
     for number in range(options.rounds):
         seconds["bare"].append(timed(lambda: inserted(number)) / options.appends)  # noqa: B023
         seconds["one"].append(timed(lambda: ours("alone", number)) / options.appends)  # noqa: B023
-        works = [lambda name=name: ours(name, number) for name in names[1:]]  # type: ignore[misc]  # noqa: B023
+        works = [lambda name=name: ours(name, number) for name in names[1:]]  # noqa: B023
         seconds["many"].append(timed(lambda: together(works)) / options.appends / MANY)  # noqa: B023
     store.close()
     medians = {name: statistics.median(times) for name, times in seconds.items()}

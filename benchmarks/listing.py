@@ -86,13 +86,12 @@ def fill_postgres(url: str, count: int) -> None:
     numbers = f"generate_series(0::bigint, {count - 1}) AS n"
     with psycopg.connect(base.rstrip("?&"), autocommit=True) as db:
         for statement in statements(count, numbers, f"{schema}.", ", token"):
-            db.execute(statement)  # type: ignore[call-overload]
+            db.execute(statement)
         # The trigger has added the first tag.
         db.execute(
-            f"INSERT INTO {schema}.tags SELECT 'tenth', started_at, id FROM {schema}.executions"  # type: ignore[call-overload]
-            " WHERE id LIKE 'x-%7'"
+            f"INSERT INTO {schema}.tags SELECT 'tenth', started_at, id FROM {schema}.executions WHERE id LIKE 'x-%7'"
         )
-        db.execute(f"VACUUM ANALYZE {schema}.executions, {schema}.tags, {schema}.events")  # type: ignore[call-overload]
+        db.execute(f"VACUUM ANALYZE {schema}.executions, {schema}.tags, {schema}.events")
 
 
 def main() -> None:
@@ -125,7 +124,7 @@ def places(database: str | None, folder: Path, counts: tuple[int, ...]) -> tuple
     def remove() -> None:
         with psycopg.connect(database, autocommit=True) as db:
             for name in names.values():
-                db.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')  # type: ignore[call-overload]
+                db.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
 
     joint = "&" if "?" in database else "?"
     return {count: f"{database}{joint}schema={name}" for count, name in names.items()}, remove

@@ -98,18 +98,18 @@ def _watch(tools: Tools, query: Query, interval: float) -> int:
         raise UsageError("--watch draws on a terminal, which this is not", hint="leave it out, and ask again")
     drawn: object = None
     # Deaths, and what is due, are not told: so now and then it looks all the same.
-    news = News(tools.client().store, None, max(interval, _LEAST_INTERVAL))
-    while True:
-        page = tools.client().list(query)
-        how = terminal.style(stream, tools.environ)
-        # How long ago things were is no news.
-        if drawn != (page, how, terminal.height(stream)):
-            drawn = (page, how, terminal.height(stream))
-            lines = render.list_text(page, query, datetime.now(UTC), how).split("\n")[: terminal.height(stream) - 1]
-            stream.write("\x1b[H\x1b[2J" + "\n".join(lines) + "\n")
-            stream.flush()
-        news.wait()
-        time.sleep(_LEAST_INTERVAL)
+    with News(tools.client().store, None, max(interval, _LEAST_INTERVAL)) as news:
+        while True:
+            page = tools.client().list(query)
+            how = terminal.style(stream, tools.environ)
+            # How long ago things were is no news.
+            if drawn != (page, how, terminal.height(stream)):
+                drawn = (page, how, terminal.height(stream))
+                lines = render.list_text(page, query, datetime.now(UTC), how).split("\n")[: terminal.height(stream) - 1]
+                stream.write("\x1b[H\x1b[2J" + "\n".join(lines) + "\n")
+                stream.flush()
+            news.wait()
+            time.sleep(_LEAST_INTERVAL)
 
 
 def _show_formatted(tools: Tools, query: Query, form: str) -> int:
