@@ -272,7 +272,7 @@ def test_the_database_refuses_to_change_events(store: EventStore, postgres_url: 
     assert store.read("deploy-1") == [first]
 
 
-@pytest.mark.parametrize("name", ["Deploy & Co", 'quo"te', "grüße", "s" * 63, "a%sb", "x{}y"])
+@pytest.mark.parametrize("name", ["Deploy & Co", 'quo"te', "grüße", "s" * 63, "a%sb", "x{}y", "a?b", "{s}"])
 def test_a_schema_may_have_any_name(postgres_url: str, opened: Callable[[str], EventStore], name: str) -> None:
     # Other tests run at the same time, and a name can be as long as it may be.
     name = (f"t{os.urandom(3).hex()}" + name).encode()[:63].decode()

@@ -38,15 +38,144 @@ def _few(entries: int) -> int:
     return entries if entries <= _FEW else -1
 
 
+_BELONGING = (
+    ("events", "execution_id"),
+    ("log_chunks", "execution_id"),
+    ("log_positions", "execution_id"),
+    ("processes", "execution_id"),
+    ("executions", "id"),
+)
+"""The tables that an execution has rows in, and by which column."""
+
+
+class _Statement:
+    """A statement that is made for the schema when it is first asked for."""
+
+    def __init__(self, text: str, kind: ChangeKind = "events", of: str = "id") -> None:
+        self._text, self._kind, self._of = text, kind, of
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, statements: Statements, owner: type | None = None) -> LiteralString:
+        made = statements.made(self._text, self._kind, self._of)
+        statements.__dict__[self._name] = made
+        return made
+
+
 class Statements:
     """`{s}` stands for the schema, `{told}` for what announces a change."""
+
+    mine = _Statement(
+        "SELECT version, owner, epoch, EXISTS (SELECT 1 FROM {s}.events"
+        " WHERE execution_id = %s AND version = %s AND token = %s::uuid) FROM {s}.executions WHERE id = %s"
+        " UNION ALL SELECT version, NULL, 0, false FROM {s}.tombstones WHERE id = %s AND %s"
+    )
+    read = _Statement(
+        "SELECT version, type, at, data, digest FROM {s}.events WHERE execution_id = %s AND version > %s"
+        " ORDER BY version"
+    )
+    own = _Statement(
+        "WITH written AS (UPDATE {s}.executions SET owner = %s, epoch = epoch + 1"
+        " WHERE id = %s AND owner IS NOT DISTINCT FROM %s AND epoch = %s RETURNING id)"
+        " SELECT count({told}) FROM written",
+        kind="owner",
+    )
+    owner = _Statement("SELECT owner, epoch FROM {s}.executions WHERE id = %s")
+    _moved = ", ".join(f"{name} = excluded.{name}" for name in RUNNER[1:])
+    # A lost beat is no loss, so nobody waits for the disk.
+    beat = _Statement(
+        f"WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)) INSERT INTO {{s}}.runners"
+        f" ({', '.join(RUNNER)}) SELECT {', '.join(['%s'] * (len(RUNNER) - 1))}, {NOW} FROM quick"
+        f" ON CONFLICT (id) DO UPDATE SET {_moved}"
+    )
+    note_process = _Statement(
+        "INSERT INTO {s}.processes AS p"
+        " (execution_id, pid, start_ticks, boot_id, pid_namespace, step, attempt, session, token)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (execution_id, pid, start_ticks, boot_id, pid_namespace) DO UPDATE SET step = excluded.step,"
+        " attempt = excluded.attempt, session = excluded.session, token = excluded.token"
+    )
+    forget_process = _Statement(
+        "DELETE FROM {s}.processes WHERE execution_id = %s AND pid = %s AND start_ticks = %s AND boot_id = %s"
+        " AND pid_namespace = %s"
+    )
+    processes = _Statement(
+        "SELECT step, attempt, pid, pid_namespace, start_ticks, boot_id, session, token FROM {s}.processes"
+        " WHERE execution_id = %s ORDER BY step, attempt, pid"
+    )
+    place = _Statement(
+        "INSERT INTO {s}.log_positions AS p (execution_id, last) VALUES (%s, %s)"
+        " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING last"
+    )
+    chunks_written = _Statement("SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s::uuid LIMIT 1")
+    _dropped = (
+        "dropped AS (DELETE FROM {s}.log_chunks AS c USING"
+        " unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS d(step, attempt, low, high)"
+        ' WHERE c.execution_id = %s AND c.step = d.step AND c.attempt = d.attempt AND c."offset" >= d.low'
+        ' AND c."offset" < d.high)'
+    )
+    write_log = _Statement(
+        "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),"
+        " written AS (INSERT INTO {s}.log_positions AS p (execution_id, last) SELECT %s, %s FROM quick"
+        " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last"
+        " RETURNING execution_id AS id, last),"
+        f" {_dropped}, added AS (INSERT INTO {{s}}.log_chunks"
+        ' (execution_id, id, step, attempt, "offset", stream, at, data, token)'
+        ' SELECT written.id, written.last - %s + c.number, c.step, c.attempt, c."offset", c.stream, c.at, c.data,'
+        " %s::uuid FROM written, unnest(%s::text[], %s::int[], %s::bigint[], %s::text[], %s::bigint[], %s::bytea[])"
+        ' WITH ORDINALITY AS c(step, attempt, "offset", stream, at, data, number))'
+        " SELECT count({told}) FROM written",
+        kind="output",
+    )
+    read_log = _Statement(
+        'SELECT id, step, attempt, "offset", stream, at, data FROM {s}.log_chunks'
+        " WHERE execution_id = %s AND id > %s AND (%s::text IS NULL OR step = %s)"
+        " AND (%s::int IS NULL OR attempt = %s) ORDER BY id LIMIT %s"
+    )
+    tombstones = _Statement(
+        f"SELECT {', '.join(TOMBSTONE)} FROM {{s}}.tombstones WHERE id > %s AND (%s::text IS NULL OR id = %s)"
+        " ORDER BY id LIMIT %s"
+    )
+    locked = _Statement("SELECT version, digest, owner, epoch FROM {s}.executions WHERE id = %s FOR UPDATE")
+    entomb = _Statement(
+        f"INSERT INTO {{s}}.tombstones ({', '.join(TOMBSTONE)}) VALUES ({', '.join(['%s'] * len(TOMBSTONE))})"
+    )
+    there = _Statement(
+        "SELECT e.id, e.version, EXISTS"
+        " (SELECT 1 FROM {s}.events AS v WHERE v.execution_id = e.id AND v.version = 1 AND v.token = %s::uuid)"
+        " FROM {s}.executions AS e WHERE e.id = ANY(%s::text[])"
+        " UNION ALL SELECT id, version, false FROM {s}.tombstones WHERE id = ANY(%s::text[])"
+    )
+    copy_executions = _Statement(f"COPY {{s}}.executions ({', '.join(SUMMARY)}, owner, epoch) FROM STDIN")
+    copy_events = _Statement("COPY {s}.events (execution_id, version, type, at, data, digest, token) FROM STDIN")
+    forget_output = _Statement("DELETE FROM {s}.log_chunks WHERE execution_id = ANY(%s::text[])")
+    places = _Statement(
+        "INSERT INTO {s}.log_positions AS p (execution_id, last)"
+        " SELECT * FROM unnest(%s::text[], %s::bigint[])"
+        " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING execution_id, last"
+    )
+    copy_output = _Statement(
+        'COPY {s}.log_chunks (execution_id, step, attempt, "offset", stream, at, data, id, token) FROM STDIN'
+    )
+    tell = _Statement("SELECT {told}", of="%s::text")
+    totals = _Statement(
+        "SELECT (SELECT json_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM {s}.executions"
+        " GROUP BY status) AS by_status), (SELECT coalesce(sum(version), 0) FROM {s}.executions),"
+        " (SELECT count(*) FROM {s}.tombstones), (SELECT coalesce(sum(length(data)), 0) FROM {s}.log_chunks)"
+    )
+    orphans = _Statement(
+        "SELECT DISTINCT execution_id FROM {s}.events AS v WHERE NOT EXISTS"
+        " (SELECT 1 FROM {s}.executions AS e WHERE e.id = v.execution_id) ORDER BY 1"
+    )
 
     def __init__(self, address: Address) -> None:
         # Placeholders are looked for in every statement.
         self._schema = address.quoted_schema.replace("%", "%%")
         # No index can be named here, and none has to be: each filter has one that also gives the order.
         self._dialect = Dialect(
-            prefix=f"{self._schema}.",
+            prefix="{s}.",
             indexed="",
             # Only so is it sure to go through the tags in their order, and to stop where it has enough.
             tagged="{prefix}tags AS t CROSS JOIN LATERAL"
@@ -59,127 +188,15 @@ class Statements:
         self._channel = address.channel.replace("'", "''").replace("%", "%%")
         self._appends: dict[tuple[bool, bool, bool, int], LiteralString] = {}
         self._creates: dict[int, LiteralString] = {}
-        self.mine = self._made(
-            "SELECT version, owner, epoch, EXISTS (SELECT 1 FROM {s}.events"
-            " WHERE execution_id = %s AND version = %s AND token = %s::uuid) FROM {s}.executions WHERE id = %s"
-            " UNION ALL SELECT version, NULL, 0, false FROM {s}.tombstones WHERE id = %s AND %s"
-        )
-        self.read = self._made(
-            "SELECT version, type, at, data, digest FROM {s}.events WHERE execution_id = %s AND version > %s"
-            " ORDER BY version"
-        )
-        self.own = self._made(
-            "WITH written AS (UPDATE {s}.executions SET owner = %s, epoch = epoch + 1"
-            " WHERE id = %s AND owner IS NOT DISTINCT FROM %s AND epoch = %s RETURNING id)"
-            " SELECT count({told}) FROM written",
-            kind="owner",
-        )
-        self.owner = self._made("SELECT owner, epoch FROM {s}.executions WHERE id = %s")
-        moved = ", ".join(f"{name} = excluded.{name}" for name in RUNNER[1:])
-        # A lost beat is no loss, so nobody waits for the disk.
-        self.beat = self._made(
-            f"WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)) INSERT INTO {{s}}.runners"
-            f" ({', '.join(RUNNER)}) SELECT {', '.join(['%s'] * (len(RUNNER) - 1))}, {NOW} FROM quick"
-            f" ON CONFLICT (id) DO UPDATE SET {moved}"
-        )
-        self.note_process = self._made(
-            "INSERT INTO {s}.processes AS p"
-            " (execution_id, pid, start_ticks, boot_id, pid_namespace, step, attempt, session, token)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (execution_id, pid, start_ticks, boot_id, pid_namespace) DO UPDATE SET step = excluded.step,"
-            " attempt = excluded.attempt, session = excluded.session, token = excluded.token"
-        )
-        self.forget_process = self._made(
-            "DELETE FROM {s}.processes WHERE execution_id = %s AND pid = %s AND start_ticks = %s AND boot_id = %s"
-            " AND pid_namespace = %s"
-        )
-        self.processes = self._made(
-            "SELECT step, attempt, pid, pid_namespace, start_ticks, boot_id, session, token FROM {s}.processes"
-            " WHERE execution_id = %s ORDER BY step, attempt, pid"
-        )
-        self.place = self._made(
-            "INSERT INTO {s}.log_positions AS p (execution_id, last) VALUES (%s, %s)"
-            " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING last"
-        )
-        self.chunks_written = self._made(
-            "SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s::uuid LIMIT 1"
-        )
-        dropped = (
-            "dropped AS (DELETE FROM {s}.log_chunks AS c USING"
-            " unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS d(step, attempt, low, high)"
-            ' WHERE c.execution_id = %s AND c.step = d.step AND c.attempt = d.attempt AND c."offset" >= d.low'
-            ' AND c."offset" < d.high)'
-        )
-        self.write_log = self._made(
-            "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),"
-            " written AS (INSERT INTO {s}.log_positions AS p (execution_id, last) SELECT %s, %s FROM quick"
-            " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last"
-            " RETURNING execution_id AS id, last),"
-            f" {dropped}, added AS (INSERT INTO {{s}}.log_chunks"
-            ' (execution_id, id, step, attempt, "offset", stream, at, data, token)'
-            ' SELECT written.id, written.last - %s + c.number, c.step, c.attempt, c."offset", c.stream, c.at, c.data,'
-            " %s::uuid FROM written, unnest(%s::text[], %s::int[], %s::bigint[], %s::text[], %s::bigint[], %s::bytea[])"
-            ' WITH ORDINALITY AS c(step, attempt, "offset", stream, at, data, number))'
-            " SELECT count({told}) FROM written",
-            kind="output",
-        )
-        self.read_log = self._made(
-            'SELECT id, step, attempt, "offset", stream, at, data FROM {s}.log_chunks'
-            " WHERE execution_id = %s AND id > %s AND (%s::text IS NULL OR step = %s)"
-            " AND (%s::int IS NULL OR attempt = %s) ORDER BY id LIMIT %s"
-        )
-        self.tombstones = self._made(
-            f"SELECT {', '.join(TOMBSTONE)} FROM {{s}}.tombstones WHERE id > %s AND (%s::text IS NULL OR id = %s)"
-            " ORDER BY id LIMIT %s"
-        )
-        self.locked = self._made("SELECT version, digest, owner, epoch FROM {s}.executions WHERE id = %s FOR UPDATE")
-        self.entomb = self._made(
-            f"INSERT INTO {{s}}.tombstones ({', '.join(TOMBSTONE)}) VALUES ({', '.join(['%s'] * len(TOMBSTONE))})"
-        )
-        self.removals = [
-            self._made(f"DELETE FROM {{s}}.{table} WHERE {key} = %s")
-            for table, key in (
-                ("events", "execution_id"),
-                ("log_chunks", "execution_id"),
-                ("log_positions", "execution_id"),
-                ("processes", "execution_id"),
-                ("executions", "id"),
-            )
-        ]
-        self.there = self._made(
-            "SELECT e.id, e.version, EXISTS"
-            " (SELECT 1 FROM {s}.events AS v WHERE v.execution_id = e.id AND v.version = 1 AND v.token = %s::uuid)"
-            " FROM {s}.executions AS e WHERE e.id = ANY(%s::text[])"
-            " UNION ALL SELECT id, version, false FROM {s}.tombstones WHERE id = ANY(%s::text[])"
-        )
-        self.copy_executions = self._made(f"COPY {{s}}.executions ({', '.join(SUMMARY)}, owner, epoch) FROM STDIN")
-        self.copy_events = self._made(
-            "COPY {s}.events (execution_id, version, type, at, data, digest, token) FROM STDIN"
-        )
-        self.forget_output = self._made("DELETE FROM {s}.log_chunks WHERE execution_id = ANY(%s::text[])")
-        self.places = self._made(
-            "INSERT INTO {s}.log_positions AS p (execution_id, last)"
-            " SELECT * FROM unnest(%s::text[], %s::bigint[])"
-            " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING execution_id, last"
-        )
-        self.copy_output = self._made(
-            'COPY {s}.log_chunks (execution_id, step, attempt, "offset", stream, at, data, id, token) FROM STDIN'
-        )
-        self.tell = self._made("SELECT {told}", of="%s::text")
         self.listen = literally(f'LISTEN "{address.channel.replace(chr(34), chr(34) * 2)}"')
-        self.totals = self._made(
-            "SELECT (SELECT json_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM {s}.executions"
-            " GROUP BY status) AS by_status), (SELECT coalesce(sum(version), 0) FROM {s}.executions),"
-            " (SELECT count(*) FROM {s}.tombstones), (SELECT coalesce(sum(length(data)), 0) FROM {s}.log_chunks)"
-        )
-        self.orphans = self._made(
-            "SELECT DISTINCT execution_id FROM {s}.events AS v WHERE NOT EXISTS"
-            " (SELECT 1 FROM {s}.executions AS e WHERE e.id = v.execution_id) ORDER BY 1"
-        )
+        self.removals = [self.made(f"DELETE FROM {{s}}.{table} WHERE {key} = %s") for table, key in _BELONGING]
 
     def create(self, entries: int) -> LiteralString:
         """Adds an execution: a summary with owner and epoch, the id again, then what `values` gives."""
-        return self._creates.setdefault(_few(entries), self._appending(self._insert(), entries, "events"))
+        few = _few(entries)
+        if few not in self._creates:
+            self._creates[few] = self._appending(self._insert(), entries, "events")
+        return self._creates[few]
 
     def advance(self, entries: int, *, lean: bool, fenced: bool, release: bool) -> LiteralString:
         """Changes an execution: a summary without id (or `changing`), id and version, owner and epoch if `fenced`, then
@@ -209,10 +226,10 @@ class Statements:
     def _appending(self, change: str, entries: int, kind: ChangeKind) -> LiteralString:
         few = _few(entries)
         if few == 0:
-            return self._made(f"WITH written AS ({change} RETURNING id) SELECT {{told}} FROM written", kind)
+            return self.made(f"WITH written AS ({change} RETURNING id) SELECT {{told}} FROM written", kind)
         rows = ", ".join(["(%s::int, %s, %s::bigint, %s, %s)"] * few)
         many = "unnest(%s::int[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
-        return self._made(
+        return self.made(
             f"WITH written AS ({change} RETURNING id)"
             " INSERT INTO {s}.events (execution_id, version, type, at, data, digest, token)"
             " SELECT id, e.version, e.type, e.at, e.data, e.digest, %s::uuid"
@@ -221,7 +238,8 @@ class Statements:
             of="execution_id",
         )
 
-    def _made(self, text: str, kind: ChangeKind = "events", of: str = "id") -> LiteralString:
+    def made(self, text: str, kind: ChangeKind = "events", of: str = "id") -> LiteralString:
+        """The statement for this schema; where it announces a change, that is of the kind and execution given."""
         told = f"pg_notify('{self._channel}', '{kind} ' || {of})"
         return literally(text.replace("{s}", self._schema).replace("{told}", told))
 
@@ -247,4 +265,4 @@ class Statements:
             " LEFT JOIN page AS p ON true LEFT JOIN {s}.runners AS r ON r.id = p.owner"
             " ORDER BY p.started_at DESC, p.id DESC"
         )
-        return self._made(text.replace("?", "%s")), [*values, *counting]
+        return self.made(text.replace("?", "%s")), [*values, *counting]
