@@ -46,35 +46,31 @@ _WORDS = {
 }
 
 
-def is_lost(error: Exception) -> bool:
+def is_lost(error: psycopg.Error) -> bool:
     """Whether the connection cannot be used any more."""
-    if not isinstance(error, psycopg.Error):
-        return False
     state = error.sqlstate or ""
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and (
         not state or state.startswith(("08", "57P"))
     )
 
 
-def is_passing(error: Exception) -> bool:
+def is_passing(error: psycopg.Error) -> bool:
     """Whether the same may succeed a little later, on a new connection."""
-    if not isinstance(error, psycopg.Error):
-        return False
     return is_lost(error) or error.sqlstate in _PASSING
 
 
-def is_busy(error: Exception) -> bool:
+def is_busy(error: psycopg.Error) -> bool:
     """Whether a server that could not be connected to is there, and only not ready."""
     return any(words in str(error) for words in _PASSING_WORDS)
 
 
-def explain(error: Exception, address: Address, *, new: bool) -> StoreError:
+def explain(error: psycopg.Error, address: Address, *, new: bool) -> StoreError:
     """The library's error as one that says what is the matter, and what to do; without a password.
 
     `new`: the server has never been reached by this process.
     """
     text = address.harmless(" ".join(str(error).split())) or type(error).__name__
-    state = getattr(error, "sqlstate", None) or ""
+    state = error.sqlstate or ""
     if not state and new:
         state = next((code for words, code in _WORDS.items() if words in text), "")
     if state in _EXPLANATIONS:
@@ -85,7 +81,7 @@ def explain(error: Exception, address: Address, *, new: bool) -> StoreError:
         message, hint = "the server went away, and did not come back in time", f"{_SAFE}: resume when it is there again"
     else:
         message, hint = "the store failed", "run 'cerebelum doctor'"
-    code = f"{state}: " if getattr(error, "sqlstate", None) else ""
+    code = f"{error.sqlstate}: " if error.sqlstate else ""
     return StoreError(f"{message} ({code}{text})", where=address.shown, hint=hint)
 
 
