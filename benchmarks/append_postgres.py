@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What an append costs on PostgreSQL beside a bare psycopg loop that inserts the same event, and how many executions
-share the way to the disk; all in the same run.
+share the way to the disk; all in the same run. Each of the three has a schema of its own.
 
     benchmarks/append_postgres.py postgresql://user@host/database
 
@@ -22,7 +22,7 @@ from append import Append, feed
 from cerebelum.backends.postgres import open_store
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
-from cerebelum.store import Ownership
+from cerebelum.store import EventStore, Ownership
 
 MANY = 16
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--appends", type=int, default=200, help="appends of each execution in a round (default: 200)")
     options = parser.parse_args()
     suffix = os.urandom(4).hex()
-    schemas = [f"bench_bare_{suffix}", f"bench_ours_{suffix}"]
+    schemas = [f"bench_{kind}_{suffix}" for kind in ("bare", "one", "many")]
     joint = "&" if "?" in options.url else "?"
     with psycopg.connect(options.url, autocommit=True) as admin:
         try:
@@ -70,20 +70,21 @@ def main() -> None:
                 " type text NOT NULL, at bigint NOT NULL, data text NOT NULL, digest text NOT NULL,"
                 " PRIMARY KEY (execution_id, version))"
             )
-            measure(options, bare(options.url, schemas[0]), f"{options.url}{joint}schema={schemas[1]}")
+            one, many = (f"{options.url}{joint}schema={schema}" for schema in schemas[1:])
+            measure(options, bare(options.url, schemas[0]), one, many)
         finally:
             for schema in schemas:
                 admin.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
 
 
-def measure(options: argparse.Namespace, plain: Append, url: str) -> None:
-    store = open_store(url)
+def measure(options: argparse.Namespace, plain: Append, one: str, many: str) -> None:
+    alone, shared = open_store(one), open_store(many)
     count = options.rounds * options.appends
     names = ["alone", *(f"bench-{number}" for number in range(MANY))]
     feeds = {name: list(feed(count, name)) for name in names}
     seconds: dict[str, list[float]] = {"bare": [], "one": [], "many": []}
 
-    def ours(name: str, number: int) -> None:
+    def ours(store: EventStore, name: str, number: int) -> None:
         for entry, summary in feeds[name][number * options.appends : (number + 1) * options.appends]:
             store.append(name, entry.version - 1, [entry], summary, fence=Ownership("bench", 1))
 
@@ -93,10 +94,11 @@ def measure(options: argparse.Namespace, plain: Append, url: str) -> None:
 
     for number in range(options.rounds):
         seconds["bare"].append(timed(lambda: inserted(number)) / options.appends)  # noqa: B023
-        seconds["one"].append(timed(lambda: ours("alone", number)) / options.appends)  # noqa: B023
-        works = [lambda name=name: ours(name, number) for name in names[1:]]  # noqa: B023
+        seconds["one"].append(timed(lambda: ours(alone, "alone", number)) / options.appends)  # noqa: B023
+        works = [lambda name=name: ours(shared, name, number) for name in names[1:]]  # noqa: B023
         seconds["many"].append(timed(lambda: together(works)) / options.appends / MANY)  # noqa: B023
-    store.close()
+    alone.close()
+    shared.close()
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     print(f"{options.rounds} x {options.appends} appends of one event, each acknowledged by the server's disk")
     for name, text in (("bare", "INSERT in a bare loop"), ("one", "one execution"), ("many", f"{MANY} executions")):

@@ -47,6 +47,8 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection whose calls fail when for `silence` seconds nothing came and nothing could be sent."""
 
     silence: float | None = None
+    prepared: dict[bytes, bytes] | None = None
+    """The names of statements that the server keeps for `exchange`; None where it does not keep any."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         return super().wait(gen if self.silence is None else _watched(gen, self.silence), interval, timeout)
@@ -225,6 +227,7 @@ class Server:
             pooled = number != connection.info.backend_pid
             connection.prepare_threshold = None if pooled else 2
             if not pooled:
+                connection.prepared = {}
                 # What is acknowledged has to be on the disk, whatever else this database is used for.
                 connection.execute(_SETTINGS, ("on" if commit == "off" else commit,))
             return Session(connection, self._version(connection), pooled)

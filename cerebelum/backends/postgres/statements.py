@@ -38,6 +38,12 @@ def _few(entries: int) -> int:
     return entries if entries <= _FEW else -1
 
 
+def _numbered(text: str) -> str:
+    """A statement for the server itself, which counts its values: `$1`, `$2` ..."""
+    first, *others = text.split("%s")
+    return "".join([first, *(f"${number}{part}" for number, part in enumerate(others, 1))])
+
+
 _BELONGING = (
     ("events", "execution_id"),
     ("log_chunks", "execution_id"),
@@ -186,19 +192,19 @@ class Statements:
             by_id="",
         )
         self._channel = address.channel.replace("'", "''").replace("%", "%%")
-        self._appends: dict[tuple[bool, bool, bool, int], LiteralString] = {}
-        self._creates: dict[int, LiteralString] = {}
+        self._appends: dict[tuple[bool, bool, bool, int], bytes] = {}
+        self._creates: dict[int, bytes] = {}
         self.listen = literally(f'LISTEN "{address.channel.replace(chr(34), chr(34) * 2)}"')
         self.removals = [self.made(f"DELETE FROM {{s}}.{table} WHERE {key} = %s") for table, key in _BELONGING]
 
-    def create(self, entries: int) -> LiteralString:
+    def create(self, entries: int) -> bytes:
         """Adds an execution: a summary with owner and epoch, the id again, then what `values` gives."""
         few = _few(entries)
         if few not in self._creates:
             self._creates[few] = self._appending(self._insert(), entries, "events")
         return self._creates[few]
 
-    def advance(self, entries: int, *, lean: bool, fenced: bool, release: bool) -> LiteralString:
+    def advance(self, entries: int, *, lean: bool, fenced: bool, release: bool) -> bytes:
         """Changes an execution: a summary without id (or `changing`), id and version, owner and epoch if `fenced`, then
         what `values` gives.
 
@@ -223,20 +229,23 @@ class Statements:
             " WHERE NOT EXISTS (SELECT 1 FROM {s}.tombstones WHERE id = %s) ON CONFLICT (id) DO NOTHING"
         )
 
-    def _appending(self, change: str, entries: int, kind: ChangeKind) -> LiteralString:
+    def _appending(self, change: str, entries: int, kind: ChangeKind) -> bytes:
         few = _few(entries)
         if few == 0:
-            return self.made(f"WITH written AS ({change} RETURNING id) SELECT {{told}} FROM written", kind)
+            return self._bare(f"WITH written AS ({change} RETURNING id) SELECT {{told}} FROM written", kind)
         rows = ", ".join(["(%s::int, %s, %s::bigint, %s, %s)"] * few)
         many = "unnest(%s::int[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
-        return self.made(
+        text = (
             f"WITH written AS ({change} RETURNING id)"
             " INSERT INTO {s}.events (execution_id, version, type, at, data, digest, token)"
             " SELECT id, e.version, e.type, e.at, e.data, e.digest, %s::uuid"
-            f" FROM written, {f'(VALUES {rows})' if few > 0 else many} AS {_ENTRY} RETURNING {{told}}",
-            kind,
-            of="execution_id",
+            f" FROM written, {f'(VALUES {rows})' if few > 0 else many} AS {_ENTRY} RETURNING {{told}}"
         )
+        return self._bare(text, kind, of="execution_id")
+
+    def _bare(self, text: str, kind: ChangeKind, of: str = "id") -> bytes:
+        # Nothing looks for placeholders in it, so that nothing has to be doubled.
+        return self.made(_numbered(text), kind, of).replace("%%", "%").encode()
 
     def made(self, text: str, kind: ChangeKind = "events", of: str = "id") -> LiteralString:
         """The statement for this schema; where it announces a change, that is of the kind and execution given."""

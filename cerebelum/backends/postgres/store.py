@@ -12,6 +12,7 @@ import msgspec
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.driver import psycopg
 from cerebelum.backends.postgres.ear import Ear
+from cerebelum.backends.postgres.errors import not_storable
 from cerebelum.backends.postgres.server import LONG, LONGEST, Connection, Lane, Server
 from cerebelum.backends.postgres.statements import Statements, restored, stored
 from cerebelum.backends.postgres.writing import Append, Writer, stored_row
@@ -91,7 +92,11 @@ class PostgresStore(EventStore):
         """See EventStore. With `expected` 0, an execution that is there is a Conflict, whoever owns it."""
         rows = entry_rows(execution_id, expected, entries, summary)
         lean = self._written.covers(summary, expected)
-        self._writer.write(Append(self._sql, expected, rows, summary, fence, release, lean))
+        try:
+            append = Append(self._sql, expected, rows, summary, fence, release, lean)
+        except UnicodeError as error:
+            raise not_storable(error, self._address) from None
+        self._writer.write(append)
         if release:
             self._written.forget(execution_id)
         else:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cerebelum.backends.postgres.exchange import Command, exchange, wire
 from cerebelum.backends.postgres.server import Connection, Lane, Server
 from cerebelum.backends.postgres.statements import Statements, stored
 from cerebelum.backends.sql.rows import micros, strings_text, summary_row
@@ -31,7 +32,7 @@ def changing(s: Summary) -> list[Any]:
 
 
 class Append:
-    """One append: what it writes, and how it ended."""
+    """One append: what it writes, and how it ended. Raises UnicodeError for text that cannot be stored."""
 
     def __init__(
         self,
@@ -56,20 +57,21 @@ class Append:
         added = statements.values(self.token, rows)
         self._entries = len(rows)
         if expected == 0:
-            self._sql = statements.create(len(rows))
+            sql = statements.create(len(rows))
             owner, epoch = (None, 0) if fence is None else (None if release else fence.owner, fence.epoch)
-            self._values = [*stored_row(summary), owner, epoch, self.execution_id, *added]
+            values = [*stored_row(summary), owner, epoch, self.execution_id, *added]
         else:
-            self._sql = statements.advance(len(rows), lean=lean, fenced=fence is not None, release=release)
-            values = changing(summary) if lean else stored_row(summary)[1:]
+            sql = statements.advance(len(rows), lean=lean, fenced=fence is not None, release=release)
             owned = [] if fence is None else [fence.owner, fence.epoch]
-            self._values = [*values, self.execution_id, expected, *owned, *added]
+            values = [*(changing(summary) if lean else stored_row(summary)[1:]), self.execution_id, expected]
+            values += [*owned, *added]
+        # Here, by the thread that wants it, and not by the one that writes for all of them.
+        self._command = Command(sql, [wire(value) for value in values])
 
-    def send(self, connection: Connection) -> Callable[[], bool]:
-        """Have it written; what is returned tells whether it was."""
+    def command(self) -> Command:
+        """What writes it, once more."""
         self._tries += 1
-        cursor = connection.execute(self._sql, self._values)
-        return lambda: cursor.fetchone() is not None
+        return self._command
 
     def settle(self, connection: Connection, written: bool) -> None:
         """Find out how it ended, after it was sent for the first time or again."""
@@ -163,14 +165,12 @@ class Writer:
         batch.sort(key=lambda append: append.execution_id)
 
         def together(connection: Connection, again: bool) -> None:
-            with connection.pipeline():
-                answers = [append.send(connection) for append in batch]
-            written = [answer() for answer in answers]
+            written = exchange(connection, [append.command() for append in batch])
             for append, each in zip(batch, written, strict=True):
                 append.settle(connection, each)
 
         def alone(append: Append) -> Callable[[Connection, bool], None]:
-            return lambda connection, again: append.settle(connection, append.send(connection)())
+            return lambda connection, again: append.settle(connection, *exchange(connection, [append.command()]))
 
         if len(batch) > 1:
             try:

@@ -1,0 +1,118 @@
+"""Statements sent together through libpq itself: one transaction, one round trip, and none of a cursor's work.
+
+An append waits for this and for the disk alone, and psycopg's cursors cost as much as a fast disk does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from itertools import count
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from cerebelum.backends.postgres.driver import psycopg
+from cerebelum.backends.postgres.server import Connection
+
+_BAD = psycopg.pq.ConnStatus.BAD
+_FAILED = psycopg.pq.ExecStatus.FATAL_ERROR
+_END = psycopg.pq.ExecStatus.PIPELINE_SYNC
+_READ, _WRITE = psycopg.waiting.Wait.R, psycopg.waiting.Wait.W
+
+PGconn: TypeAlias = psycopg.pq.abc.PGconn
+PGresult: TypeAlias = psycopg.pq.abc.PGresult
+
+_numbers = count()
+
+
+class Command(NamedTuple):
+    """A statement with `$1` … for its values, and these as the server reads them."""
+
+    sql: bytes
+    values: Sequence[bytes | None]
+
+
+def wire(value: str | int | Sequence[str | int] | None) -> bytes | None:
+    """A value, or an array of them, as text that the server reads.
+
+    Raises UnicodeError for a lone surrogate, and for NUL, at which libpq would cut the text off.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if "\0" in value:
+            raise UnicodeError("a NUL character")
+        return value.encode()
+    if isinstance(value, int):
+        return b"%d" % value
+    return b"{%s}" % b",".join(b'"%s"' % _quoted(item) for item in value)
+
+
+def _quoted(item: str | int) -> bytes:
+    return cast(bytes, wire(item)).replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+def exchange(connection: Connection, commands: Sequence[Command]) -> list[bool]:
+    """Perform the commands in one transaction; whether each has given a row. Raises the library's errors."""
+    pgconn, prepared = connection.pgconn, connection.prepared
+    if prepared is not None and len(commands) == 1 and commands[0].sql in prepared:
+        # What is sent is the same, with less to do here.
+        pgconn.send_query_prepared(prepared[commands[0].sql], commands[0].values)
+        (only,) = _good(connection.wait(_results(pgconn, last=None)))
+        return [only.ntuples > 0]
+    asked: list[bool] = []
+    new: list[bytes] = []
+    pgconn.enter_pipeline_mode()
+    for sql, values in commands:
+        if prepared is None:
+            pgconn.send_query_params(sql, values)
+        else:
+            if sql not in prepared:
+                prepared[sql] = b"cerebelum_%d" % next(_numbers)
+                pgconn.send_prepare(prepared[sql], sql)
+                new.append(sql)
+                asked.append(False)
+            pgconn.send_query_prepared(prepared[sql], values)
+        asked.append(True)
+    pgconn.pipeline_sync()
+    results = connection.wait(_results(pgconn, last=_END))
+    if pgconn.status != _BAD:
+        pgconn.exit_pipeline_mode()
+    try:
+        _good(results)
+    except psycopg.Error:
+        for sql in new:
+            # The server may not have come to keep them.
+            cast(dict[bytes, bytes], prepared).pop(sql)
+        raise
+    return [result.ntuples > 0 for result, wanted in zip(results, asked, strict=True) if wanted]
+
+
+def _good(results: list[PGresult]) -> list[PGresult]:
+    """The results, unless one of them is an error, which is raised."""
+    for result in results:
+        if result.status == _FAILED:
+            raise psycopg.errors.error_from_result(result)
+    return results
+
+
+def _results(pgconn: PGconn, last: int | None) -> Generator[Any, Any, list[PGresult]]:
+    """All that comes until the server has finished, which is told by `last`, or is gone; yields what to wait for."""
+    while pgconn.flush():
+        if (yield _READ | _WRITE) & _READ:
+            # It may not read on before its answers are read.
+            pgconn.consume_input()
+    results: list[PGresult] = []
+    while True:
+        while pgconn.is_busy():
+            yield _READ
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        status = None if result is None else result.status
+        if result is not None and status != _END:
+            results.append(result)
+        elif status == last:
+            return results
+        elif pgconn.status == _BAD:
+            # Between the results of two statements, of which the second one will not come.
+            if not results or results[-1].status != _FAILED:
+                raise psycopg.OperationalError("the connection is lost")
+            return results
