@@ -32,6 +32,7 @@ COMMANDS = (
     ("list", "--workflow", "copied", "--status", "completed"),
     ("list", "--tag", "nightly"),
     ("list", "--tag", "nightly", "--tag", "tenth", "--status", "completed"),
+    ("list", "--tag", "nightly", "--status", "waiting_for_approval"),
     ("status", "x-0"),
 )
 COPIED = ("workflow", "status", "reason", "version", "digest", "ended_at", "due_at", "tags", "correlation_id", "parent")

@@ -32,11 +32,12 @@ _LEAST = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 
 # The server ends the session of a client that is gone, or stands still in the middle of a transaction, and with it the
-# locks that others wait for.
+# locks that others wait for. No statement runs for so long that compiling it would pay.
 _SETTINGS = (
     "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '3', false),"
     " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '15s', false),"
-    " set_config('idle_in_transaction_session_timeout', '30s', false), set_config('synchronous_commit', %s, false)"
+    " set_config('idle_in_transaction_session_timeout', '30s', false), set_config('jit', 'off', false),"
+    " set_config('synchronous_commit', %s, false)"
 )
 
 _inherited: list[Any] = []

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.schema import literally
 from cerebelum.backends.sql.rows import RUNNER, SUMMARY, TOMBSTONE
-from cerebelum.backends.sql.search import Dialect, counted, selection
+from cerebelum.backends.sql.search import Dialect, Lead, counted, leads, selection
 from cerebelum.store import Query
 from cerebelum.store.contract import ChangeKind
 
@@ -262,10 +262,17 @@ class Statements:
             return [token, *([row[at] for row in rows] for at in range(1, 6))]
         return [token, *(value for row in rows for value in row[1:])]
 
-    def search(self, query: Query, limit: int, offset: int, most: int) -> tuple[LiteralString, list[Any]]:
+    def leads(self, query: Query) -> tuple[list[Lead], LiteralString, list[Any]]:
+        """See `leads` in backends/sql/search.py."""
+        found, sql, values = leads(query, self._dialect)
+        return found, self._asking(sql), values
+
+    def search(
+        self, query: Query, limit: int, offset: int, most: int, lead: Lead | None
+    ) -> tuple[LiteralString, list[Any]]:
         """SQL for one page: the server's clock and the total in every row, even if there is no execution in it."""
-        sql, values = selection(query, self._dialect, limit, offset)
-        count, counting = counted(query, most, self._dialect) if most else ("SELECT NULL::bigint", [])
+        sql, values = selection(query, self._dialect, limit, offset, lead)
+        count, counting = counted(query, most, self._dialect, lead) if most else ("SELECT NULL::bigint", [])
         columns = (*SUMMARY, "owner", "epoch")
         runner = ", ".join(f"r.{name}" for name in RUNNER)
         text = (
@@ -274,4 +281,7 @@ class Statements:
             " LEFT JOIN page AS p ON true LEFT JOIN {s}.runners AS r ON r.id = p.owner"
             " ORDER BY p.started_at DESC, p.id DESC"
         )
-        return self.made(text.replace("?", "%s")), [*values, *counting]
+        return self._asking(text), [*values, *counting]
+
+    def _asking(self, text: str) -> LiteralString:
+        return self.made(text.replace("?", "%s"))

@@ -32,6 +32,7 @@ from cerebelum.backends.sql.rows import (
     tombstone_of,
     tombstone_row,
 )
+from cerebelum.backends.sql.search import rarest
 from cerebelum.backends.sql.written import Written
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import Entry
@@ -115,8 +116,10 @@ class PostgresStore(EventStore):
         if not storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
             return none
         limit, offset, most = (max(0, min(n, MOST)) for n in (query.limit, query.offset, query.count_to))
-        sql, values = self._sql.search(query, limit + 1, offset, most)
-        found = self._fetched(sql, [stored(value) if isinstance(value, str) else value for value in values])
+        lists, look, looked = self._sql.leads(query)
+        lead = rarest(lists, self._fetched(look, _stored(looked)) if look else [])
+        sql, values = self._sql.search(query, limit + 1, offset, most, lead)
+        found = self._fetched(sql, _stored(values))
         if not found:
             return none
 
@@ -214,7 +217,7 @@ class PostgresStore(EventStore):
     def prune(self, tombstone: Tombstone) -> None:
         """See EventStore."""
         identity = tombstone.execution_id
-        row = [stored(value) if isinstance(value, str) else value for value in tombstone_row(tombstone)]
+        row = _stored(tombstone_row(tombstone))
 
         def remove(connection: Connection, again: bool) -> None:
             with connection.transaction():
@@ -352,6 +355,10 @@ class PostgresStore(EventStore):
             raise StoreError(
                 f"the store is damaged ({error})", where=self._address.shown, hint="run 'cerebelum store verify'"
             ) from error
+
+
+def _stored(values: Sequence[Any]) -> list[Any]:
+    return [stored(value) if isinstance(value, str) else value for value in values]
 
 
 def _restored(row: Sequence[Any]) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -38,9 +38,59 @@ class _Term(msgspec.Struct, frozen=True):
     values: tuple[Any, ...] = ()
 
 
-def selection(query: Query, dialect: Dialect, limit: int, offset: int) -> tuple[str, list[Any]]:
+_LOOK = 1000
+"""So many of the newest of a list tell how rare they are."""
+
+
+class Lead(NamedTuple):
+    """One of several lists in which everything that matches stands: the one that is read, the others being asked."""
+
+    tag: str | None
+    """The executions with this tag; None: those with the workflow and the statuses."""
+
+
+def leads(query: Query, dialect: Dialect) -> tuple[list[Lead], str, list[Any]]:
+    """The lists to choose from; and where there are several, SQL with its values, whose rows are for `rarest`."""
+    found = [Lead(tag) for tag in dict.fromkeys(query.tag)]
+    if found and (query.status or query.workflow is not None):
+        found.append(Lead(None))
+    if len(found) < 2 or query.id is not None or query.id_prefix is not None:
+        return found[:1], "", []
+    parts, values = [], []
+    for number, lead in enumerate(found):
+        if lead.tag is not None:
+            parts.append(_look(number, f"{dialect.prefix}tags AS e", ["e.tag = ?"]))
+            values.append(lead.tag)
+            continue
+        at, workflow = ([], []) if query.workflow is None else (["e.workflow = ?"], [query.workflow])
+        for status in dict.fromkeys("running" if status == "paused" else status for status in query.status) or [None]:
+            where = [*at, *(["e.status = ?"] if status else [])]
+            parts.append(_look(number, _executions(query, dialect), where))
+            values += [*workflow, *([status] if status else [])]
+    return found, " UNION ALL ".join(parts), values
+
+
+def _look(number: int, source: str, where: list[str]) -> str:
+    newest = f"SELECT e.started_at FROM {source} WHERE {' AND '.join(where)} ORDER BY e.started_at DESC LIMIT {_LOOK}"
+    return f"SELECT {number}, count(*), min(started_at), max(started_at) FROM ({newest}) AS newest"
+
+
+def rarest(found: list[Lead], rows: list[Any]) -> Lead | None:
+    """The shortest of the lists, or the one with the fewest in a time; `rows` as `leads` has them looked for."""
+    many, few = [0.0] * len(found), [0] * len(found)
+    for number, count, oldest, newest in rows:
+        few[number] += count
+        if count >= _LOOK:
+            many[number] += count / max(1, newest - oldest)
+    numbers = sorted(range(len(found)), key=lambda number: (many[number], few[number]))
+    return found[numbers[0]] if found else None
+
+
+def selection(
+    query: Query, dialect: Dialect, limit: int, offset: int, lead: Lead | None = None
+) -> tuple[str, list[Any]]:
     """SQL that gives COLUMNS of what matches, newest start first, and its values."""
-    source, terms, alternatives = _plan(query, dialect)
+    source, terms, alternatives = _plan(query, dialect, lead)
     columns = list(COLUMNS)
     if query.tag and source == dialect.tagged.format(prefix=dialect.prefix):
         columns[_START], columns[_ID] = "t.started_at", "t.execution_id"
@@ -56,9 +106,13 @@ def selection(query: Query, dialect: Dialect, limit: int, offset: int) -> tuple[
     return f"{' UNION ALL '.join(parts)} {order} LIMIT ? OFFSET ?", [*values, limit, offset]
 
 
-def counted(query: Query, most: int, dialect: Dialect) -> tuple[str, list[Any]]:
+def counted(query: Query, most: int, dialect: Dialect, lead: Lead | None = None) -> tuple[str, list[Any]]:
     """SQL that counts what matches, at most `most`, and its values."""
-    branches = list(_branches("1", *_plan(query, dialect)))
+    source, terms, alternatives = _plan(query, dialect, lead)
+    if source == dialect.tagged.format(prefix=dialect.prefix) and not any("e." in t.sql for t in terms + alternatives):
+        # Nothing is asked of the executions themselves.
+        source = f"{dialect.prefix}tags AS t"
+    branches = list(_branches("1", source, terms, alternatives))
     values = [value for _, needed in branches for value in needed]
     sql = " UNION ALL ".join(sql for sql, _ in branches)
     return f"SELECT count(*) FROM ({sql} LIMIT ?) AS matches", [*values, most]
@@ -74,25 +128,30 @@ def _branches(
         yield sql, [value for term in every for value in term.values]
 
 
-def _plan(query: Query, dialect: Dialect) -> tuple[str, list[_Term], list[_Term]]:
+def _executions(query: Query, dialect: Dialect) -> str:
+    """The executions by the index that has the workflow and the statuses, if they are asked for."""
+    by = "_".join(["by", *(["workflow"] if query.workflow is not None else []), *(["status"] if query.status else [])])
+    index = "executions_by_start" if by == "by" else f"executions_{by}"
+    return f"{dialect.prefix}executions AS e{dialect.indexed.format(index)}"
+
+
+def _plan(query: Query, dialect: Dialect, lead: Lead | None) -> tuple[str, list[_Term], list[_Term]]:
     """Where to read from, what must hold, and of what follows any (each one a branch with its own use of the index)."""
     terms: list[_Term] = []
     tags = list(query.tag)
     start, key = "e.started_at", "e.id"
+    by_tag = tags[0] if tags and lead is None else lead and lead.tag
     if query.id is not None or query.id_prefix is not None:
         source = f"{dialect.prefix}executions AS e{dialect.indexed.format(dialect.by_id)}"
-    elif tags:
+    elif by_tag is not None:
         source = dialect.tagged.format(prefix=dialect.prefix)
         start, key = "t.started_at", "t.execution_id"
-        terms.append(_Term("t.tag = ?", (tags.pop(0),)))
-    elif query.due_before is not None:
+        tags.remove(by_tag)
+        terms.append(_Term("t.tag = ?", (by_tag,)))
+    elif query.due_before is not None and lead is None:
         source = f"{dialect.prefix}executions AS e{dialect.indexed.format('executions_by_due')}"
     else:
-        by = "_".join(
-            ["by", *(["workflow"] if query.workflow is not None else []), *(["status"] if query.status else [])]
-        )
-        index = "executions_by_start" if by == "by" else f"executions_{by}"
-        source = f"{dialect.prefix}executions AS e{dialect.indexed.format(index)}"
+        source = _executions(query, dialect)
     if query.id is not None:
         terms.append(_Term("e.id = ?", (query.id,)))
     if query.id_prefix is not None:
@@ -108,7 +167,8 @@ def _plan(query: Query, dialect: Dialect) -> tuple[str, list[_Term], list[_Term]
     terms += [
         _Term(
             f"EXISTS (SELECT 1 FROM {dialect.prefix}tags AS o"
-            f" WHERE o.tag = ? AND o.started_at = {start} AND o.execution_id = {key})",
+            # PostgreSQL would otherwise join all that has one tag with all that has the other.
+            f" WHERE o.tag = ? AND o.started_at = {start} AND o.execution_id = {key} LIMIT 1 OFFSET 0)",
             (tag,),
         )
         for tag in tags

@@ -24,7 +24,7 @@ from cerebelum.backends.sql.rows import (
     summary_row,
     tombstone_of,
 )
-from cerebelum.backends.sql.search import Dialect, counted, selection
+from cerebelum.backends.sql.search import Dialect, counted, leads, rarest, selection
 from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import care
 from cerebelum.backends.sqlite.file import PATIENCE, Lane, StoreFile
@@ -180,12 +180,12 @@ class SqliteStore(EventStore):
         limit, offset, most = (max(0, min(n, MOST)) for n in (query.limit, query.offset, query.count_to))
         if not storable(query.id, query.id_prefix, query.workflow, *query.tag, *query.dead_runners):
             return none
-        sql, values = selection(query, DIALECT, limit + 1, offset)
-        count_sql, count_values = counted(query, most, DIALECT)
+        lists, look, looked = leads(query, DIALECT)
 
         def snapshot(connection: sqlite3.Connection) -> tuple[list[Any], int | None, dict[str, Any]]:
-            rows = connection.execute(sql, values).fetchall()
-            total = connection.execute(count_sql, count_values).fetchone()[0] if most else None
+            lead = rarest(lists, connection.execute(look, looked).fetchall() if look else [])
+            rows = connection.execute(*selection(query, DIALECT, limit + 1, offset, lead)).fetchall()
+            total = connection.execute(*counted(query, most, DIALECT, lead)).fetchone()[0] if most else None
             owners = {row[-2] for row in rows[:limit]} - {None}
             return rows, total, {owner: connection.execute(_RUNNER, (owner,)).fetchone() for owner in owners}
 
