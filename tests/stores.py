@@ -10,15 +10,11 @@ from psycopg import sql
 
 from cerebelum.backends import postgres, sqlite
 from cerebelum.store import EventStore
-from tests.binary.program import BINARY, TRICKS
+from tests.binary.program import TRICKS
 from tests.servers.postgres import schema_of, without_schema
 
-KINDS = ["sqlite", "postgres"] if TRICKS and not BINARY else ["sqlite"]
-"""What the fixture `store_url` gives, one after the other.
-
-Neither without the tricks of starting nor in the binary are stores any different: there, only the tests of crashes that
-ask for a server have one.
-"""
+KINDS = ["sqlite", "postgres"] if TRICKS else ["sqlite"]
+"""What the fixture `store_url` gives, one after the other; without the tricks of starting, stores are not different."""
 
 only_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 """For tests that are about the file itself."""
