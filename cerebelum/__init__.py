@@ -7,13 +7,38 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cerebelum.hookspecs import hookimpl
+    from cerebelum.sdk.verbs import Verbs
+
+# By module; each is imported when it is first asked for, so that `import cerebelum` costs next to nothing.
+_EXPORTS = {"hookspecs": ("hookimpl",)}
 
 __all__ = ["__version__", "hookimpl"]
 
 
 def __getattr__(name: str) -> "Any":
-    if name == "hookimpl":
-        from cerebelum.hookspecs import hookimpl
+    for module, names in _EXPORTS.items():
+        if name in names:
+            from importlib import import_module
 
-        return hookimpl
+            if module.startswith("sdk."):
+                from cerebelum.sdk import wiring
+
+                wiring.use(_connect)
+            found = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = found
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _connect(store: str | None) -> "Verbs":
+    import os
+
+    from cerebelum.app import App
+
+    app = App(os.environ)
+    app.store = store
+    return app.client()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cerebelum.engine.observers import Observers
     from cerebelum.engine.settings import Listener
     from cerebelum.registry import Registry
-    from cerebelum.sdk.client import ExecutionClient
+    from cerebelum.sdk.verbs import Verbs
     from cerebelum.steps.executor import Executor
     from cerebelum.store import EventStore
 
@@ -34,7 +34,7 @@ class App:
         """What `--store` said."""
         self.plugin_files: list[str] = []
         """What `--plugin` named."""
-        self._client: ExecutionClient | None = None
+        self._client: Verbs | None = None
         self._registry: Registry | None = None
         self._observers: Observers | None = None
 
@@ -154,12 +154,12 @@ class App:
 
     # -- the client ---------------------------------------------------------------------------------------------------
 
-    def client(self) -> ExecutionClient:
+    def client(self) -> Verbs:
         """The client of this process."""
         if self._client is None:
-            from cerebelum.sdk.client import ExecutionClient
+            from cerebelum.sdk.verbs import Verbs
 
-            self._client = ExecutionClient(self.open_store, self.executors, environ=self.environ)
+            self._client = Verbs(self.open_store, self.executors, environ=self.environ)
         return self._client
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from cerebelum.render.display import ASCII, UNICODE
 if TYPE_CHECKING:
     from cerebelum.cli.live import LiveScreen
     from cerebelum.core.model import Workflow
-    from cerebelum.sdk.client import ExecutionClient
+    from cerebelum.sdk.verbs import Verbs
 
 
 def plain(tools: Tools, outlet: Outlet, output: Output | None, *, as_json: bool, quiet: bool) -> Display:
@@ -50,7 +50,7 @@ def live(tools: Tools, outlet: Outlet, output: Output | None, *, as_json: bool, 
     )
 
 
-def _workflow_of(client: ExecutionClient, execution_id: str) -> Workflow | None:
+def _workflow_of(client: Verbs, execution_id: str) -> Workflow | None:
     try:
         return client.status(execution_id).state.workflow
     except CerebelumError:

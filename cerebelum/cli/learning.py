@@ -10,13 +10,13 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.store import Query
 
 if TYPE_CHECKING:
-    from cerebelum.sdk.client import ExecutionClient
+    from cerebelum.sdk.verbs import Verbs
 
 _MOST = 5
 """How many earlier executions are looked at."""
 
 
-def progress(client: ExecutionClient, execution_id: str) -> Progress:
+def progress(client: Verbs, execution_id: str) -> Progress:
     """Where the execution stands, and what the last ones of its workflow took. Nothing that fails here matters."""
     try:
         view = client.status(execution_id)

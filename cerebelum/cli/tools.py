@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from cerebelum.engine.settings import Listener
     from cerebelum.registry import Registry
-    from cerebelum.sdk.client import ExecutionClient
+    from cerebelum.sdk.verbs import Verbs
     from cerebelum.steps.executor import Executor
     from cerebelum.store import EventStore
 
@@ -28,7 +28,7 @@ class Tools(Protocol):
         """What this program is made of: the shape of `--version --json`."""
         ...
 
-    def client(self) -> ExecutionClient: ...
+    def client(self) -> Verbs: ...
 
     def store_url(self) -> str:
         """The URL of the store in use. Raises UsageError."""

@@ -42,7 +42,7 @@ def _nothing(text: str) -> None:
 
 
 class Driver(msgspec.Struct, frozen=True):
-    """Drives executions in this process. The methods are those of `ExecutionClient`, which says what they raise."""
+    """Drives executions in this process. The methods are those of `Verbs`, which says what they raise."""
 
     store: EventStore
     executors: Mapping[str, Executor]

@@ -202,9 +202,9 @@ import os
 from pathlib import Path
 from cerebelum.backends.sqlite import open_store
 from cerebelum.plugins import python
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 before = os.fstat(1)
-client = ExecutionClient(lambda: open_store("sqlite:///x.db"), lambda: {e.key: e for e in python.cerebelum_executors()})
+client = Verbs(lambda: open_store("sqlite:///x.db"), lambda: {e.key: e for e in python.cerebelum_executors()})
 assert client.run(Path("raw.yaml"), {}).exit_code == 0
 assert os.fstat(1) == before
 """

@@ -22,7 +22,7 @@ import pytest
 from cerebelum.app import App
 from cerebelum.core.events import StepCompleted, StepStarted
 from cerebelum.core.state import State
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import Query, Row
 from cerebelum.store.liveness import DEAD_SECONDS
 from tests.binary.program import environment, program
@@ -109,7 +109,7 @@ class Site:
         (folder / "moved.yaml").write_text(FLOW)
 
     @property
-    def client(self) -> ExecutionClient:
+    def client(self) -> Verbs:
         return self.app.client()
 
     def boot(self, name: str, *arguments: str) -> Machine:

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from cerebelum.core.errors import CerebelumError
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 from tests.engine.harness import executors
 from tests.stores import open_store
 
 
 def main(url: str, verb: str, target: str) -> int:
-    client = ExecutionClient(lambda: open_store(url), executors)
+    client = Verbs(lambda: open_store(url), executors)
     try:
         if verb == "run":
             result = client.run(Path(target), {}, heed_signals=True)

@@ -19,7 +19,7 @@ from cerebelum.engine.session import Result
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.host.clock import Clock
 from cerebelum.plugins import python, shell
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 from cerebelum.steps.executor import Executor
 from tests.stores import everything_in, open_store, path_of
 
@@ -44,18 +44,16 @@ class Lab:
             "XDG_STATE_HOME": str(folder / "state"),
             "LANG": "C.UTF-8",
         }
-        self.clients: list[ExecutionClient] = []
+        self.clients: list[Verbs] = []
 
     @property
     def store(self) -> Path:
         """The store's file."""
         return path_of(self.url)
 
-    def client(self, *, clock: Clock | None = None, **environ: str) -> ExecutionClient:
+    def client(self, *, clock: Clock | None = None, **environ: str) -> Verbs:
         """A client with a store connection of its own; `environ` is added to the environment."""
-        client = ExecutionClient(
-            lambda: open_store(self.url), executors, environ={**self.environ, **environ}, clock=clock
-        )
+        client = Verbs(lambda: open_store(self.url), executors, environ={**self.environ, **environ}, clock=clock)
         self.clients.append(client)
         return client
 

@@ -9,13 +9,13 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.events import AnyEvent, CancelRequested, ExecutionCancelled, StepCompleted, StepInterrupted, encode
 from cerebelum.core.state import evolve
 from cerebelum.core.summary import summarise
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import Conflict
 from cerebelum.store.lookup import read
 from tests.engine.harness import Lab, await_words, in_thread, left_of, said, with_listener
 
 
-def request_cancel(client: ExecutionClient, name: str) -> None:
+def request_cancel(client: Verbs, name: str) -> None:
     """Append CancelRequested as anybody may, from a connection of its own."""
     while True:
         log = read(client.store, name)

@@ -14,7 +14,7 @@ import pytest
 
 from cerebelum.core.errors import OwnedElsewhere, StoreError
 from cerebelum.engine import ownership, preflight
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import Ownership, Process, Query, Runner, lookup
 from tests.engine.harness import PATIENCE, ROOT, Lab, await_words, executors, finished, in_thread, kill, left_of, said
 
@@ -152,7 +152,7 @@ def test_a_step_whose_thread_waits_for_the_store_is_ended_when_the_store_stays_a
     monkeypatch.setattr(store, "note_process", stuck)
     for name, seconds in (("BEAT_SECONDS", 0.02), ("_ANEW_SECONDS", 0.02), ("FENCE_SECONDS", 0.3)):
         monkeypatch.setattr(ownership, name, seconds)
-    client = ExecutionClient(lambda: store, executors, environ=lab.environ)
+    client = Verbs(lambda: store, executors, environ=lab.environ)
     path = lab.write("steps: [{id: a, run: 'setsid sleep 600 & sleep 600'}]")
     run = in_thread(lambda: client.run(path, {}))
     try:

@@ -131,11 +131,11 @@ def test_a_wall_clock_that_is_set_during_the_wait_neither_shortens_nor_lengthens
 
     from cerebelum.engine.settings import Settings
     from cerebelum.plugins import shell, sleep
-    from cerebelum.sdk.client import ExecutionClient
+    from cerebelum.sdk.verbs import Verbs
     from tests.stores import open_store
 
     executors = {e.key: e for e in (*shell.cerebelum_executors(), *sleep.cerebelum_executors())}
-    client = ExecutionClient(lambda: open_store(world.url), lambda: executors, environ=world.environ, clock=clock)
+    client = Verbs(lambda: open_store(world.url), lambda: executors, environ=world.environ, clock=clock)
     path = world.flow("steps: [{id: nap, sleep: 800ms}, {id: b, run: 'true'}]")
     box: list[Any] = []
     thread = threading.Thread(target=lambda: box.append(client.run(path, {}, settings=Settings(listeners=(listen,)))))

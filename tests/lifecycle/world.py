@@ -15,7 +15,7 @@ from typing import Any
 
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import State
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import Query, Row
 from tests.cli.conftest import Done, Home
 from tests.stores import open_store
@@ -41,7 +41,7 @@ class World(Home):
         super().__init__(folder, store_url)
         self.environ["TMPDIR"] = str(folder)
         self.started: list[subprocess.Popen[bytes]] = []
-        self.client = ExecutionClient(lambda: open_store(self.url), dict, environ=self.environ)
+        self.client = Verbs(lambda: open_store(self.url), dict, environ=self.environ)
 
     def start(self, *arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
         process = super().start(*arguments, **options)

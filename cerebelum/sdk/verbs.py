@@ -1,4 +1,4 @@
-"""`ExecutionClient`: one method per verb. The command line, and every other way in, goes through it."""
+"""`Verbs`: what can be done with executions, one blocking method each. Every way in goes through it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class How(TypedDict, total=False):
     """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
 
 
-class ExecutionClient:
+class Verbs:
     """Starts, resumes and shows executions. All methods block.
 
     `open_store` and `executors` are called when first needed. `environ` is the user's environment: secrets, and what
