@@ -4,15 +4,40 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from cerebelum.hookspecs import hookimpl
+    from cerebelum.sdk.results import ExecutionResult, WorkflowError
+    from cerebelum.sdk.steps import step
     from cerebelum.sdk.verbs import Verbs
+    from cerebelum.sdk.workflow import workflow
+    from cerebelum.steps.context import Context
+    from cerebelum.steps.suspension import approval, poll, retry, sleep
 
 # By module; each is imported when it is first asked for, so that `import cerebelum` costs next to nothing.
-_EXPORTS = {"hookspecs": ("hookimpl",)}
+_EXPORTS = {
+    "hookspecs": ("hookimpl",),
+    "sdk.results": ("ExecutionResult", "WorkflowError"),
+    "sdk.steps": ("step",),
+    "sdk.workflow": ("workflow",),
+    "steps.context": ("Context",),
+    "steps.suspension": ("approval", "poll", "retry", "sleep"),
+}
 
-__all__ = ["__version__", "hookimpl"]
+__all__ = [
+    "Context",
+    "ExecutionResult",
+    "WorkflowError",
+    "__version__",
+    "approval",
+    "hookimpl",
+    "poll",
+    "retry",
+    "sleep",
+    "step",
+    "workflow",
+]
 
 
 def __getattr__(name: str) -> "Any":
@@ -23,7 +48,7 @@ def __getattr__(name: str) -> "Any":
             if module.startswith("sdk."):
                 from cerebelum.sdk import wiring
 
-                wiring.use(_connect)
+                wiring.use(_connect, _main)
             found = getattr(import_module(f"{__name__}.{module}"), name)
             globals()[name] = found
             return found
@@ -42,3 +67,9 @@ def _connect(store: str | None) -> "Verbs":
     app = App(os.environ)
     app.store = store
     return app.client()
+
+
+def _main(words: "Sequence[str]") -> int:
+    from cerebelum.app import main
+
+    return main(words)

@@ -13,6 +13,7 @@ from typing import Any, Literal, assert_never
 import msgspec
 
 from cerebelum.core import phases
+from cerebelum.core.diversions import budget, diverted
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import (
     AnyEvent,
@@ -162,8 +163,10 @@ def _attempt_ended(turn: Turn, ended: Ended) -> None:
         case Completed(output):
             turn.add(StepCompleted(output=output, duration=ended.duration, verified=ended.verified, **common))
         case Failed(error, retryable):
-            retry_at = _retry_at(turn, turn.state.graph.step(ended.step), at, error) if retryable else None
-            turn.add(StepFailed(error=error, retry_at=retry_at, duration=ended.duration, **common))
+            step = turn.state.graph.step(ended.step)
+            retry_at = _retry_at(turn, step, at, error) if retryable else None
+            to = diverted(step, error)
+            turn.add(StepFailed(error=error, retry_at=retry_at, duration=ended.duration, diverted=to, **common))
         case Sleep() | Approval():
             try:
                 _wait(turn, ended.step, at, ended.outcome)
@@ -199,7 +202,7 @@ def _wait(turn: Turn, step_id: str, at: StepState, asked: Sleep | Approval) -> N
 
 
 def _retry_at(turn: Turn, step: Step, at: StepState, error: StepError) -> datetime | None:
-    retry = step.retry
+    retry = budget(step, error)
     group = turn.state.graph.group_of(step.id)
     if at.used + 1 >= retry.attempts or phases.abandoned(turn.state, group, turn.circumstances.overtime):
         return None
@@ -262,7 +265,9 @@ def _give_up_on_refused(turn: Turn) -> None:
     for step_id in turn.state.active.at("answered"):
         at = turn.state.steps[step_id]
         if refused(at.calls[-1]):
-            turn.add(StepFailed(step=step_id, attempt=at.attempt, error=_refusal(at.calls[-1]), **turn.stamp))
+            error = _refusal(at.calls[-1])
+            to = diverted(turn.state.graph.step(step_id), error)
+            turn.add(StepFailed(step=step_id, attempt=at.attempt, error=error, diverted=to, **turn.stamp))
 
 
 def _refusal(call: Call) -> StepError:
@@ -387,7 +392,9 @@ def _skip_or_fail(turn: Turn, step: Step, at: StepState) -> bool:
             return True
     if at.interrupted not in (None, "operator") and step.on_interrupt == "fail":
         text = f"attempt {at.attempt} was cut off ({at.interrupted}), and on_interrupt says fail"
-        turn.add(StepFailed(step=step.id, attempt=at.attempt, error=StepError("interrupted", text), **turn.stamp))
+        error = StepError("interrupted", text)
+        to = diverted(step, error)
+        turn.add(StepFailed(step=step.id, attempt=at.attempt, error=error, diverted=to, **turn.stamp))
         return True
     return False
 

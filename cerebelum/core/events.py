@@ -34,6 +34,8 @@ class StepError(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str | None = None
     tail: str | None = None
     """The last lines the attempt printed."""
+    classes: tuple[str, ...] = ()
+    """For a Python exception: the names of its class and of those that it is derived from, up to `Exception`."""
 
 
 class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,6 +111,8 @@ class StepFailed(Event, frozen=True, kw_only=True, tag="StepFailed"):
     retry_at: datetime | None = None
     """When the next attempt is due; None: this failure is final."""
     duration: float = 0.0
+    diverted: str | None = None
+    """Where the workflow leads this failure to: `continue`, or a step that runs instead of what follows."""
 
 
 class StepInterrupted(Event, frozen=True, kw_only=True, tag="StepInterrupted"):

@@ -1,5 +1,7 @@
 """What YAML and Python definitions both become: plain frozen data, ready to be recorded, hashed and run."""
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -46,6 +48,15 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     maximum: float | int | None = None
 
 
+class Diversion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a failure of a certain kind leads to."""
+
+    match: str
+    """The error's kind, the name of an exception's class, or a pattern with `*` for these and the message."""
+    to: str
+    """`retry`, `continue`, `fail`, or the id of a step."""
+
+
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A node of the graph, with everything inherited from `defaults` and the workflow already filled in."""
 
@@ -72,6 +83,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Seconds one attempt may take."""
     retry: Retry = Retry()
     continue_on_error: bool = False
+    diverge: tuple[Diversion, ...] = ()
+    """What failures lead to; the first that fits counts."""
     on_interrupt: OnInterrupt = "rerun"
     verify: str | None = None
     output: OutputKind = "none"
@@ -94,6 +107,8 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, re
     inputs: dict[str, Input] = {}
     secrets: tuple[str, ...] = ()
     env: dict[str, Any] = {}
+    free_inputs: bool = False
+    """Whether inputs that are not declared are taken, as they are."""
     max_parallel: int = 16
     """How many attempts may run at once."""
     timeout: float | None = None
@@ -132,11 +147,22 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     """SHA-256 (hex) of the file's bytes."""
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """A workflow as read from a file, and where it came from."""
+
+    workflow: Workflow
+    source: Source
+    folder: Path
+    """Absolute folder of the file."""
+    refine: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    """Checks inputs beyond what is declared, and gives them as they are recorded. Raises UsageError."""
+
+
 def step_digest(step: Step) -> str:
     """SHA-256 (hex) over the executor, its body and options, env, working_dir, output and fingerprint.
 
-    Not over description, retry, timeout, when, continue_on_error, needs, or the position in the file: changing those
-    does not make a completed step's result another one.
+    Not over description, retry, timeout, when, continue_on_error, diverge, needs, or the position in the file: changing
+    those does not make a completed step's result another one.
     """
     matter = {
         "executor": step.executor,

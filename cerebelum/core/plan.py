@@ -207,7 +207,9 @@ def _row(state: State, graph: Graph, step: Step, again: dict[str, str], accept: 
 def _kept(at: StepState) -> str:
     if at.status == "completed":
         return "completed"
-    return f"skipped ({at.skipped})" if at.status == "skipped" else "failed, with continue_on_error"
+    if at.status == "skipped":
+        return f"skipped ({at.skipped})"
+    return "failed, with continue_on_error" if at.diverted is None else f"failed, which led to {at.diverted}"
 
 
 def _rerun(at: StepState, changed: bool) -> str:

@@ -9,6 +9,8 @@ import msgspec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cerebelum.core.step_kind import Defines
+
 
 class ResumeOptions(msgspec.Struct, frozen=True):
     """What a resume or fork goes on with, and where."""
@@ -16,7 +18,7 @@ class ResumeOptions(msgspec.Struct, frozen=True):
     from_step: str | None = None
     accept_changes: bool = False
     """Keep the outputs of completed steps whose definition has changed."""
-    file: Path | None = None
+    file: Path | Defines | None = None
     """Read the definition from here instead of from where it came from."""
     recorded: bool = False
     """Use the recorded definition."""

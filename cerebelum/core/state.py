@@ -206,7 +206,7 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
 def settled(graph: Graph, step_id: str, step: StepState) -> bool:
     """Whether what needs this step may go on."""
     return step.status in ("completed", "skipped") or (
-        step.status == "failed" and graph.step(step_id).continue_on_error
+        step.status == "failed" and (step.diverted is not None or graph.step(step_id).continue_on_error)
     )
 
 
@@ -264,7 +264,8 @@ def _taken_up(state: State, graph: Graph, step: Step, event: ExecutionResumed) -
     new_segment = not event.continues
     if step.id in event.rerun or (new_segment and graph.group_of(step.id) != "steps"):
         return _fresh(at)
-    if new_segment and at.status == "failed" and not (step.continue_on_error and settled(state.graph, step.id, at)):
+    tolerated = at.diverted is not None or (step.continue_on_error and settled(state.graph, step.id, at))
+    if new_segment and at.status == "failed" and not tolerated:
         calls = at.calls[:-1] if at.calls and refused(at.calls[-1]) else at.calls
         return replace(at, status="pending", used=0, calls=calls)
     if at.status in ("sleeping", "waiting_for_approval") and state.graph.step(step.id).digest != step.digest:
@@ -369,6 +370,7 @@ def _failed(state: State, event: StepFailed, old: StepState) -> State:
         host=state.host,
         used=old.used + 1,
         error=event.error,
+        diverted=event.diverted,
         retry_at=event.retry_at,
         retry_in=(event.retry_at - event.at).total_seconds() if event.retry_at else None,
         ended_at=event.at,
@@ -377,7 +379,7 @@ def _failed(state: State, event: StepFailed, old: StepState) -> State:
     )
     if retrying:
         return _set(state, event, event.step, new)
-    if state.graph.step(event.step).continue_on_error:
+    if settled(state.graph, event.step, new):
         return _settle(_set(state, event, event.step, new), event.step)
     # A step that could not even start brings its group's turn, as its start would have.
     phase = state.phase if event.attempt == old.attempt else state.graph.group_of(event.step)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from cerebelum.core.model import Step
+from cerebelum.core.model import Loaded, Step
 
 STEP_VARIABLES = (
     "CEREBELUM_EXECUTION_ID",
@@ -44,4 +45,20 @@ class StepKind(Protocol):
 
         Raises CerebelumError if that code cannot be found: it is reported as a problem of the definition.
         """
+        ...
+
+
+@runtime_checkable
+class Defines(Protocol):
+    """A workflow that is an object of this process rather than a file."""
+
+    name: str
+    """The workflow's."""
+
+    def loaded(self, executors: Mapping[str, StepKind]) -> Loaded:
+        """What a file with the same content would be loaded as. Raises DefinitionError with every problem found."""
+        ...
+
+    def function_of(self, step_name: str) -> Any:
+        """The function that a step calls. Raises KeyError."""
         ...

@@ -55,6 +55,8 @@ class StepState(msgspec.Struct, frozen=True):
     """Where its latest attempt ran; None if it has had none, or the log does not say."""
     output: Any = None
     error: StepError | None = None
+    diverted: str | None = None
+    """Where its failure led to: `continue`, or a step; None if it is the execution's failure too."""
     retry_at: datetime | None = None
     retry_in: float | None = None
     """Original length of the wait for a retry, in seconds."""

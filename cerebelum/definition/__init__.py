@@ -8,10 +8,9 @@ if TYPE_CHECKING:
     from cerebelum.definition.bodies import check_body, check_options
     from cerebelum.definition.inputs import Text, input_env, parse_inputs_file, resolve_inputs
     from cerebelum.definition.json_schema import schema
-    from cerebelum.definition.workflows import Loaded, load, parse
+    from cerebelum.definition.workflows import load, parse
 
 __all__ = [
-    "Loaded",
     "Text",
     "check_body",
     "check_options",
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Loaded": "workflows",
     "Text": "inputs",
     "check_body": "bodies",
     "check_options": "bodies",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cerebelum.core.errors import UsageError
-from cerebelum.core.model import Input, Workflow
+from cerebelum.core.model import Input, InputType, Workflow
 from cerebelum.core.strict_json import loads
 from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.definition.nodes import kind_of
@@ -58,14 +58,15 @@ def resolve_inputs(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, An
     Raises UsageError that names everything that is missing, unknown, wrong, or too large.
     """
     problems: list[str] = []
-    for name in given:
+    for name in given if not workflow.free_inputs else ():
         if name not in workflow.inputs:
             hint = did_you_mean(name, workflow.inputs)
             declared = f"declared are {listed(workflow.inputs)}" if workflow.inputs else "the workflow has no inputs"
             problems.append(f"there is no input {quoted(name)}; {hint or declared}")
     values: dict[str, Any] = {}
     total = 0
-    for name, declared_input in workflow.inputs.items():
+    free = {name: _declaration(value) for name, value in given.items() if name not in workflow.inputs}
+    for name, declared_input in {**workflow.inputs, **free}.items():
         try:
             value = values[name] = _resolved(declared_input, given.get(name))
             total += len(as_text(value).encode())
@@ -76,6 +77,11 @@ def resolve_inputs(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, An
     if problems:
         raise UsageError("\n".join(problems), where=workflow.name)
     return values
+
+
+def _declaration(value: Any) -> Input:
+    """What an input that nobody declared is taken as: what it is."""
+    return Input(type=next((name for name, fits in _FITS.items() if fits(value)), "string"))
 
 
 def _resolved(declared: Input, given: Any) -> Any:
@@ -121,7 +127,7 @@ def _shown(value: Any) -> str:
     return repr(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…")
 
 
-_FITS: dict[str, Callable[[Any], bool]] = {
+_FITS: dict[InputType, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),

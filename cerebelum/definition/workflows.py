@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from cerebelum.core.errors import CerebelumError
-from cerebelum.core.model import GROUPS, Group, Input, Source, Step, Workflow, step_digest
-from cerebelum.core.step_kind import StepKind
+from cerebelum.core.errors import CerebelumError, UsageError
+from cerebelum.core.model import GROUPS, Group, Input, Loaded, Step, Workflow, step_digest
+from cerebelum.core.step_kind import Defines, StepKind
 from cerebelum.definition.conditions import never_boolean
 from cerebelum.definition.declarations import Defaults, read_defaults, read_inputs
 from cerebelum.definition.drafts import Draft, Reading, Use, expressions_in, refuse_doubtful, scalars
@@ -37,7 +37,7 @@ from cerebelum.definition.references import (
     check_shared_uses,
     check_uses,
 )
-from cerebelum.definition.sources import read_source
+from cerebelum.definition.sources import read_python, read_source
 from cerebelum.definition.syntax import parse as parse_expression
 from cerebelum.definition.syntax import references, split
 
@@ -60,15 +60,6 @@ MAX_PARALLEL = 1024
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 
 
-class Loaded(msgspec.Struct, frozen=True):
-    """A workflow as read from a file, and where it came from."""
-
-    workflow: Workflow
-    source: Source
-    folder: Path
-    """Absolute folder of the file."""
-
-
 class Top(msgspec.Struct):
     """The workflow's own keys."""
 
@@ -81,14 +72,25 @@ class Top(msgspec.Struct):
     defaults: Defaults = msgspec.field(default_factory=Defaults)
 
 
-def load(path: Path, executors: Mapping[str, StepKind], *, thorough: bool = False) -> Loaded:
+def load(
+    origin: Path | Defines, executors: Mapping[str, StepKind], *, thorough: bool = False, name: str | None = None
+) -> Loaded:
     """Read and check a workflow file; `thorough` also asks bash whether it understands the scripts.
 
-    Raises UsageError if the file cannot be read, DefinitionError with every problem found if its content is wrong.
+    Of a Python file with several workflows, `file.py:workflow` or `name` says which. Raises UsageError if the file
+    cannot be read, DefinitionError with every problem found if its content is wrong.
     """
-    text, source = read_source(path)
+    if isinstance(origin, Path) and (python := re.fullmatch(r"(.+\.py)(?::([^/\\:]+))?", str(origin), re.DOTALL)):
+        source = read_python(Path(python[1]))
+        defined = getattr(executors.get("python"), "defined", None)
+        if defined is None:
+            raise UsageError("no plugin reads workflows in Python", where=str(origin))
+        origin = defined(Path(source.path), python[2], name)
+    if isinstance(origin, Defines):
+        return origin.loaded(executors)
+    text, source = read_source(origin)
     folder = Path(source.path).parent
-    return Loaded(parse(text, str(path), folder, executors, thorough=thorough), source, folder)
+    return Loaded(parse(text, str(origin), folder, executors, thorough=thorough), source, folder)
 
 
 def parse(text: str, name: str, folder: Path, executors: Mapping[str, StepKind], *, thorough: bool = False) -> Workflow:

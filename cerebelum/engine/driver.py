@@ -17,10 +17,11 @@ from cerebelum.core.ids import check_id, check_tags
 from cerebelum.core.model import Workflow
 from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.core.state import State
+from cerebelum.core.step_kind import Defines
 from cerebelum.engine import ownership, preflight
 from cerebelum.engine.ids import new_id
 from cerebelum.engine.preflight import Checked
-from cerebelum.engine.session import Prepared, Result, drive, prepare, signals
+from cerebelum.engine.session import Prepared, Result, Stoppable, drive, prepare, signals
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.engine.take_over import end_runner
 from cerebelum.host.clock import Clock
@@ -41,6 +42,10 @@ def _nothing(text: str) -> None:
     return None
 
 
+def _unheard(engine: Stoppable) -> None:
+    return None
+
+
 class Driver(msgspec.Struct, frozen=True):
     """Drives executions in this process. The methods are those of `Verbs`, which says what they raise."""
 
@@ -52,10 +57,11 @@ class Driver(msgspec.Struct, frozen=True):
     heed_signals: bool = False
     on_start: Callable[[str], None] = _nothing
     on_note: Callable[[str], None] = _nothing
+    on_engine: Callable[[Stoppable], None] = _unheard
 
     def run(
         self,
-        path: Path,
+        path: Path | Defines,
         inputs: Mapping[str, Any],
         execution_id: str | None,
         or_resume: bool,
@@ -84,7 +90,7 @@ class Driver(msgspec.Struct, frozen=True):
                 return self._go_on(execution_id, path, inputs)
             raise UsageError(f"there is an execution {execution_id} already", hint="choose another id") from None
 
-    def _go_on(self, execution_id: str, path: Path, inputs: Mapping[str, Any]) -> Result:
+    def _go_on(self, execution_id: str, path: Path | Defines, inputs: Mapping[str, Any]) -> Result:
         state = lookup.read(self.store, execution_id).state
         preflight.check_same_inputs(state, path, inputs, self.executors)
         if state.ended == "completed":
@@ -268,6 +274,7 @@ class Driver(msgspec.Struct, frozen=True):
             state=log.state if log else None,
             digest=log.digest if log else GENESIS,
             heed_signals=self.heed_signals,
+            on_engine=self.on_engine,
         )
 
     def _announcing(self) -> Settings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 from cerebelum.core.errors import OwnedElsewhere, UsageError
 from cerebelum.core.model import Source, Workflow
 from cerebelum.core.state import State, status
+from cerebelum.core.step_kind import Defines
 from cerebelum.engine.session import Prepared, prepare
 from cerebelum.host.addresses import hidden
 from cerebelum.host.process_tree import host_name
@@ -32,12 +33,14 @@ class Definition(msgspec.Struct, frozen=True):
 
     workflow: Workflow
     source: Source
-    note: str | None
+    note: str | None = None
     """What the user should know about where it came from."""
+    refine: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    """See `Loaded`."""
 
 
 def check(
-    path: Path,
+    path: Path | Defines,
     inputs: Mapping[str, Any],
     tags: Iterable[str],
     executors: Mapping[str, Executor],
@@ -52,7 +55,7 @@ def check(
     from cerebelum.definition import load
 
     loaded = load(path, executors)
-    definition = Definition(loaded.workflow, loaded.source, None)
+    definition = Definition(loaded.workflow, loaded.source, refine=loaded.refine)
     return check_definition(definition, inputs, tags, environ, lenient=lenient)
 
 
@@ -68,20 +71,27 @@ def check_definition(
     from cerebelum.definition.inputs import resolve_inputs
 
     resolved = resolve_inputs(definition.workflow, inputs)
+    if definition.refine is not None:
+        resolved = definition.refine(resolved)
     prepared = prepare(definition.workflow, environ, lenient=lenient)
     refuse_in_inputs(resolved, {**hidden(environ), **prepared.secrets})
     refuse_in_definition(definition.workflow, tags, prepared.masker)
     return Checked(definition.workflow, definition.source, resolved, prepared)
 
 
-def check_same_inputs(state: State, path: Path, inputs: Mapping[str, Any], executors: Mapping[str, Executor]) -> None:
+def check_same_inputs(
+    state: State, path: Path | Defines, inputs: Mapping[str, Any], executors: Mapping[str, Executor]
+) -> None:
     """Raises UsageError if `inputs` are not the ones the execution was started with."""
     from cerebelum.definition import load
     from cerebelum.definition.inputs import resolve_inputs
 
     if not inputs:
         return
-    wanted = resolve_inputs(load(path, executors).workflow, inputs)
+    loaded = load(path, executors)
+    wanted = resolve_inputs(loaded.workflow, inputs)
+    if loaded.refine is not None:
+        wanted = loaded.refine(wanted)
     differs = [k for k in wanted if k in state.inputs and wanted[k] != state.inputs[k]]
     if differs:
         raise UsageError(
@@ -144,7 +154,9 @@ def _host(state: State) -> str:
     return state.host or state.environment.host
 
 
-def definition_for(state: State, file: Path | None, recorded: bool, executors: Mapping[str, Executor]) -> Definition:
+def definition_for(
+    state: State, file: Path | Defines | None, recorded: bool, executors: Mapping[str, Executor]
+) -> Definition:
     """The definition to go on with: `file`, the recorded one, or the file that it was started from as it is now.
 
     Raises UsageError, DefinitionError.
@@ -154,20 +166,24 @@ def definition_for(state: State, file: Path | None, recorded: bool, executors: M
 
     if file is not None and recorded:
         raise UsageError("--file and --recorded exclude each other")
-    path = file or Path(state.source.path)
+    path = Path(state.source.path)
     gone = file is None and not recorded and not path.exists()
-    if gone and state.source.kind == "python":
-        raise UsageError(f"the workflow file {path} is gone", hint="name it with --file")
+    if state.source.kind == "python":
+        if gone:
+            raise UsageError(f"the workflow file {path} is gone", hint="name it with --file")
+        if recorded:
+            hint = "its functions are in its file only"
+            raise UsageError("a workflow in Python cannot go on with the recorded definition", hint=hint)
     if gone or recorded:
         note = f"{path} is gone; going on with the recorded definition" if gone else None
         return Definition(refreshed(state.workflow, path.parent, executors), state.source, note)
-    loaded = load(path, executors)
+    loaded = load(file or path, executors, name=None if file else state.workflow.name)
     if loaded.workflow.name != state.workflow.name:
         raise UsageError(
-            f"{path} defines {loaded.workflow.name!r}, but {state.execution_id} is a {state.workflow.name!r}",
+            f"{file or path} defines {loaded.workflow.name!r}, but {state.execution_id} is a {state.workflow.name!r}",
             hint="name the right file with --file, or go on with the recorded definition: --recorded",
         )
-    return Definition(loaded.workflow, loaded.source, None)
+    return Definition(loaded.workflow, loaded.source, refine=loaded.refine)
 
 
 def inputs_for(state: State, workflow: Workflow) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def scope(state: State, step: Step | None = None, unset: list[CerebelumError] | 
     """
     names: dict[str, Any] = {
         "inputs": state.inputs,
-        "steps": View(state.steps, lambda at: {"output": at.output, "status": at.status}),
+        "steps": View(state.steps, lambda at: {"output": at.output, "status": at.status, "diverted": at.diverted}),
         "execution": _execution(state, step),
         "env": {},
     }

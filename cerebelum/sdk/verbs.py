@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cerebelum.core.decide import Stopping
     from cerebelum.core.plan import Plan
+    from cerebelum.core.step_kind import Defines
     from cerebelum.core.summary import Summary
 
     # What drives executions is imported where it is used: most commands only look.
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from cerebelum.engine.driver import Driver
     from cerebelum.engine.inside import Inside
     from cerebelum.engine.preflight import Checked
-    from cerebelum.engine.session import Result
+    from cerebelum.engine.session import Result, Stoppable
     from cerebelum.engine.settings import Settings
     from cerebelum.steps.executor import Executor
     from cerebelum.store.copying import Outcome
@@ -53,6 +54,8 @@ class How(TypedDict, total=False):
     """Called with the execution's id once its first event is recorded."""
     on_note: Callable[[str], None]
     """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
+    on_engine: Callable[[Stoppable], None]
+    """Called before it begins, with what can be told to stop."""
 
 
 class Verbs:
@@ -86,6 +89,12 @@ class Verbs:
     def executors(self) -> Mapping[str, Executor]:
         """Executors by their key."""
         return self._executors()
+
+    def with_executor(self, key: str, executor: Executor) -> Verbs:
+        """The same on the same store, with another executor for one kind of step."""
+        return Verbs(
+            lambda: self.store, lambda: {**self._executors(), key: executor}, environ=self._environ, clock=self._clock
+        )
 
     def close(self) -> None:
         """Release the store."""
@@ -236,7 +245,7 @@ class Verbs:
 
     def run(
         self,
-        path: Path,
+        path: Path | Defines,
         inputs: Mapping[str, Any],
         *,
         execution_id: str | None = None,
@@ -289,7 +298,7 @@ class Verbs:
         *,
         from_step: str | None = None,
         accept_changes: bool = False,
-        file: Path | None = None,
+        file: Path | Defines | None = None,
         recorded: bool = False,
         working_dir: Path | None = None,
         take_over: bool = False,

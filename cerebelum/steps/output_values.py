@@ -185,6 +185,12 @@ def _other(value: Any, where: str, depth: int) -> Any:
 
     if isinstance(value, enum.Enum):
         return _plain(value.value, where, depth + 1)
+    if isinstance(value, set | frozenset):
+        items = [_plain(item, f"{where}{{…}}", depth + 1) for item in value]
+        # In an order that is the same every time.
+        return sorted(items, key=lambda item: msgspec.json.encode(item, order="deterministic"))
+    if isinstance(value, bytes | bytearray | memoryview):
+        return msgspec.to_builtins(bytes(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _plain(fields, where, depth + 1)
@@ -203,7 +209,7 @@ def _other(value: Any, where: str, depth: int) -> Any:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     raise OutputError(
         f"{where} is of type {name}, which cannot be recorded",
-        hint="return None, bool, int, float, str, list, dict, dates, UUIDs, dataclasses or msgspec Structs",
+        hint="return None, bool, int, float, str, bytes, list, set, dict, dates, UUIDs, dataclasses or msgspec Structs",
     )
 
 

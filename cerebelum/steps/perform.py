@@ -104,12 +104,11 @@ def output_problem(output: Any, masker: Masker) -> StepError | None:
 
 def masked(error: StepError, masker: Masker) -> StepError:
     """The error without any secret in it."""
-    return StepError(
-        error.kind,
-        masker.text(error.message),
-        error.exit_code,
-        masker.text(error.traceback) if error.traceback else None,
-        masker.text(error.tail) if error.tail else None,
+    return msgspec.structs.replace(
+        error,
+        message=masker.text(error.message),
+        traceback=masker.text(error.traceback) if error.traceback else None,
+        tail=masker.text(error.tail) if error.tail else None,
     )
 
 

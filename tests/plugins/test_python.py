@@ -25,7 +25,7 @@ import asyncio, os, sys, threading, time, datetime, uuid, dataclasses
 import sibling
 
 def facts(context, inputs, extra=None):
-    return [context.execution_id, context.workflow, context.step, context.attempt, context.idempotency_key,
+    return [context.execution_id, context.workflow_name, context.step_name, context.attempt, context.idempotency_key,
             context.inputs, inputs, context.outputs, context.secrets, context.cancelled, extra]
 
 def add(a, b=2, *, c=0):
@@ -42,7 +42,7 @@ async def later(context):
     print("before")
     await asyncio.sleep(0)
     print("after", file=sys.stderr)
-    return context.step
+    return context.step_name
 
 def prints():
     print("text", end=" "); print("more"); print("error", file=sys.stderr)

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cerebelum.core.errors import CerebelumError
+from cerebelum.core.errors import CerebelumError, ExpressionError
 from cerebelum.core.events import StepError
 from cerebelum.core.model import Step
-from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
+from cerebelum.core.outcome import Approval, Completed, Failed, Interrupted, Outcome, Sleep
 from cerebelum.steps.executor import Executor, Invocation, Stop
 from cerebelum.steps.output_values import OutputError, one_line, to_output
 
 if TYPE_CHECKING:
     import asyncio
+
+    from cerebelum.core.step_kind import Defines
 
 _CHILD = """\
 import sys
@@ -44,7 +46,10 @@ class PythonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ren
 
 
 class Python:
-    """Calls `module:function` or `file.py:function`; what it returns is the output."""
+    """Calls `module:function` or `file.py:function`; what it returns is the output.
+
+    In a file with workflows written in Python, `file.py:workflow.step` is the function of a step.
+    """
 
     key = "python"
     summary = "a Python function"
@@ -54,7 +59,7 @@ class Python:
     captures_output = True
 
     def run(self, call: Invocation) -> Outcome:
-        return _in_child(call) if call.options.get("isolated") else _in_process(call)
+        return _in_child(call) if call.options.get("isolated") else _in_process(call, _load(call))
 
     def fingerprint(self, step: Step, folder: Path) -> str | None:
         from cerebelum.plugins.python.call import find_target
@@ -64,19 +69,51 @@ class Python:
             raise CerebelumError(
                 "a function in the runner's own process cannot have a `working_dir`", hint="add `isolated: true`"
             )
-        return function_digest(find_target(step.body, folder))
+        target = find_target(step.body, folder)
+        # A workflow that is written in Python says that itself.
+        return step.fingerprint if target.step else function_digest(target)
+
+    def defined(self, path: Path, wanted: str | None, name: str | None) -> Defines:
+        """A workflow written in Python: what the file knows as `wanted`, the one called `name`, or the only one.
+
+        Raises UsageError if it cannot be told which, DefinitionError for a file that cannot be loaded.
+        """
+        from cerebelum.plugins.python.flows import find_workflow
+
+        return find_workflow(path, wanted, name)
+
+    def bound(self, functions: Mapping[str, Callable[..., Any]], loop: asyncio.AbstractEventLoop | None) -> Executor:
+        """The same, performing these functions, by step, without looking for them; coroutines run on `loop`."""
+        return _Bound(functions, loop)
 
 
-def _in_process(call: Invocation) -> Outcome:
-    from cerebelum.plugins.python.call import (
-        ArgumentError,
-        Context,
-        call_function,
-        explain,
-        find_target,
-        load_function,
-    )
+class _Bound(Python):
+    def __init__(
+        self, functions: Mapping[str, Callable[..., Any]], loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        self._functions = functions
+        self._loop = loop
+
+    def run(self, call: Invocation) -> Outcome:
+        function = self._functions.get(call.step.id)
+        if function is None or call.options.get("isolated"):
+            return super().run(call)
+        return _in_process(call, lambda: function, self._loop)
+
+
+def _load(call: Invocation) -> Callable[[], Callable[..., Any]]:
+    from cerebelum.plugins.python.call import find_target, load_function
+
+    return lambda: load_function(find_target(call.body, call.folder), call.folder)
+
+
+def _in_process(
+    call: Invocation, load: Callable[[], Callable[..., Any]], loop: asyncio.AbstractEventLoop | None = None
+) -> Outcome:
+    from cerebelum.plugins.python.call import ArgumentError, call_function, explain
     from cerebelum.steps.capture import captured
+    from cerebelum.steps.context import Context
+    from cerebelum.steps.suspension import Suspended, answering
 
     context = Context(
         **_facts(call),
@@ -85,20 +122,25 @@ def _in_process(call: Invocation) -> Outcome:
         secrets=call.secrets,
         is_cancelled=lambda: call.stop.requested,
         wait=call.stop.wait,
+        write=lambda data: call.sink.write("stdout", data),
     )
     error: StepError
     try:
-        with captured(call.sink):
+        with captured(call.sink), answering(call.answers):
             try:
-                function = load_function(find_target(call.body, call.folder), call.folder)
+                function = load()
             except CerebelumError as wrong:
                 return Failed(StepError(kind="not_found", message=one_line(wrong)))
             value = call_function(function, call.options.get("with") or {}, context, call.inputs)
             if hasattr(value, "__await__"):
-                value = _awaited(value, call.stop)
+                value = _awaited(value, call.stop, loop)
         return Interrupted() if call.stop.requested else Completed(to_output(value))
+    except Suspended as wait:
+        return wait.outcome
     except OutputError as wrong:
         error = StepError(kind="output", message=one_line(wrong))
+    except ExpressionError as wrong:
+        error = StepError(kind="expression", message=one_line(wrong))
     except ArgumentError as wrong:
         return Failed(StepError(kind="arguments", message=one_line(wrong)), retryable=False)
     except BaseException as raised:
@@ -122,6 +164,7 @@ def _in_child(call: Invocation) -> Outcome:
         "outputs": dict(call.outputs),
         "secrets": dict(call.secrets),
         "context": _facts(call),
+        "answers": msgspec.to_builtins(call.answers),
         "result": str(result),
     }
     package = Path(__file__).parents[3]
@@ -145,8 +188,11 @@ def _in_child(call: Invocation) -> Outcome:
     tail = call.sink.tail() or None
     if ended.ok and "output" in answer:
         return Completed(answer["output"])
-    if "kind" in answer:
-        error = StepError(answer["kind"], answer["message"], traceback=answer.get("traceback"), tail=tail)
+    if ended.ok and "waits" in answer:
+        kind: type[Sleep | Approval] = Sleep if answer["kind"] == "Sleep" else Approval
+        return msgspec.convert(answer["waits"], kind)
+    if "message" in answer:
+        error = msgspec.structs.replace(msgspec.convert(answer, StepError), tail=tail)
         return Failed(error, retryable=error.kind != "arguments")
     crash = exit_error(ended, tail or "")
     when = "after the function had returned" if "output" in answer else "before the function had returned"
@@ -161,8 +207,8 @@ def _alone() -> list[str]:
 def _facts(call: Invocation) -> dict[str, Any]:
     return {
         "execution_id": call.execution_id,
-        "workflow": call.workflow,
-        "step": call.step.id,
+        "workflow_name": call.workflow,
+        "step_name": call.step.id,
         "attempt": call.attempt,
         "idempotency_key": call.idempotency_key,
     }
@@ -194,11 +240,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
             continue
 
 
-def _awaited(awaitable: Any, stop: Stop) -> Any:
+def _awaited(awaitable: Any, stop: Stop, loop: asyncio.AbstractEventLoop | None = None) -> Any:
     """Wait for `awaitable` on the event loop; cancel it once when `stop` is requested, and wait for its end."""
     from concurrent.futures import CancelledError, Future
 
-    loop = _event_loop()
+    loop = loop or _event_loop()
     done: Future[Any] = Future()
     tasks: list[asyncio.Task[None]] = []
 

@@ -23,11 +23,13 @@ import msgspec
 from cerebelum.core.digests import sha256
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import StepError
+from cerebelum.core.step_kind import Defines
+from cerebelum.steps.context import Context, copied
 from cerebelum.steps.output_values import clean
 
 _loading = threading.RLock()
 _loaded: dict[str, tuple[tuple[int, int, int], str, ModuleType]] = {}
-_OUR_FOLDER = str(Path(__file__).parent) + os.sep
+_OUR_FOLDER = str(Path(__file__).parents[2]) + os.sep
 _FOREIGN = (
     *(_OUR_FOLDER, "<frozen ", *(str(Path(os.__file__).parent / name) for name in ("asyncio", "concurrent"))),
     # In the binary, modules do not name the folder they are in.
@@ -46,67 +48,8 @@ class Target(msgspec.Struct, frozen=True):
     module: str | None
     """None for `file.py:function`."""
     function: str
-
-
-class Context:
-    """What a step function may know of its execution: declare a parameter `context` to get it."""
-
-    def __init__(
-        self,
-        *,
-        execution_id: str,
-        workflow: str,
-        step: str,
-        attempt: int,
-        idempotency_key: str,
-        inputs: Mapping[str, Any],
-        outputs: Mapping[str, Any],
-        secrets: Mapping[str, str],
-        is_cancelled: Callable[[], bool],
-        wait: Callable[[float | None], bool],
-    ) -> None:
-        self.execution_id = execution_id
-        self.workflow = workflow
-        self.step = step
-        self.attempt = attempt
-        self.idempotency_key = idempotency_key
-        """The same on every attempt: hand it to services that can recognise a repeated request."""
-        self.secrets = dict(secrets)
-        self._inputs = inputs
-        self._outputs = outputs
-        self._is_cancelled = is_cancelled
-        self._wait = wait
-
-    @functools.cached_property
-    def inputs(self) -> dict[str, Any]:
-        """The execution's inputs, by name (a copy)."""
-        return copied(dict(self._inputs))  # type: ignore[no-any-return]
-
-    @functools.cached_property
-    def outputs(self) -> dict[str, Any]:
-        """Outputs of completed steps, by id (a copy)."""
-        return copied(dict(self._outputs))  # type: ignore[no-any-return]
-
-    @property
-    def cancelled(self) -> bool:
-        """True as soon as the step is asked to end (timeout, cancel, the runner stops)."""
-        return self._is_cancelled()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait for `seconds`, or until the step is asked to end; True if it is asked to end."""
-        return self._wait(seconds)
-
-    def __repr__(self) -> str:
-        return f"<context of {self.execution_id} step {self.step} attempt {self.attempt}>"
-
-
-def copied(value: Any) -> Any:
-    """JSON-like data whose lists and dicts are new, so that a function cannot change what others see."""
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [copied(item) for item in value]
-    return value
+    step: str | None = None
+    """For a step of a workflow that is written in Python: its name, and `function` is the workflow's."""
 
 
 def find_target(body: str, folder: Path) -> Target:
@@ -115,6 +58,7 @@ def find_target(body: str, folder: Path) -> Target:
     For a module of a package, the package around it is. Raises CerebelumError if there is no such file or module.
     """
     where, _, function = body.rpartition(":")
+    function, _, step = function.partition(".")
     if not where or not function.isidentifier():
         raise CerebelumError(
             f"{body!r} is neither file.py:function nor module:function", hint="such as tasks.py:build or tasks:build"
@@ -122,15 +66,15 @@ def find_target(body: str, folder: Path) -> Target:
     if where.endswith(".py"):
         path = folder / where
         if not path.is_file():
-            raise CerebelumError(f"there is no file {path}", hint=_nearest(path.name, _siblings(path)))
-        return Target(path, None, function)
+            raise CerebelumError(f"there is no file {path}", hint=nearest(path.name, _siblings(path)))
+        return Target(path, None, function, step or None)
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", where):
         raise CerebelumError(f"{where!r} is not the name of a module", hint="a file needs its .py: tasks.py:build")
     base = folder.joinpath(*where.split("."))
     for path in (base.with_name(base.name + ".py"), base / "__init__.py"):
         if path.is_file():
-            return Target(path, where, function)
-    return Target(_installed(where, folder), where, function)
+            return Target(path, where, function, step or None)
+    return Target(_installed(where, folder), where, function, step or None)
 
 
 def load_function(target: Target, folder: Path) -> Callable[..., Any]:
@@ -199,7 +143,10 @@ def explain(error: BaseException) -> StepError:
         text = None
     if isinstance(error, SystemExit):
         message = f"SystemExit: the function tried to end the process (sys.exit({error.code!r}))"
-    return StepError(kind="exception", message=clean(message), traceback=clean(text, 16384) if text else None)
+    classes = tuple(each.__qualname__ for each in kind.__mro__[: kind.__mro__.index(BaseException)])
+    return StepError(
+        kind="exception", message=clean(message), traceback=clean(text, 16384) if text else None, classes=classes
+    )
 
 
 def user_frames(frames: TracebackType | None) -> TracebackType | None:
@@ -222,16 +169,39 @@ def _function(module: ModuleType, target: Target) -> Callable[..., Any]:
     where = str(target.path or target.module)
     try:
         function = getattr(module, target.function)
+        if target.step is not None:
+            return _step_of(function, target.step, where)
     except AttributeError:
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        hint = _nearest(target.function, names)
+        hint = nearest(target.function, names)
         raise CerebelumError(f"there is no function {target.function} in {where}", hint=hint) from None
     if not callable(function):
         raise CerebelumError(f"{target.function} in {where} is not a function but of type {type(function).__name__}")
     return function  # type: ignore[no-any-return]
 
 
+def _step_of(workflow: Any, step: str, where: str) -> Callable[..., Any]:
+    if not isinstance(workflow, Defines):
+        raise CerebelumError(f"what {where} has there is no workflow but of type {type(workflow).__name__}")
+    try:
+        return workflow.function_of(step)  # type: ignore[no-any-return]
+    except KeyError:
+        raise CerebelumError(f"the workflow {workflow.name} in {where} has no step {step}") from None
+
+
+def load_file(path: Path) -> ModuleType:
+    """The module of a file; it is loaded, or loaded again if its content has changed. Raises what the file raises."""
+    with _loading:
+        _on_path(path.parent)
+        return _load_file(path)
+
+
 def _load_file(path: Path) -> ModuleType:
+    main = sys.modules.get("__main__")
+    if (script := getattr(main, "__file__", None)) and os.path.realpath(script) == os.path.realpath(path):
+        # The program itself, which is not to be performed once more.
+        assert main is not None
+        return main
     status = path.stat()
     key, stamp = os.path.realpath(path), (status.st_mtime_ns, status.st_size, status.st_ino)
     known = _loaded.get(key)
@@ -319,7 +289,7 @@ def _installed(name: str, folder: Path) -> Path | None:
     if spec is None:
         raise CerebelumError(
             f"there is no module {name} in {folder}, and none is installed",
-            hint=_nearest(name, [path.stem for path in folder.glob("*.py")]),
+            hint=nearest(name, [path.stem for path in folder.glob("*.py")]),
         )
     return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") and spec.has_location else None
 
@@ -348,7 +318,7 @@ def _misfit(
     said = [f"there is no parameter {name}" for name in unknown] + [f"{name} is missing" for name in missing]
     name = getattr(function, "__name__", str(function))
     takes = ", ".join(signature.parameters) or "nothing"
-    hint = next((near for word in unknown if (near := _nearest(word, free))), f"it takes {takes}; give them in `with:`")
+    hint = next((near for word in unknown if (near := nearest(word, free))), f"it takes {takes}; give them in `with:`")
     return ArgumentError(f"{name} cannot be called: {'; '.join(said)}", hint=hint)
 
 
@@ -359,7 +329,8 @@ def _siblings(path: Path) -> list[str]:
         return []
 
 
-def _nearest(word: str, names: list[str]) -> str | None:
+def nearest(word: str, names: list[str]) -> str | None:
+    """A hint that names the nearest one."""
     import difflib
 
     near = difflib.get_close_matches(word, names, 1, 0.6)

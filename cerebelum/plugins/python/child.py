@@ -13,18 +13,22 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cerebelum.core.errors import CerebelumError
 from cerebelum.host.environment import plugin_places
 from cerebelum.plugins.python.call import (
     ArgumentError,
-    Context,
     call_function,
     explain,
     find_target,
     load_function,
     signature_of,
 )
+from cerebelum.steps.context import Context
+from cerebelum.steps.executor import Answer
 from cerebelum.steps.output_values import OutputError, one_line, to_output
+from cerebelum.steps.suspension import Suspended, answering
 
 
 def main() -> None:
@@ -45,7 +49,7 @@ def main() -> None:
     path = Path(request["result"])
     path.with_suffix(".part").write_text(json.dumps(result), encoding="ascii")
     path.with_suffix(".part").replace(path)
-    sys.exit(0 if "output" in result else 1)
+    sys.exit(1 if "message" in result else 0)
 
 
 def _perform(request: dict[str, Any]) -> dict[str, Any]:
@@ -57,6 +61,7 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
         secrets=request["secrets"],
         is_cancelled=asked.is_set,
         wait=asked.wait,
+        write=lambda data: print(data.decode(), end=""),
     )
     folder = Path(request["folder"])
     try:
@@ -68,19 +73,21 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
         # A function that does not look at `cancelled` ends at once, as any program does.
         if signature is not None and "context" in signature.parameters:
             signal.signal(signal.SIGTERM, lambda *_: asked.set())
-        value = call_function(function, request["with"], context, request["inputs"])
-        if hasattr(value, "__await__"):
-            import asyncio
+        with answering(msgspec.convert(request["answers"], tuple[Answer, ...])):
+            value = call_function(function, request["with"], context, request["inputs"])
+            if hasattr(value, "__await__"):
+                import asyncio
 
-            value = asyncio.run(_await(value, asked))
+                value = asyncio.run(_await(value, asked))
         return {"output": to_output(value)}
+    except Suspended as wait:
+        return {"waits": msgspec.to_builtins(wait.outcome), "kind": type(wait.outcome).__name__}
     except OutputError as error:
         return _failure("output", error)
     except ArgumentError as error:
         return _failure("arguments", error)
     except BaseException as error:
-        explained = explain(error)
-        return {"kind": explained.kind, "message": explained.message, "traceback": explained.traceback}
+        return msgspec.to_builtins(explain(error))  # type: ignore[no-any-return]
 
 
 def _failure(kind: str, error: CerebelumError) -> dict[str, Any]:

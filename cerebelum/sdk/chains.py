@@ -1,0 +1,68 @@
+"""The order of steps as it is written: `fetch >> [lint, unit] >> package`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, Union
+
+from cerebelum.core.errors import UsageError
+
+
+class Linked:
+    """What `>>` puts into an order: a step, or several of them."""
+
+    def __rshift__(self, after: Follower) -> Chain:
+        """This, then what follows; a list runs at the same time."""
+        return Chain([self, after])
+
+    def __rrshift__(self, before: Follower) -> Chain:
+        return Chain([before, self])
+
+
+class Node(Linked):
+    """A step, whatever performs it."""
+
+    name: str
+    where: str
+    """`file:line` of its definition."""
+
+
+class Chain(Linked):
+    """Stages, one after the other; those of a list run at the same time."""
+
+    def __init__(self, parts: list[Any]) -> None:
+        self.stages: list[Node | tuple[Chain, ...]] = []
+        for part in parts:
+            if isinstance(part, Chain):
+                self.stages += part.stages
+            elif isinstance(part, Node):
+                self.stages.append(part)
+            elif isinstance(part, list | tuple):
+                self.stages.append(tuple(Chain([each]) for each in part))
+            else:
+                raise _no_step(part)
+
+    def nodes(self) -> Iterator[Node]:
+        """The steps, in the order they are written in."""
+        for stage in self.stages:
+            if isinstance(stage, Node):
+                yield stage
+            else:
+                for branch in stage:
+                    yield from branch.nodes()
+
+
+Follower = Union[Linked, "list[Any]", "tuple[Any, ...]"]
+
+
+def caller(depth: int = 2) -> str:
+    """`file:line` of whoever called the function that asks; of its caller, with one more."""
+    frame = sys._getframe(depth)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _no_step(part: object) -> UsageError:
+    shown = getattr(part, "__name__", None) or repr(part)[:80]
+    hint = f"put @step above def {shown}" if callable(part) else "a step, or a list of steps that run at the same time"
+    return UsageError(f"{shown} is no step", where=caller(3), hint=hint)

@@ -1,0 +1,236 @@
+"""A workflow that is written in Python becomes the model that a workflow file becomes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cerebelum.core.errors import CerebelumError, DefinitionError
+from cerebelum.core.model import GROUPS, Diversion, Group, Retry, Step, step_digest
+from cerebelum.core.step_kind import StepKind
+from cerebelum.definition.bodies import check_body, check_options
+from cerebelum.definition.expressions import check_syntax, references
+from cerebelum.definition.findings import did_you_mean, listed, quoted
+from cerebelum.sdk.branching import Decision, as_expression
+from cerebelum.sdk.builder import Builder, Written
+from cerebelum.sdk.chains import Node
+from cerebelum.sdk.fingerprints import code_digest
+from cerebelum.sdk.ordering import Order
+from cerebelum.sdk.steps import Step as Decorated
+from cerebelum.steps.suspension import seconds_of
+
+_GIVEN = ("context", "inputs")
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """What there is to perform, and with what."""
+
+    groups: Mapping[Group, tuple[Step, ...]]
+    functions: Mapping[str, Callable[..., Any]]
+    """By step, for those that are Python functions."""
+    end: str | None
+    """The one step that everything ends in."""
+
+
+def compile_steps(
+    built: Builder, path: Path, function: str, inputs: Collection[str] | None, executors: Mapping[str, StepKind]
+) -> Compiled:
+    """What was written down by the workflow function of this name in this file.
+
+    `inputs` are the declared ones, None if any are taken. Raises DefinitionError with every problem found.
+    """
+    order = Order(built)
+    if "steps" not in order.group.values():
+        order.add("", "the workflow has no steps", "write wf.timeline(first >> second)")
+    if order.problems:
+        raise DefinitionError(order.problems)
+    compiler = _Compiler(order, path, function, inputs, executors)
+    groups = {
+        group: tuple(compiler.step(node) for name, node in order.nodes.items() if order.group[name] == group)
+        for group in GROUPS
+    }
+    if order.problems:
+        raise DefinitionError(order.problems)
+    nodes = order.nodes.values()
+    functions: dict[str, Callable[..., Any]] = {
+        n.name: n.function for n in nodes if isinstance(n, Decorated | Decision)
+    }
+    ends = order.ends()
+    return Compiled(groups, functions, ends[0] if len(ends) == 1 else None)
+
+
+class _Compiler:
+    def __init__(
+        self,
+        order: Order,
+        path: Path,
+        function: str,
+        inputs: Collection[str] | None,
+        executors: Mapping[str, StepKind],
+    ) -> None:
+        self._order = order
+        self._path = path
+        self._function = function
+        self._inputs = inputs
+        self._executors = executors
+
+    def step(self, node: Node) -> Step:
+        """The model's step; problems are noted in the order."""
+        try:
+            made = self._written(node) if isinstance(node, Written) else self._called(node)
+        except CerebelumError as error:
+            self._problem(node, error.message, error.hint)
+            return Step(id=node.name, executor="", body=None)
+        return msgspec.structs.replace(made, digest=step_digest(made))
+
+    def _called(self, node: Node) -> Step:
+        options: dict[str, Any] = {}
+        if isinstance(node, Decision):
+            arguments = {"result": _output(node.branch.after.name)}
+            fingerprint, said = node.digest(), {}
+            self._check_uses(node, node.expressions())
+        else:
+            assert isinstance(node, Decorated)
+            said = dict(node.options)
+            arguments = self._arguments(node)
+            fingerprint = code_digest(node.function)
+            if said.pop("isolated", False):
+                options["isolated"] = True
+            elif place := [key for key in ("env", "working_dir") if key in said]:
+                raise CerebelumError(
+                    f"a function in the runner's own process cannot have {place[0]}=", hint="add isolated=True"
+                )
+        if arguments:
+            options["with"] = arguments
+        body = f"{self._path.name}:{self._function}.{node.name}"
+        return Step(executor="python", body=body, options=options, fingerprint=fingerprint, **self._common(node, said))
+
+    def _written(self, node: Written) -> Step:
+        executor = self._executors.get(node.executor)
+        if executor is None:
+            hint = did_you_mean(node.executor, self._executors) or f"there is {listed(self._executors)}"
+            raise CerebelumError(f"nobody performs {quoted(node.executor)}", hint=hint)
+        if node.executor in executor.literal:
+            if references(node.body):
+                hint = "hand values on as variables: env={'NAME': '${{ ... }}'}"
+                raise CerebelumError(f"{node.executor} takes no expressions", hint=hint)
+        else:
+            self._check_uses(node, node.body)
+        body = node.body if references(node.body) else check_body(executor, node.body)
+        own = node.own if references(node.own) else check_options(executor, node.own)
+        common = self._common(node, dict(node.options))
+        step = Step(executor=node.executor, body=body, options=own, **common)
+        return msgspec.structs.replace(step, fingerprint=executor.fingerprint(step, self._path.parent))
+
+    def _common(self, node: Node, said: dict[str, Any]) -> dict[str, Any]:
+        """What every step can have. Raises CerebelumError."""
+        said.pop("name", None)
+        values: dict[str, Any] = {"id": node.name, "needs": tuple(self._order.needs[node.name])}
+        if (retry := said.pop("retry", None)) is not None:
+            values["retry"] = _retry(retry)
+        if (timeout := said.pop("timeout", None)) is not None:
+            values["timeout"] = seconds_of(timeout)
+        if (when := self._condition(node, said.pop("when", None))) is not None:
+            values["when"] = when
+        if rules := self._order.diverted.get(node.name):
+            values["diverge"] = tuple(Diversion(pattern, to) for pattern, to in rules)
+        values["env"] = {name: str(value) for name, value in said.pop("env", {}).items()}
+        self._check_uses(node, values["env"])
+        if (said.get("on_interrupt") == "verify") != ("verify" in said):
+            raise CerebelumError('on_interrupt="verify" and verify= belong together')
+        for key in ("secrets", "undoes"):
+            if key in said:
+                values[key] = tuple(said.pop(key))
+        for key in ("on_interrupt", "verify", "continue_on_error", "working_dir", "description", "output"):
+            if key in said:
+                values[key] = said.pop(key)
+        if said:
+            raise CerebelumError(f"a step has no {next(iter(said))}=")
+        if isinstance(node, Decorated) and "description" not in values and node.__doc__:
+            values["description"] = inspect.cleandoc(node.__doc__).partition("\n")[0]
+        line = node.where.rpartition(":")[2]
+        return {**values, "line": int(line) if line.isdigit() else 0}
+
+    def _condition(self, node: Node, own: Any) -> str | bool | None:
+        if own is not None and not isinstance(own, str | bool):
+            raise CerebelumError("when= is an expression or a bool", hint="decide with a function: wf.branch(...)")
+        conditions = list(self._order.conditions.get(node.name, ()))
+        if isinstance(own, str):
+            text = as_expression(own)
+            self._check_uses(node, text)
+            if not conditions:
+                return text
+            conditions.insert(0, text.strip().removeprefix("${{").removesuffix("}}").strip())
+        elif own is False or not conditions:
+            return own
+        return as_expression(" and ".join(f"({condition})" for condition in conditions))
+
+    def _check_uses(self, node: Node, value: Any) -> None:
+        """Raises CerebelumError if an expression is wrong, or refers to what is not there."""
+        for text in _texts(value):
+            check_syntax(text)
+        for root, *rest in references(value):
+            if root == "steps" and rest and rest[0] not in self._order.before[node.name]:
+                raise self._not_before(node, str(rest[0]))
+            if root == "inputs" and rest and self._inputs is not None and rest[0] not in self._inputs:
+                hint = did_you_mean(str(rest[0]), self._inputs) or f"there is {listed(self._inputs)}"
+                raise CerebelumError(f"there is no input {quoted(rest[0])}", hint=hint)
+
+    def _arguments(self, node: Decorated[Any, Any]) -> dict[str, str]:
+        """Which parameters are the results of which steps. Raises CerebelumError."""
+        found = {}
+        by_parameter = {name.replace("-", "_"): name for name in self._order.before[node.name]}
+        for name, parameter in inspect.signature(node.function).parameters.items():
+            if name in _GIVEN or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            if name in by_parameter:
+                found[name] = _output(by_parameter[name])
+            elif parameter.default is parameter.empty:
+                raise self._not_before(node, name)
+        return found
+
+    def _not_before(self, node: Node, name: str) -> CerebelumError:
+        there = self._order.before[node.name]
+        if name in self._order.nodes:
+            return CerebelumError(f"{quoted(name)} is a step, but does not come before this one")
+        hint = did_you_mean(name, [*there, *_GIVEN]) or (f"before it come {listed(sorted(there))}" if there else None)
+        return CerebelumError(f"{quoted(name)} is no step before this one", hint=hint or "nothing comes before it")
+
+    def _problem(self, node: Node, message: str, hint: str | None) -> None:
+        self._order.add(node.where, f"step {quoted(node.name)}: {message}", hint)
+
+
+def _output(step: str) -> str:
+    return f"${{{{ steps['{step}'].output }}}}"
+
+
+def _retry(given: Any) -> Retry:
+    if isinstance(given, bool) or not isinstance(given, int | dict | Retry):
+        raise CerebelumError("retry= is a number of attempts, or a dict", hint="retry={'attempts': 3, 'delay': '5s'}")
+    if isinstance(given, Retry):
+        return given
+    said = {"attempts": given} if isinstance(given, int) else dict(given)
+    for key in ("delay", "max_delay"):
+        if said.get(key) is not None:
+            said[key] = seconds_of(said[key])
+    if unknown := said.keys() - {*Retry.__struct_fields__}:
+        raise CerebelumError(f"retry= has no {unknown.pop()}", hint="attempts, delay, backoff, max_delay, jitter")
+    try:
+        retry = msgspec.convert(said, Retry)
+    except msgspec.ValidationError as error:
+        raise CerebelumError(f"retry=: {error}") from None
+    if retry.attempts < 1 or retry.backoff < 1 or not 0 <= retry.jitter <= 1:
+        raise CerebelumError("retry= has at least one attempt, a backoff of at least 1, and a jitter from 0 to 1")
+    return retry
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [text for item in value for text in _texts(item)] if isinstance(value, list | tuple) else []

@@ -1,0 +1,63 @@
+"""How an execution of a Python workflow ended: its result, or the error that says what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from cerebelum.core.errors import CerebelumError
+from cerebelum.core.events import StepError
+from cerebelum.core.state import State, Status, status
+
+
+class ExecutionResult(msgspec.Struct, frozen=True):
+    """An execution that has completed, or (with `park=True`) waits without anybody who drives it."""
+
+    execution_id: str
+    status: Status
+    output: Any
+    """The result of the last step, if everything ends in one."""
+    results: dict[str, Any]
+    """What completed steps returned, by name, as it was recorded."""
+    started_at: datetime
+    completed_at: datetime | None
+    error: StepError | None = None
+
+
+class WorkflowError(CerebelumError):
+    """An execution did not complete. Nothing is lost: mend the cause and go on where it stopped, with `resume()`."""
+
+    def __init__(self, state: State, resume: Callable[[], Awaitable[ExecutionResult]]) -> None:
+        self.result = result_of(state)
+        self.execution_id = state.execution_id
+        self.status: Status = status(state)
+        failed = state.main_failed() or state.failed
+        self.failed_step: str | None = failed[0] if failed else None
+        """The step whose failure it is."""
+        at = state.steps.get(self.failed_step) if self.failed_step else None
+        self.error: StepError | None = at.error if at is not None else state.error
+        """What went wrong there: kind, message, traceback."""
+        self._resume = resume
+        message = state.error.message if state.error else f"the execution is {self.status}"
+        hint = f"mend it and go on: cerebelum resume {state.execution_id}"
+        super().__init__(message, where=state.execution_id, hint=hint)
+
+    async def resume(self) -> ExecutionResult:
+        """Go on with the execution. Raises WorkflowError if it fails again."""
+        return await self._resume()
+
+
+def result_of(state: State) -> ExecutionResult:
+    """What there is to say of an execution in this state."""
+    return ExecutionResult(
+        execution_id=state.execution_id,
+        status=status(state),
+        output=state.output,
+        results={name: at.output for name, at in state.steps.items() if at.status == "completed"},
+        started_at=state.started_at,
+        completed_at=state.ended_at,
+        error=state.error,
+    )

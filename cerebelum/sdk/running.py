@@ -1,0 +1,158 @@
+"""Driving a Python workflow in this process, from blocking and from asynchronous code, or in another one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cerebelum.core.decide import Stopping
+from cerebelum.core.errors import UsageError
+from cerebelum.engine.settings import Settings
+from cerebelum.sdk import wiring
+from cerebelum.sdk.input_types import plain
+from cerebelum.sdk.results import ExecutionResult, WorkflowError, result_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from cerebelum.engine.session import Result
+    from cerebelum.sdk.verbs import How, Verbs
+    from cerebelum.sdk.workflow import PythonWorkflow
+
+
+class Run:
+    """One run of a workflow on a store."""
+
+    def __init__(self, workflow: PythonWorkflow, store: str | None) -> None:
+        self._workflow = workflow
+        self._store = store
+        self._driven: Any = None
+        self._stopping: Stopping | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where coroutines run; None: on an event loop of their own."""
+
+    def start(self, inputs: Any, options: Mapping[str, Any]) -> ExecutionResult:
+        """Run it. Raises what `PythonWorkflow.run` raises."""
+        given = plain(inputs)
+        settings = Settings(park=options.get("park", False))
+        how = {key: options[key] for key in ("execution_id", "or_resume") if key in options}
+        tags = tuple(options.get("tags", ()))
+        return self._drive(lambda verbs, more: verbs.run(self._workflow, given, tags=tags, **how, **more), settings)
+
+    def resume(
+        self, execution_id: str, from_step: str | None = None, accept_changes: bool = False, park: bool = False
+    ) -> ExecutionResult:
+        """Go on with an execution. Raises what `PythonWorkflow.resume` raises."""
+        workflow = self._workflow
+
+        def go_on(verbs: Verbs, how: How) -> Result:
+            return verbs.resume(execution_id, from_step=from_step, accept_changes=accept_changes, file=workflow, **how)
+
+        return self._drive(go_on, Settings(park=park))
+
+    def stop(self) -> None:
+        """Have the execution paused in an orderly way, now or as soon as it begins."""
+        self._stopping = Stopping("signal", "SIGINT")
+        if self._driven is not None:
+            self._driven.stop(self._stopping)
+
+    def _drive(self, work: Callable[[Verbs, How], Result], settings: Settings) -> ExecutionResult:
+        verbs = wiring.verbs(self._store)
+        try:
+            executors = verbs.executors()
+            # Of the functions as they are here: they need not be in a file.
+            bound = executors["python"].bound(self._workflow.functions(executors), self.loop)  # type: ignore[attr-defined]
+            in_main = threading.current_thread() is threading.main_thread()
+            how: How = {"settings": settings, "heed_signals": in_main, "on_engine": self._began}
+            result = work(verbs.with_executor("python", bound), how)
+        finally:
+            verbs.close()
+        if result.state.paused is not None and result.state.paused.signal == "SIGINT" and self._stopping is None:
+            raise KeyboardInterrupt
+        if result.end != "parked" and result.state.ended != "completed":
+            raise WorkflowError(result.state, self._again(result.execution_id))
+        return result_of(result.state)
+
+    def _began(self, engine: Any) -> None:
+        self._driven = engine
+        if self._stopping is not None:
+            engine.stop(self._stopping)
+
+    def _again(self, execution_id: str) -> Callable[[], Awaitable[ExecutionResult]]:
+        return lambda: self._workflow.resume(execution_id, store=self._store)
+
+
+async def awaited(run: Run, work: Callable[[], ExecutionResult]) -> ExecutionResult:
+    """What `work()`, which drives `run`, returns in a thread of its own, while coroutines of its steps run here."""
+    import asyncio
+
+    loop = run.loop = asyncio.get_running_loop()
+    done: asyncio.Future[ExecutionResult] = loop.create_future()
+
+    def settle(result: ExecutionResult | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        elif result is not None:
+            done.set_result(result)
+
+    def drive() -> None:
+        try:
+            outcome: tuple[ExecutionResult | None, BaseException | None] = (work(), None)
+        except BaseException as error:
+            outcome = (None, error)
+        loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=drive, name="cerebelum-run", daemon=True).start()
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        run.stop()
+        # Its steps may need this loop to end.
+        while not done.done():
+            try:
+                await asyncio.shield(done)
+            except asyncio.CancelledError:
+                continue
+            except BaseException:
+                break
+        done.exception()
+        raise
+
+
+def start_detached(workflow: PythonWorkflow, inputs: Any, options: Mapping[str, Any]) -> str:
+    """Start a workflow in a process of its own; its id. Raises UsageError."""
+    import json
+
+    if not workflow.path.is_file():
+        raise UsageError(
+            f"the workflow {workflow.name} is in no file, so no other process can load it",
+            hint="put it into a file, or await execute() here",
+        )
+    words = [*wiring.program(), "run", f"{workflow.path}:{workflow.function_name}", "--detach", "--inputs-file", "-"]
+    if (store := options.get("store")) is not None:
+        words += ["--store", store]
+    if (execution_id := options.get("execution_id")) is not None:
+        words += ["--id", execution_id]
+    words += ["--or-resume"] if options.get("or_resume") else []
+    words += [word for tag in options.get("tags", ()) for word in ("--tag", tag)]
+    words += ["--park"] if options.get("park") else []
+    done = subprocess.run(words, input=json.dumps(plain(inputs)), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.strip().removeprefix("cerebelum: error: ")
+        raise UsageError(said or f"the process ended with exit code {done.returncode}")
+    return done.stdout.strip().splitlines()[0]
+
+
+def perform(workflow: PythonWorkflow, arguments: Iterable[str] | None) -> None:
+    """Perform a command line about a workflow, and end the process with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in ("run", "validate", "graph"):
+        words.insert(1, f"{workflow.path}:{workflow.function_name}")
+    elif words and words[0] == "list" and not {"-w", "--workflow"} & set(words):
+        words += ["--workflow", workflow.name]
+    sys.exit(wiring.main(words))

@@ -1,0 +1,276 @@
+"""`@workflow`: a function that writes down an order of steps becomes a workflow that can be run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+
+import msgspec
+
+from cerebelum.core.digests import sha256
+from cerebelum.core.errors import UsageError
+from cerebelum.core.model import Loaded, Source, Workflow
+from cerebelum.core.step_kind import StepKind
+from cerebelum.sdk.builder import Builder
+from cerebelum.sdk.results import ExecutionResult
+from cerebelum.steps.suspension import Length, seconds_of
+
+if TYPE_CHECKING:
+    from cerebelum.sdk.compiling import Compiled
+
+Define = Callable[[Builder], object]
+
+
+class WorkflowOptions(TypedDict, total=False):
+    """What `@workflow` takes."""
+
+    name: str
+    """What the workflow is called, instead of the function's name."""
+    inputs: type
+    """A dataclass or msgspec Struct: what the inputs are; they are checked before anything starts."""
+    max_parallel: int
+    timeout: Length
+    """What one run or resume may take in all."""
+    secrets: Iterable[str]
+    """Names of environment variables, for all steps."""
+    portable: bool
+    """Completed steps leave nothing on the disk that later ones need."""
+    description: str
+
+
+class RunOptions(TypedDict, total=False):
+    """What everything that runs a workflow takes."""
+
+    store: str | None
+    """A URL or path; None is the default store."""
+    execution_id: str | None
+    tags: Iterable[str]
+    or_resume: bool
+    """With `execution_id`: go on with that execution if it is there, and do nothing if it has completed."""
+    park: bool
+    """Return instead of waiting where there is only a sleep or an approval to wait for."""
+
+
+class PythonWorkflow:
+    """A workflow written in Python."""
+
+    def __init__(self, define: Define, options: WorkflowOptions) -> None:
+        self.__doc__, self.__name__, self.__module__ = define.__doc__, define.__name__, define.__module__
+        self._define = define
+        self._options = options
+        self.name = options.get("name") or define.__name__.replace("_", "-")
+        code = inspect.unwrap(define).__code__
+        self.where = f"{code.co_filename}:{code.co_firstlineno}"
+        self._path = Path(os.path.abspath(code.co_filename))
+        self._lock = threading.RLock()
+        self._compiled: Compiled | None = None
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name} of {self.where}>"
+
+    # -- running it ---------------------------------------------------------------------------------------------------
+
+    def run(self, inputs: Any = None, **options: Unpack[RunOptions]) -> ExecutionResult:
+        """Run it and return its result; `async def` steps run on an event loop of their own.
+
+        `inputs` is a mapping, or an object of the type given as `inputs=`. Raises WorkflowError if it does not
+        complete, UsageError before anything was recorded (DefinitionError for the workflow), StoreError.
+
+        Example:
+            >>> from cerebelum import step, workflow
+            >>> @step
+            ... def double(inputs):
+            ...     return 2 * inputs["number"]
+            >>> @workflow
+            ... def doubling(wf):
+            ...     wf.timeline(double)
+            >>> doubling.run({"number": 21}, store="memory:").output
+            42
+        """
+        from cerebelum.sdk.running import Run
+
+        return Run(self, options.pop("store", None)).start(inputs, options)
+
+    async def execute(self, inputs: Any = None, **options: Unpack[RunOptions]) -> ExecutionResult:
+        """The same, awaited: `async def` steps run on the caller's event loop, which nothing here ever blocks.
+
+        Where the caller is cancelled, the execution is paused in an orderly way first.
+        """
+        from cerebelum.sdk.running import Run, awaited
+
+        run = Run(self, options.pop("store", None))
+        return await awaited(run, lambda: run.start(inputs, options))
+
+    async def resume(
+        self,
+        execution_id: str,
+        *,
+        store: str | None = None,
+        from_step: str | None = None,
+        accept_changes: bool = False,
+        park: bool = False,
+    ) -> ExecutionResult:
+        """Go on with an execution that failed, was paused or interrupted; what has completed is not run again.
+
+        `from_step` has it run again from there. Raises WorkflowError, NotFound, OwnedElsewhere, DefinitionChanged,
+        UsageError, StoreError.
+        """
+        from cerebelum.sdk.running import Run, awaited
+
+        run = Run(self, store)
+        return await awaited(run, lambda: run.resume(execution_id, from_step, accept_changes, park))
+
+    def start(self, inputs: Any = None, **options: Unpack[RunOptions]) -> str:
+        """Start it in a process of its own, which goes on when this one ends; its id, once that is recorded.
+
+        Raises UsageError if it is not in a file that another process can load, or nothing could be started.
+        """
+        from cerebelum.sdk.running import start_detached
+
+        return start_detached(self, inputs, options)
+
+    def cli(self, arguments: Iterable[str] | None = None) -> None:
+        """Be a program: `run`, `status`, `resume`, `list` and the other verbs, for this workflow. Ends the process."""
+        from cerebelum.sdk.running import perform
+
+        perform(self, arguments)
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The file it is in; a name in the current folder if it is in none."""
+        return self._path if self._path.is_file() else Path.cwd() / "<interactive>.py"
+
+    @property
+    def function_name(self) -> str:
+        """What its file knows it as."""
+        return self._define.__name__
+
+    @property
+    def inputs_type(self) -> type | None:
+        """What was given as `inputs=`."""
+        return self._options.get("inputs")
+
+    def loaded(self, executors: Mapping[str, StepKind]) -> Loaded:
+        """See `Defines`. Raises DefinitionError with every problem found."""
+        from cerebelum.sdk.input_types import declared, refining
+
+        kind, path = self.inputs_type, self.path
+        inputs = declared(kind) if kind is not None else {}
+        compiled = self._compile(executors)
+        shared = tuple(self._options.get("secrets", ()))
+        groups: dict[str, Any] = {
+            ("finally_" if group == "finally" else group): tuple(_with_secrets(step, shared) for step in steps)
+            for group, steps in compiled.groups.items()
+        }
+        timeout = self._options.get("timeout")
+        doc = inspect.cleandoc(self._define.__doc__).partition("\n")[0] if self._define.__doc__ else None
+        workflow = Workflow(
+            name=self.name,
+            description=self._options.get("description", doc),
+            inputs=inputs,
+            free_inputs=kind is None,
+            secrets=shared,
+            max_parallel=self._options.get("max_parallel", 16),
+            timeout=None if timeout is None else seconds_of(timeout),
+            portable=self._options.get("portable", False),
+            output=f"${{{{ steps['{compiled.end}'].output }}}}" if compiled.end else None,
+            **groups,
+        )
+        return Loaded(workflow, self._source(workflow), path.parent, refining(kind) if kind is not None else None)
+
+    def functions(self, executors: Mapping[str, StepKind]) -> dict[str, Callable[..., Any]]:
+        """The functions of its steps, by name, taking typed inputs where there are some."""
+        found = self._compile(executors).functions
+        return {name: self._typed(function) for name, function in found.items()}
+
+    def function_of(self, step_name: str) -> Callable[..., Any]:
+        """See `Defines`. Raises KeyError."""
+        return self.functions({})[step_name]
+
+    def _compile(self, executors: Mapping[str, StepKind]) -> Compiled:
+        from cerebelum.sdk.compiling import compile_steps
+        from cerebelum.sdk.input_types import declared
+
+        with self._lock:
+            if self._compiled is None or executors:
+                built = Builder()
+                self._define(built)
+                names = None if self.inputs_type is None else declared(self.inputs_type)
+                self._compiled = compile_steps(built, self.path, self.function_name, names, executors)
+            return self._compiled
+
+    def _typed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        kind = self.inputs_type
+        if kind is None or "inputs" not in inspect.signature(function).parameters:
+            return function
+        from cerebelum.sdk.input_types import typed
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if isinstance(kwargs.get("inputs"), dict):
+                kwargs["inputs"] = typed(kwargs["inputs"], kind)
+            return function(*args, **kwargs)
+
+        return call
+
+    def _source(self, workflow: Workflow) -> Source:
+        path = self.path
+        if path.is_file():
+            return Source("python", str(path), sha256(path.read_bytes()))
+        return Source("python", str(path), sha256(msgspec.json.encode(workflow, order="deterministic")))
+
+
+def _with_secrets(step: Any, shared: tuple[str, ...]) -> Any:
+    if not shared:
+        return step
+    return msgspec.structs.replace(step, secrets=tuple(dict.fromkeys((*shared, *step.secrets))))
+
+
+@overload
+def workflow(define: Define, /) -> PythonWorkflow: ...
+
+
+@overload
+def workflow(**options: Unpack[WorkflowOptions]) -> Callable[[Define], PythonWorkflow]: ...
+
+
+def workflow(define: Any = None, /, **options: Any) -> Any:
+    """Make a function a workflow; it gets a `Builder`, and writes down the order of the steps there.
+
+    Raises UsageError for options that make no sense. What is wrong with the order is said when it is first used.
+
+    Example:
+        >>> from cerebelum import step, workflow
+        >>> @step
+        ... def fetch():
+        ...     return "sources"
+        >>> @step
+        ... def lint(fetch):
+        ...     return "clean"
+        >>> @step
+        ... def unit(fetch):
+        ...     return "passed"
+        >>> @step
+        ... def package(lint, unit):
+        ...     return f"{lint}, {unit}"
+        >>> @workflow(max_parallel=2)
+        ... def deploy(wf):
+        ...     wf.timeline(fetch >> [lint, unit] >> package)
+        >>> deploy.run(store="memory:").output
+        'clean, passed'
+    """
+    if unknown := sorted(options.keys() - WorkflowOptions.__annotations__.keys()):
+        known = ", ".join(WorkflowOptions.__annotations__)
+        raise UsageError(f"@workflow has no option {unknown[0]}", hint=f"it takes {known}")
+    if define is None:
+        return lambda define: workflow(define, **options)
+    if not callable(define) or isinstance(define, PythonWorkflow):
+        raise UsageError("@workflow belongs above a function", hint="def deploy(wf): wf.timeline(fetch >> ship)")
+    return PythonWorkflow(define, options)  # type: ignore[arg-type]
