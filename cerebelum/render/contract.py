@@ -59,6 +59,7 @@ class StepOfStatus(TypedDict):
     ended_at: datetime | None
     duration: float | None
     total_duration: float | None
+    diverted: str | None
     retry_at: datetime | None
     skipped: Skip | None
     interrupted: Why | None

@@ -12,7 +12,7 @@ import msgspec
 import msgspec.inspect as kinds
 
 from cerebelum.core.events import AnyEvent
-from cerebelum.core.model import Input, Retry, Source, Step, Workflow
+from cerebelum.core.model import Diversion, Input, Retry, Source, Step, Workflow
 from cerebelum.render.contract import OUTPUTS
 
 Schema = dict[str, Any]
@@ -25,6 +25,7 @@ _NAMES: dict[type[Any], str] = {
     Workflow: "RecordedWorkflow",
     Input: "RecordedInput",
     Step: "RecordedStep",
+    Diversion: "RecordedDiversion",
     Retry: "RecordedRetry",
     Source: "RecordedSource",
 }
@@ -71,6 +72,7 @@ _MEANINGS: dict[str, str] = {
     "parent": "The execution that it was forked from.",
     "pruned_at": "When it was removed, if it was.",
     "reason": "Why, where the status alone does not say.",
+    "diverted": "Where its failure led to: continue, or a step.",
     "rerun": "Steps that were over and run again.",
     "resumes": "How often it was resumed.",
     "retry_at": "When the next attempt is due, if there is to be one.",

@@ -82,6 +82,7 @@ def _step(at: StepState, step_id: str, group: Group, executor: str, description:
         "ended_at": at.ended_at,
         "duration": at.duration,
         "total_duration": at.whole(),
+        "diverted": at.diverted,
         "retry_at": at.retry_at,
         "skipped": at.skipped,
         "interrupted": at.interrupted,

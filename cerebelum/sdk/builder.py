@@ -100,7 +100,8 @@ class Builder:
         _check_node(after, where)
         if not when:
             raise UsageError("a branch needs conditions", where=where, hint="when={condition: target, ...}")
-        self.branches.append(Branch(after, [(c, Chain([target])) for c, target in when.items()], where))
+        targets = [(condition, _led_to(target, "a branch", where)) for condition, target in when.items()]
+        self.branches.append(Branch(after, targets, where))
 
     def diverge(
         self,
@@ -128,7 +129,7 @@ class Builder:
                     )
                 found.append((pattern, to))
             else:
-                found.append((pattern, Chain([to])))
+                found.append((pattern, _led_to(to, "a failure", where)))
         self.diversions.append(Diversion(step, found, where))
 
     def shell(self, script: str, *, name: str, **options: Unpack[ShellOptions]) -> Node:
@@ -169,6 +170,13 @@ class Builder:
 
     def _add(self, group: Group, steps: tuple[Follower, ...]) -> None:
         self.groups.setdefault(group, []).extend(Chain([part]) for part in steps)
+
+
+def _led_to(target: Follower, what: str, where: str) -> Chain:
+    chain = Chain([target])
+    if next(chain.nodes(), None) is None:
+        raise UsageError(f"{what} leads to steps, and here is none", where=where)
+    return chain
 
 
 def _check_node(node: object, where: str) -> None:

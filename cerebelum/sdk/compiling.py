@@ -85,7 +85,9 @@ class _Compiler:
         except CerebelumError as error:
             self._problem(node, error.message, error.hint)
             return Step(id=node.name, executor="", body=None)
-        return msgspec.structs.replace(made, digest=step_digest(made))
+        # A function is what its code is, whatever its file and its workflow are called.
+        matter = made if isinstance(node, Written) else msgspec.structs.replace(made, body="")
+        return msgspec.structs.replace(made, digest=step_digest(matter))
 
     def _called(self, node: Node) -> Step:
         options: dict[str, Any] = {}

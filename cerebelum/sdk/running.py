@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cerebelum.core.decide import Stopping
 from cerebelum.core.errors import UsageError
+from cerebelum.core.step_kind import Defines
 from cerebelum.engine.settings import Settings
 from cerebelum.sdk import wiring
 from cerebelum.sdk.input_types import plain
@@ -18,15 +20,29 @@ from cerebelum.sdk.results import ExecutionResult, WorkflowError, result_of
 if TYPE_CHECKING:
     import asyncio
 
+    from cerebelum.core.step_kind import StepKind
     from cerebelum.engine.session import Result
     from cerebelum.sdk.verbs import How, Verbs
-    from cerebelum.sdk.workflow import PythonWorkflow
+
+
+class Runnable(Defines, Protocol):
+    """As much of a Python workflow as there is to running it."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def function_name(self) -> str: ...
+
+    def functions(self, executors: Mapping[str, StepKind]) -> dict[str, Callable[..., Any]]: ...
+
+    async def resume(self, execution_id: str, *, store: str | None = None) -> ExecutionResult: ...
 
 
 class Run:
     """One run of a workflow on a store."""
 
-    def __init__(self, workflow: PythonWorkflow, store: str | None) -> None:
+    def __init__(self, workflow: Runnable, store: str | None) -> None:
         self._workflow = workflow
         self._store = store
         self._driven: Any = None
@@ -124,7 +140,7 @@ async def awaited(run: Run, work: Callable[[], ExecutionResult]) -> ExecutionRes
         raise
 
 
-def start_detached(workflow: PythonWorkflow, inputs: Any, options: Mapping[str, Any]) -> str:
+def start_detached(workflow: Runnable, inputs: Any, options: Mapping[str, Any]) -> str:
     """Start a workflow in a process of its own; its id. Raises UsageError."""
     import json
 
@@ -148,7 +164,7 @@ def start_detached(workflow: PythonWorkflow, inputs: Any, options: Mapping[str, 
     return done.stdout.strip().splitlines()[0]
 
 
-def perform(workflow: PythonWorkflow, arguments: Iterable[str] | None) -> None:
+def perform(workflow: Runnable, arguments: Iterable[str] | None) -> None:
     """Perform a command line about a workflow, and end the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in ("run", "validate", "graph"):

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import msgspec
 
@@ -130,14 +130,34 @@ async def approval(
     return Approved(answer.by, answer.response)
 
 
+Errors = type[BaseException] | tuple[type[BaseException], ...]
+
+
+@overload
 async def retry(
-    function: Callable[[], T | Awaitable[T]],
+    function: Callable[[], Awaitable[T]],
     *,
     attempts: int = 3,
     delay: Length = 1.0,
     backoff: float = 2.0,
-    on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-) -> T:
+    on: Errors = Exception,
+) -> T: ...
+
+
+@overload
+async def retry(
+    function: Callable[[], T], *, attempts: int = 3, delay: Length = 1.0, backoff: float = 2.0, on: Errors = Exception
+) -> T: ...
+
+
+async def retry(
+    function: Callable[[], Any],
+    *,
+    attempts: int = 3,
+    delay: Length = 1.0,
+    backoff: float = 2.0,
+    on: Errors = Exception,
+) -> Any:
     """Call `function()` until it does not raise `on`, at most `attempts` times; the last error is raised.
 
     It waits in place, `delay` at first and each time `backoff` times longer; a step's own `retry=` is in the log.
@@ -156,13 +176,21 @@ async def retry(
     raise UsageError("retry() needs at least one attempt")
 
 
+@overload
 async def poll(
-    function: Callable[[], T | Awaitable[T]],
-    *,
-    interval: Length,
-    timeout: Length,
-    until: Callable[[T], object] = bool,
-) -> T:
+    function: Callable[[], Awaitable[T]], *, interval: Length, timeout: Length, until: Callable[[T], object] = bool
+) -> T: ...
+
+
+@overload
+async def poll(
+    function: Callable[[], T], *, interval: Length, timeout: Length, until: Callable[[T], object] = bool
+) -> T: ...
+
+
+async def poll(
+    function: Callable[[], Any], *, interval: Length, timeout: Length, until: Callable[[Any], object] = bool
+) -> Any:
     """Call `function()` every `interval` until `until(result)` holds, and give that result.
 
     An interval of more than 5 seconds is a `sleep`: it is in the log, the process may end meanwhile, and what was asked
@@ -195,7 +223,7 @@ def seconds_of(length: Length) -> float:
         raise UsageError(f"{length!r}: {error}", hint=FORMS) from None
 
 
-async def _value(function: Callable[[], T | Awaitable[T]]) -> T:
+async def _value(function: Callable[[], Any]) -> Any:
     result = function()
     return await result if inspect.isawaitable(result) else result
 

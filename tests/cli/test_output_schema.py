@@ -211,6 +211,33 @@ def a_workflow_with_everything_completes(outputs: Outputs) -> None:
     outputs.lines("event", "run", *options, "--id", "x", "--or-resume")
 
 
+DIVERTED = """
+from cerebelum import step, workflow
+
+@step
+def fetch(): raise ConnectionError("no route")
+
+@step
+def mirror(): return "from the mirror"
+
+@workflow
+def deploy(wf):
+    wf.timeline(fetch)
+    wf.diverge(fetch, {OSError: mirror})
+"""
+
+
+@shows("run event", "status status", "history event", "RecordedDiversion", "StepFailed")
+def a_failure_of_a_workflow_in_python_is_diverted(outputs: Outputs) -> None:
+    outputs.world.write("flow.py", DIVERTED)
+    outputs.lines("event", "run", "flow.py", "--id", "x")
+    status = outputs.views()
+    assert [(step["status"], step["diverted"]) for step in status["steps"]] == [
+        ("failed", "mirror"),
+        ("completed", None),
+    ]
+
+
 FLAKY = """
     name: flaky
     steps:

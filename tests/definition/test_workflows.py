@@ -284,10 +284,13 @@ def test_impossible_paths(tmp_path: Path, name: str) -> None:
         load(tmp_path / name, EXECUTORS)
 
 
-def test_a_folder_and_a_python_file_are_refused_with_a_hint(tmp_path: Path) -> None:
+def test_a_folder_and_a_python_file_that_nobody_reads_are_refused(tmp_path: Path) -> None:
     (tmp_path / "deploy.yaml").touch()
     with pytest.raises(UsageError, match="this is a folder") as e:
         load(tmp_path, EXECUTORS)
     assert "deploy.yaml" in str(e.value.hint)
-    with pytest.raises(UsageError, match="Python are not supported by this version"):
+    with pytest.raises(UsageError, match="there is no such file"):
         load(tmp_path / "w.py", EXECUTORS)
+    (tmp_path / "w.py").write_text("")
+    with pytest.raises(UsageError, match="no plugin reads workflows in Python"):
+        load(tmp_path / "w.py", {})

@@ -72,8 +72,8 @@ def rich():
     return {"p": Point(1, datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc)), "t": (1, 2),
             "u": uuid.UUID(int=1), "d": datetime.date(2024, 1, 2)}
 
-VALUES = {"nan": [1, {"x": float("nan")}], "set": {"a": {1}}, "big": 1 << 70, "object": [object()],
-          "surrogate": "\\ud800", "key": {1: 2}, "bytes": b"x", "large": "x" * 2_000_000, "generator": (x for x in ())}
+VALUES = {"nan": [1, {"x": float("nan")}], "set": {"a": {object()}}, "big": 1 << 70, "object": [object()],
+          "surrogate": "\\ud800", "key": {1: 2}, "large": "x" * 2_000_000, "generator": (x for x in ())}
 VALUES["loop"] = loop = []
 loop.append(loop)
 def value(name): return VALUES[name]
@@ -256,12 +256,11 @@ def test_dates_uuids_and_dataclasses_are_recorded_as_json(folder: Path, isolated
     ("name", "said"),
     [
         ("nan", "output[1].x is nan"),
-        ("set", "output.a is of type set"),
+        ("set", "output.a{…} is of type object"),
         ("big", "output is an integer beyond 64 bits"),
         ("object", "output[0] is of type object"),
         ("surrogate", "output is text with a lone surrogate"),
         ("key", "output has the key 1 of type int"),
-        ("bytes", "output is of type bytes"),
         ("large", "the output has 2000002 bytes, the limit is 1048576"),
         ("generator", "output is of type generator"),
         ("loop", "nested deeper than 200 levels (or contains itself)"),
@@ -420,7 +419,7 @@ def test_a_function_without_source_has_no_fingerprint(folder: Path) -> None:
         ("task.py:add", "there is no file .*task.py\n.*did you mean tasks.py"),
         ("tasks.py:adds", "there is no function adds in .*tasks.py\n.*did you mean add"),
         ("tasks", "neither file.py:function nor module:function"),
-        ("tasks.py:a.b", "neither file.py:function nor module:function"),
+        ("tasks.py:a.b", "names a step of a workflow in Python"),
         ("tasks/x:f", "not the name of a module"),
         ("nonesuch.deep:f", "there is no module nonesuch.deep"),
         ("bad.py:f", "bad.py:2:5: not Python"),

@@ -70,8 +70,9 @@ class Python:
                 "a function in the runner's own process cannot have a `working_dir`", hint="add `isolated: true`"
             )
         target = find_target(step.body, folder)
-        # A workflow that is written in Python says that itself.
-        return step.fingerprint if target.step else function_digest(target)
+        if target.step is not None:
+            raise CerebelumError(f"{step.body!r} names a step of a workflow in Python", hint="name a function")
+        return function_digest(target)
 
     def defined(self, path: Path, wanted: str | None, name: str | None) -> Defines:
         """A workflow written in Python: what the file knows as `wanted`, the one called `name`, or the only one.
