@@ -20,7 +20,7 @@ from cerebelum.core.state import State
 from cerebelum.engine import ownership, preflight
 from cerebelum.engine.ids import new_id
 from cerebelum.engine.preflight import Checked
-from cerebelum.engine.session import Prepared, Result, drive, prepare, signals
+from cerebelum.engine.session import Prepared, Result, Stoppable, drive, prepare, signals
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.engine.take_over import end_runner
 from cerebelum.host.clock import Clock
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cerebelum.engine.supervisor import Supervisor
 
 
-def _nothing(text: str) -> None:
+def _nothing(told: object) -> None:
     return None
 
 
@@ -52,6 +52,7 @@ class Driver(msgspec.Struct, frozen=True):
     heed_signals: bool = False
     on_start: Callable[[str], None] = _nothing
     on_note: Callable[[str], None] = _nothing
+    on_engine: Callable[[Stoppable], None] = _nothing
 
     def run(
         self,
@@ -163,7 +164,7 @@ class Driver(msgspec.Struct, frozen=True):
     def resume(self, execution_id: str, choice: ResumeOptions) -> Result:
         """Become the owner of an execution and go on with it."""
         log = lookup.read(self.store, execution_id)
-        preflight.check_resumable(log.state, choice.from_step)
+        preflight.check_resumable(log.state, again=choice.anew or choice.from_step is not None)
         if not choice.take_over:
             ownership.refuse_if_alive(log.row)
         definition = self._definition(log.state, choice)
@@ -207,6 +208,7 @@ class Driver(msgspec.Struct, frozen=True):
             return
         with self._registered() as registration:
             supervisor = self._supervisor(registration, _nothing, 1)
+            self.on_engine(supervisor)
             with signals(supervisor) if self.heed_signals else nullcontext():
                 supervisor.take_up(row)
 
@@ -227,6 +229,7 @@ class Driver(msgspec.Struct, frozen=True):
             state,
             workflow,
             from_step=choice.from_step,
+            anew=choice.anew,
             accept_changes=choice.accept_changes,
             here=host_name(),
             leaving_nothing=leaving_nothing(self.executors),
@@ -268,6 +271,7 @@ class Driver(msgspec.Struct, frozen=True):
             state=log.state if log else None,
             digest=log.digest if log else GENESIS,
             heed_signals=self.heed_signals,
+            on_engine=self.on_engine,
         )
 
     def _announcing(self) -> Settings:

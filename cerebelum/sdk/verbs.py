@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from cerebelum.engine.driver import Driver
     from cerebelum.engine.inside import Inside
     from cerebelum.engine.preflight import Checked
-    from cerebelum.engine.session import Result
+    from cerebelum.engine.session import Result, Stoppable
     from cerebelum.engine.settings import Settings
     from cerebelum.steps.executor import Executor
     from cerebelum.store.copying import Outcome
@@ -53,6 +54,8 @@ class How(TypedDict, total=False):
     """Called with the execution's id once its first event is recorded."""
     on_note: Callable[[str], None]
     """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
+    on_engine: Callable[[Stoppable], None]
+    """Given, before anything is driven, what can be asked to stop, from any thread."""
 
 
 class Verbs:
@@ -73,15 +76,17 @@ class Verbs:
         self._open_store = open_store
         self._executors = executors
         self._environ = clean_environment(os.environ if environ is None else environ)
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._opened: EventStore | None = None
+        self._opening = threading.Lock()
 
     @property
     def store(self) -> EventStore:
         """The store, opened on first use. Raises StoreError."""
-        if self._opened is None:
-            self._opened = self._open_store()
-        return self._opened
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open_store()
+            return self._opened
 
     def executors(self) -> Mapping[str, Executor]:
         """Executors by their key."""
@@ -89,9 +94,10 @@ class Verbs:
 
     def close(self) -> None:
         """Release the store."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        with self._opening:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -214,7 +220,7 @@ class Verbs:
         """Remove an execution as `prunable` gave it; None if somebody has taken it up since. Raises StoreError."""
         from cerebelum.store.pruning import prune
 
-        return prune(self.store, row, self._clock.now())
+        return prune(self.store, row, self.clock.now())
 
     def heads(self) -> Iterator[Summary | Tombstone]:
         """The summaries of executions that have ended, newest first, and the tombstones."""
@@ -288,6 +294,7 @@ class Verbs:
         name: str,
         *,
         from_step: str | None = None,
+        anew: bool = False,
         accept_changes: bool = False,
         file: Path | None = None,
         recorded: bool = False,
@@ -297,11 +304,12 @@ class Verbs:
     ) -> Result:
         """Go on with an execution that failed, was paused or interrupted, and drive it.
 
-        With `working_dir`, it goes on in that folder, now and later. With `take_over`, the process of this machine that
-        drives it is killed first. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one
-        that has completed, or was cancelled and no `from_step` is given), StoreError.
+        With `anew`, every step runs again. With `working_dir`, it goes on in that folder, now and later. With
+        `take_over`, the process of this machine that drives it is killed first. Raises NotFound, OwnedElsewhere,
+        DefinitionChanged, UsageError (among others for one that has completed, or was cancelled and no step is to run
+        again), StoreError.
         """
-        choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over)
+        choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over, anew)
         return self._driver(how).resume(self.resolve(name), choice)
 
     def supervise(
@@ -317,7 +325,7 @@ class Verbs:
     def _driver(self, how: How) -> Driver:
         from cerebelum.engine.driver import Driver
 
-        return Driver(self.store, self.executors(), self._environ, self._clock, **how)
+        return Driver(self.store, self.executors(), self._environ, self.clock, **how)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -371,4 +379,4 @@ class Verbs:
     def _request(self, name: str, make: requests.Make) -> Log:
         from cerebelum.engine import requests
 
-        return requests.request(self.store, self._clock, self.resolve(name), make)
+        return requests.request(self.store, self.clock, self.resolve(name), make)

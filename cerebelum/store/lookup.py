@@ -105,13 +105,14 @@ def _nearest(store: EventStore, name: str) -> str:
     return f"did you mean {near[0]}?" if near else "see: cerebelum list"
 
 
-def read(store: EventStore, execution_id: str, at: int | datetime | None = None) -> Log:
+def read(store: EventStore, execution_id: str, at: int | datetime | None = None, *, level: bool = False) -> Log:
     """The log of the execution with exactly this id, up to and with version or moment `at`.
 
-    Raises NotFound if there is no such execution, or there was nothing of it yet.
+    With `level`, no further than the row, although more was appended between the two looks. Raises NotFound if there
+    is no such execution, or there was nothing of it yet.
     """
     row = present(store, execution_id)
-    entries = store.read(execution_id)
+    entries = [e for e in store.read(execution_id) if not level or e.version <= row.summary.version]
     if not entries:
         raise missing(store, execution_id)
     if at is not None:
@@ -168,7 +169,7 @@ def as_shown(row: Row) -> Row:
 
 def view(store: EventStore, execution_id: str, at: int | datetime | None) -> View:
     """The execution as `status` shows it, now or `at` a version or moment. Raises NotFound."""
-    log = read(store, execution_id, at)
+    log = read(store, execution_id, at, level=at is None)
     if at is not None:
         # Who drove it then is not in the log.
         log = msgspec.structs.replace(
