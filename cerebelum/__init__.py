@@ -7,12 +7,52 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cerebelum.hookspecs import hookimpl
+    from cerebelum.sdk.client import ExecutionClient
+    from cerebelum.sdk.statuses import (
+        ApprovalInfo,
+        ErrorInfo,
+        ExecutionPage,
+        ExecutionState,
+        ExecutionStatus,
+        OwnerInfo,
+        SleepInfo,
+        StepStatus,
+    )
     from cerebelum.sdk.verbs import Verbs
+    from cerebelum.sdk.workflow_registry import WorkflowInfo, WorkflowRegistry
 
 # By module; each is imported when it is first asked for, so that `import cerebelum` costs next to nothing.
-_EXPORTS = {"hookspecs": ("hookimpl",)}
+_EXPORTS = {
+    "hookspecs": ("hookimpl",),
+    "sdk.client": ("ExecutionClient",),
+    "sdk.statuses": (
+        "ApprovalInfo",
+        "ErrorInfo",
+        "ExecutionPage",
+        "ExecutionState",
+        "ExecutionStatus",
+        "OwnerInfo",
+        "SleepInfo",
+        "StepStatus",
+    ),
+    "sdk.workflow_registry": ("WorkflowInfo", "WorkflowRegistry"),
+}
 
-__all__ = ["__version__", "hookimpl"]
+__all__ = [
+    "ApprovalInfo",
+    "ErrorInfo",
+    "ExecutionClient",
+    "ExecutionPage",
+    "ExecutionState",
+    "ExecutionStatus",
+    "OwnerInfo",
+    "SleepInfo",
+    "StepStatus",
+    "WorkflowInfo",
+    "WorkflowRegistry",
+    "__version__",
+    "hookimpl",
+]
 
 
 def __getattr__(name: str) -> "Any":

@@ -93,9 +93,9 @@ class Verbs:
         return self._executors()
 
     def close(self) -> None:
-        """Release the store."""
+        """Release the store; whoever still has work for it is told that it is closed."""
         with self._opening:
-            opened, self._opened = self._opened, None
+            opened = self._opened
         if opened is not None:
             opened.close()
 

@@ -196,16 +196,27 @@ def chunks(
     wait: Callable[[], None] | None,
 ) -> Iterator[Chunk]:
     """Output in the order it was written; with `wait`, which is called between looks, until it no longer runs."""
+    for found in pages(store, execution_id, step, attempt, follow=wait is not None):
+        yield from found
+        if wait is not None and not found:
+            wait()
+
+
+def pages(
+    store: EventStore, execution_id: str, step: str | None, attempt: int | None, *, follow: bool
+) -> Iterator[list[Chunk]]:
+    """Output in the order it was written, page by page. With `follow`, until it no longer runs, with an empty page
+    whenever there is nothing new.
+    """
     position = 0
     while True:
-        row = present(store, execution_id)
-        over = wait is None or shown(row)[0] not in GOING_ON
-        while True:
-            page = store.read_log(execution_id, step=step, attempt=attempt, after=position, limit=_LOG_PAGE)
+        # Looked at first: what is written by then is still read.
+        over = shown(present(store, execution_id))[0] not in GOING_ON or not follow
+        while (
+            page := store.read_log(execution_id, step=step, attempt=attempt, after=position, limit=_LOG_PAGE)
+        ).chunks:
             position = page.position
-            yield from page.chunks
-            if not page.chunks:
-                break
-        if over or wait is None:
+            yield page.chunks
+        if over:
             return
-        wait()
+        yield []
