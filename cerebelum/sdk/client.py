@@ -73,7 +73,7 @@ class ExecutionClient(Closing):
     def verbs(self) -> Verbs:
         """What this client stands on, one blocking method for each verb. Raises UsageError if it is closed."""
         if self._opened is None:
-            raise UsageError("this client is closed", hint="make another one")
+            raise _closed()
         return self._opened
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class ExecutionClient(Closing):
                 yield new
                 if over:
                     return
-                yield Rest(bell, min(news.every, _MOST_SECONDS))
+                yield self._rest(bell, news)
 
     @stream
     def logs(
@@ -163,7 +163,7 @@ class ExecutionClient(Closing):
             return
         with News(verbs.store, name, _LOOK_SECONDS, bell.ring) as news:
             for chunks in lookup.pages(verbs.store, name, step, attempt, follow=True):
-                yield chunks or Rest(bell, min(news.every, _MOST_SECONDS))
+                yield chunks or self._rest(bell, news)
 
     @waiting
     def wait(self, execution_id: str, timeout: float | None = None) -> Generator[Rest, None, ExecutionStatus]:
@@ -181,7 +181,7 @@ class ExecutionClient(Closing):
                 left = _MOST_SECONDS if end is None else end - verbs.clock.elapsed()
                 if left <= 0:
                     raise TimeoutError(f"{name} still goes on after {timeout:g} s")
-                yield Rest(bell, min(news.every, _MOST_SECONDS, left))
+                yield self._rest(bell, news, left)
         self._background.check(name)
         return self._status(name)
 
@@ -301,8 +301,18 @@ class ExecutionClient(Closing):
             opened.close()
         self.threads.close()
 
+    def _rest(self, bell: Bell, news: News, most: float = _MOST_SECONDS) -> Rest:
+        """Until there is news, or it is time to look. Raises UsageError if nobody is to wait any more."""
+        if self._opened is None:
+            raise _closed()
+        return Rest(bell, min(news.every, _MOST_SECONDS, most))
+
     def _status(self, name: str) -> ExecutionStatus:
         return of_view(self.verbs.status(name), self.verbs.clock.now())
+
+
+def _closed() -> UsageError:
+    return UsageError("this client is closed", hint="make another one")
 
 
 def _rests(row: Row) -> bool:
