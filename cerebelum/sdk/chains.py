@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any, Union
 
 from cerebelum.core.errors import UsageError
+
+_OURS = f"{__package__}."
 
 
 class Linked:
@@ -56,13 +59,15 @@ class Chain(Linked):
 Follower = Union[Linked, "list[Any]", "tuple[Any, ...]"]
 
 
-def caller(depth: int = 2) -> str:
-    """`file:line` of whoever called the function that asks; of its caller, with one more."""
-    frame = sys._getframe(depth)
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+def caller() -> str:
+    """`file:line` of the user's code that led here."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
 
 
 def _no_step(part: object) -> UsageError:
     shown = getattr(part, "__name__", None) or repr(part)[:80]
-    hint = f"put @step above def {shown}" if callable(part) else "a step, or a list of steps that run at the same time"
-    return UsageError(f"{shown} is no step", where=caller(3), hint=hint)
+    hint = f"put @step above def {shown}" if callable(part) else "steps are named, not called: fetch >> [lint, unit]"
+    return UsageError(f"{shown} is no step", where=caller(), hint=hint)

@@ -197,6 +197,8 @@ class _Compiler:
 
     def _not_before(self, node: Node, name: str) -> CerebelumError:
         there = self._order.before[node.name]
+        if name == "self":
+            return CerebelumError("a method is no step without its object", hint="such as step(tools.upload)")
         if name in self._order.nodes:
             return CerebelumError(f"{quoted(name)} is a step, but does not come before this one")
         hint = did_you_mean(name, [*there, *_GIVEN]) or (f"before it come {listed(sorted(there))}" if there else None)

@@ -44,6 +44,8 @@ class WorkflowError(CerebelumError):
         message = state.error.message if state.error else f"the execution is {self.status}"
         hint = f"mend it and go on: cerebelum resume {state.execution_id}"
         super().__init__(message, where=state.execution_id, hint=hint)
+        if self.error is not None and self.error.traceback:
+            self.add_note(self.error.traceback.rstrip())
 
     async def resume(self) -> ExecutionResult:
         """Go on with the execution. Raises WorkflowError if it fails again."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, get_type_hints, overload
 
 from cerebelum.core.errors import UsageError
-from cerebelum.sdk.chains import Node
+from cerebelum.sdk.chains import Node, caller
 from cerebelum.steps.suspension import Length
 
 P = ParamSpec("P")
@@ -65,9 +65,13 @@ class Step(Node, Generic[P, R]):
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
-        self.name = options.get("name") or function.__name__
         code = _innermost(function)
-        self.where = f"{code.co_filename}:{code.co_firstlineno}" if code else function.__name__
+        self.where = f"{code.co_filename}:{code.co_firstlineno}" if code else ""
+        name = options.get("name") or getattr(function, "__name__", None)
+        if name is None:
+            raise UsageError(f"{function!r} has no name", where=caller(), hint='give it one: step(name="upload")(...)')
+        self.name = name
+        self.__name__ = getattr(function, "__name__", name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -77,9 +81,9 @@ class Step(Node, Generic[P, R]):
 
 
 def _innermost(function: Any) -> Any:
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    return getattr(function, "__code__", None)
+    while hasattr(function, "__wrapped__") or isinstance(function, functools.partial):
+        function = function.func if isinstance(function, functools.partial) else function.__wrapped__
+    return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
 
 
 @overload

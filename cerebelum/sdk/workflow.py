@@ -6,14 +6,16 @@ import functools
 import inspect
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import msgspec
 
 from cerebelum.core.digests import sha256
-from cerebelum.core.errors import UsageError
+from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
 from cerebelum.core.model import Loaded, Source, Workflow
 from cerebelum.core.step_kind import StepKind
 from cerebelum.sdk.builder import Builder
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from cerebelum.sdk.compiling import Compiled
 
 Define = Callable[[Builder], object]
+
+_EXAMPLE = "def deploy(wf): wf.timeline(fetch >> ship)"
 
 
 class WorkflowOptions(TypedDict, total=False):
@@ -60,11 +64,11 @@ class PythonWorkflow:
     """A workflow written in Python."""
 
     def __init__(self, define: Define, options: WorkflowOptions) -> None:
+        code = _code(define)
         self.__doc__, self.__name__, self.__module__ = define.__doc__, define.__name__, define.__module__
         self._define = define
         self._options = options
         self.name = options.get("name") or define.__name__.replace("_", "-")
-        code = inspect.unwrap(define).__code__
         self.where = f"{code.co_filename}:{code.co_firstlineno}"
         self._path = Path(os.path.abspath(code.co_filename))
         self._lock = threading.RLock()
@@ -200,11 +204,27 @@ class PythonWorkflow:
 
         with self._lock:
             if self._compiled is None or executors:
-                built = Builder()
-                self._define(built)
+                built = self._written()
                 names = None if self.inputs_type is None else declared(self.inputs_type)
                 self._compiled = compile_steps(built, self.path, self.function_name, names, executors)
             return self._compiled
+
+    def _written(self) -> Builder:
+        """What the function writes down. Raises DefinitionError, where it raises, with the line of the user's code."""
+        built = Builder()
+        try:
+            returned = self._define(built)
+        except CerebelumError:
+            raise
+        except Exception as error:
+            frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(self._path)]
+            where = f"{self._path}:{frames[-1].lineno}" if frames else self.where
+            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise DefinitionError([Problem(where, "", f"the workflow {self.name}: {what}", _hint(error))]) from error
+        if inspect.iscoroutine(returned) or inspect.isgenerator(returned):
+            returned.close()
+            raise UsageError("a workflow function is a plain def", where=self.where, hint="its steps may be async def")
+        return built
 
     def _typed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         kind = self.inputs_type
@@ -225,6 +245,24 @@ class PythonWorkflow:
         if path.is_file():
             return Source("python", str(path), sha256(path.read_bytes()))
         return Source("python", str(path), sha256(msgspec.json.encode(workflow, order="deterministic")))
+
+
+def _code(define: Define) -> CodeType:
+    code = getattr(inspect.unwrap(define), "__code__", None)
+    if not isinstance(code, CodeType):
+        raise UsageError(f"{define!r} is no function", hint=_EXAMPLE)
+    return code
+
+
+def _hint(error: Exception) -> str | None:
+    """For the mistakes that Python itself finds before a step is asked."""
+    if isinstance(error, TypeError) and "for >>: 'list' and" in str(error):
+        return "Python joins no two lists; put a step between them, if need be wf.sleep(0)"
+    if isinstance(error, TypeError) and "for >>" in str(error):
+        return "put @step above the functions"
+    if isinstance(error, TypeError) and "positional argument" in str(error):
+        return _EXAMPLE
+    return None
 
 
 def _with_secrets(step: Any, shared: tuple[str, ...]) -> Any:
@@ -272,5 +310,5 @@ def workflow(define: Any = None, /, **options: Any) -> Any:
     if define is None:
         return lambda define: workflow(define, **options)
     if not callable(define) or isinstance(define, PythonWorkflow):
-        raise UsageError("@workflow belongs above a function", hint="def deploy(wf): wf.timeline(fetch >> ship)")
+        raise UsageError("@workflow belongs above a function", hint=_EXAMPLE)
     return PythonWorkflow(define, options)  # type: ignore[arg-type]
