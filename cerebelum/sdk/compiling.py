@@ -101,6 +101,10 @@ class _Compiler:
             arguments = self._arguments(node)
             fingerprint = code_digest(node.function)
             if said.pop("isolated", False):
+                if not self._path.is_file():
+                    raise CerebelumError(
+                        "isolated=True needs a workflow in a file, which a process of its own can load"
+                    )
                 options["isolated"] = True
             elif place := [key for key in ("env", "working_dir") if key in said]:
                 raise CerebelumError(

@@ -213,6 +213,20 @@ def test_a_file_that_is_gone_cannot_be_resumed(cli: Home) -> None:
     assert cli("resume", "deploy-1", "--file", "moved.py").code == 0
 
 
+@pytest.mark.parametrize("start", ["from .parts", "from company.parts"])
+@pytest.mark.parametrize("inside", ["", "from .flow import deploy\n"])
+def test_a_workflow_may_be_in_a_package(cli: Home, start: str, inside: str) -> None:
+    cli.write("company/__init__.py", inside)
+    cli.write("company/parts.py", "from cerebelum import step\n@step(isolated=True)\ndef parts(): return [1]\n")
+    flow = "import parts\nfrom cerebelum import workflow\n@workflow\ndef deploy(wf): wf.timeline(parts)\n"
+    cli.write("company/flow.py", flow.replace("import parts", f"{start} import parts"))
+    done = cli("run", "company/flow.py", "--id", "deploy-1")
+    assert done.code == 0, done.err
+    assert cli("status", "deploy-1", "--json").json()["output"] == [1]
+    imported = python(cli, "-c", "import company.flow as flow; print(flow.deploy.run().output)")
+    assert imported.stdout == "[1]\n", imported.stderr
+
+
 def python(cli: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
     environ = {**cli.environ, "PYTHONPATH": f"{cli.environ['PYTHONPATH']}{os.pathsep}{cli.folder}"}

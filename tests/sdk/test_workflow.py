@@ -386,6 +386,9 @@ def test_functions_without_a_file_are_performed_too(tmp_path: Path) -> None:
     assert names["deploy"].run().output == 1
     with pytest.raises(UsageError, match="is in no file"):
         names["deploy"].start()
+    exec(compile(code.replace("@step", "@step(isolated=True)"), "<cell 1>", "exec"), names)
+    with pytest.raises(UsageError, match="isolated=True needs a workflow in a file"):
+        names["deploy"].run()
 
 
 def test_an_isolated_step_is_ended_in_the_middle_of_compiled_code(tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ def load_function(target: Target, folder: Path) -> Callable[..., Any]:
         if target.path is not None and (target.module is None or "." not in target.module):
             _on_path(target.path.parent)
             if target.module is None or target.path.is_relative_to(folder):
-                return _function(_load_file(target.path), target)
+                package = _package(target.path) if target.step is not None else ""
+                return _function(_load_file(target.path, package), target)
         assert target.module is not None
         return _function(_import(target.module, target.path), target)
 
@@ -190,13 +191,28 @@ def _step_of(workflow: Any, step: str, where: str) -> Callable[..., Any]:
 
 
 def load_file(path: Path) -> ModuleType:
-    """The module of a file; it is loaded, or loaded again if its content has changed. Raises what the file raises."""
+    """The module of a file; it is loaded, or loaded again if its content has changed. Raises what the file raises.
+
+    In a folder with an `__init__.py` it is a module of that package.
+    """
     with _loading:
         _on_path(path.parent)
-        return _load_file(path)
+        return _load_file(path, _package(path))
 
 
-def _load_file(path: Path) -> ModuleType:
+def _package(path: Path) -> str:
+    """The package that a file is in; an empty text if it is in none."""
+    names: list[str] = []
+    folder = Path(os.path.abspath(path)).parent
+    while folder.name.isidentifier() and (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    if names:
+        _on_path(folder)
+    return ".".join(names)
+
+
+def _load_file(path: Path, package: str = "") -> ModuleType:
     main = sys.modules.get("__main__")
     if (script := getattr(main, "__file__", None)) and os.path.realpath(script) == os.path.realpath(path):
         # The program itself, which is not to be performed once more.
@@ -217,7 +233,7 @@ def _load_file(path: Path) -> ModuleType:
         code = compile(source, str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise syntax_error(error, path) from None
-    name = _name(path, known[2] if known is not None else None)
+    name = _name(path, package, known[2] if known is not None else None)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
         raise CerebelumError(f"{path} cannot be loaded as Python")
@@ -236,21 +252,24 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _name(path: Path, before: ModuleType | None) -> str:
+def _name(path: Path, package: str, before: ModuleType | None) -> str:
     """The name under which a file's module is known.
 
     Where a plain import would find the same file it is the name for that: siblings then share the module, and a process
     that `multiprocessing` spawns can import it. Otherwise it is one that nothing else has.
     """
-    stem = path.stem
-    loaded = sys.modules.get(stem)
-    if stem.isidentifier() and (loaded is None or loaded is before):
-        importlib.invalidate_caches()
-        spec = importlib.util.find_spec(stem)
+    inside = f"{package}." if package else ""
+    full = f"{inside}{path.stem}"
+    importlib.invalidate_caches()
+    if package:
+        importlib.import_module(package)
+    loaded = sys.modules.get(full)
+    if path.stem.isidentifier() and (loaded is None or loaded is before):
+        spec = importlib.util.find_spec(full)
         if spec is not None and spec.origin and os.path.realpath(spec.origin) == os.path.realpath(path):
-            return stem
+            return full
     key = os.path.realpath(path).encode("utf-8", "surrogateescape")
-    return f"_cerebelum_{sha256(key)[:12]}_{stem}"
+    return f"{inside}_cerebelum_{sha256(key)[:12]}_{path.stem}"
 
 
 def _import(name: str, path: Path | None) -> ModuleType:
