@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cerebelum.hookspecs import hookimpl
+    from cerebelum.sdk.builder import Builder
     from cerebelum.sdk.client import ExecutionClient
     from cerebelum.sdk.results import ExecutionResult, WorkflowError
     from cerebelum.sdk.statuses import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # By module; each is imported when it is first asked for, so that `import cerebelum` costs next to nothing.
 _EXPORTS = {
     "hookspecs": ("hookimpl",),
+    "sdk.builder": ("Builder",),
     "sdk.client": ("ExecutionClient",),
     "sdk.results": ("ExecutionResult", "WorkflowError"),
     "sdk.statuses": (
@@ -51,6 +53,7 @@ _EXPORTS = {
 
 __all__ = [
     "ApprovalInfo",
+    "Builder",
     "Context",
     "ErrorInfo",
     "ExecutionClient",

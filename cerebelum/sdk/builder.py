@@ -60,7 +60,26 @@ class ShellOptions(Settings, total=False):
 
 
 class Builder:
-    """The `wf` of a workflow function."""
+    """The `wf` of a workflow function.
+
+    Example:
+        >>> from cerebelum import Builder, step, workflow
+        >>> @step
+        ... def check():
+        ...     return {"load": 0.9}
+        >>> @step
+        ... def wait():
+        ...     return "waited"
+        >>> @step
+        ... def release(wait):
+        ...     return f"{wait}, then released"
+        >>> @workflow
+        ... def deploy(wf: Builder) -> None:
+        ...     wf.timeline(check >> release)
+        ...     wf.branch(after=check, when={"result.load > 0.5": wait})
+        >>> deploy.run(store="memory:").output
+        'waited, then released'
+    """
 
     def __init__(self) -> None:
         self.groups: dict[Group, list[Chain]] = {}
@@ -69,7 +88,10 @@ class Builder:
         self.written: list[Written] = []
 
     def timeline(self, *steps: Follower) -> None:
-        """The steps in their order: `wf.timeline(fetch >> [lint, unit] >> package)`; a list runs at the same time."""
+        """The steps in their order: `wf.timeline(fetch >> [lint, unit] >> package)`; a list runs at the same time.
+
+        Several arguments, and several calls, are timelines of their own, which begin at the same time.
+        """
         self._add("steps", steps)
 
     def on_failure(self, *steps: Follower) -> None:

@@ -42,6 +42,12 @@ class ExecutionClient(Closing):
     Wherever an id is taken, it may be a unique prefix, or `last`. An id that means nothing raises NotFound. What cannot
     be done raises a `CerebelumError`; an execution that fails is no error. One client can be used from several threads
     and loops at once. It is closed by `async with`, `with`, or `close`.
+
+    Example:
+        >>> from cerebelum import ExecutionClient
+        >>> with ExecutionClient("memory:nothing-yet") as client:
+        ...     client.list_executions.blocking().total_count
+        0
     """
 
     def __init__(

@@ -28,7 +28,25 @@ class ExecutionResult(msgspec.Struct, frozen=True):
 
 
 class WorkflowError(CerebelumError):
-    """An execution did not complete. Nothing is lost: mend the cause and go on where it stopped, with `resume()`."""
+    """An execution did not complete. Nothing is lost: mend the cause and go on where it stopped, with `resume()`.
+
+    Example:
+        >>> import asyncio
+        >>> from cerebelum import WorkflowError, step, workflow
+        >>> prices = {}
+        >>> @step
+        ... def price():
+        ...     return prices["tea"]
+        >>> @workflow
+        ... def shop(wf):
+        ...     wf.timeline(price)
+        >>> try:
+        ...     shop.run(store="memory:")
+        ... except WorkflowError as error:
+        ...     prices["tea"] = 4
+        ...     print(error.failed_step, error.error.message, asyncio.run(error.resume()).output)
+        price KeyError: 'tea' 4
+    """
 
     def __init__(self, state: State, resume: Callable[[], Awaitable[ExecutionResult]]) -> None:
         self.result = result_of(state)

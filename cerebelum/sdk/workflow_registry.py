@@ -52,6 +52,12 @@ class WorkflowRegistry(Closing):
 
     `store` is what ExecutionClient takes. Every method can be awaited, and is blocking as
     `registry.method.blocking(…)`. It is closed by `async with`, `with`, or `close`.
+
+    Example:
+        >>> from cerebelum import WorkflowRegistry
+        >>> with WorkflowRegistry("memory:nothing-yet") as registry:
+        ...     registry.get_active_workflows.blocking()
+        []
     """
 
     def __init__(self, store: str | os.PathLike[str] | None = None, *, core_url: str | None = None) -> None:

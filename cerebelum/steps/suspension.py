@@ -161,6 +161,13 @@ async def retry(
     """Call `function()` until it does not raise `on`, at most `attempts` times; the last error is raised.
 
     It waits in place, `delay` at first and each time `backoff` times longer; a step's own `retry=` is in the log.
+
+    Example:
+        >>> import asyncio
+        >>> from cerebelum import retry
+        >>> answers = iter(["no", "no", "3"])
+        >>> asyncio.run(retry(lambda: int(next(answers)), attempts=3, delay=0, on=ValueError))
+        3
     """
     import asyncio
 
@@ -195,6 +202,13 @@ async def poll(
 
     An interval of more than 5 seconds is a `sleep`: it is in the log, the process may end meanwhile, and what was asked
     before is not asked again. Raises TimeoutError once the pauses have taken `timeout` together.
+
+    Example:
+        >>> import asyncio
+        >>> from cerebelum import poll
+        >>> states = iter(["building", "building", "done"])
+        >>> asyncio.run(poll(lambda: next(states), interval=0.01, timeout="1m", until=lambda state: state == "done"))
+        'done'
     """
     import asyncio
 
