@@ -8,12 +8,14 @@ import types
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
+from pathlib import PurePath
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from cerebelum.core.errors import UsageError
 from cerebelum.core.model import Input, InputType
+from cerebelum.steps.context import copied
 
 _TYPES: dict[Any, InputType] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _CONTAINERS: dict[Any, InputType] = dict.fromkeys((list, tuple, set, frozenset), "list") | {dict: "object"}  # type: ignore[assignment]
@@ -40,7 +42,7 @@ def refining(kind: type) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
 def typed(values: Mapping[str, Any], kind: Any) -> Any:
     """The object of the type that recorded inputs stand for. Raises UsageError."""
     try:
-        return msgspec.convert(dict(values), kind)
+        return msgspec.convert(dict(values), kind, dec_hook=_decoded)
     except msgspec.ValidationError as error:
         raise UsageError(f"the inputs do not fit {kind.__name__}: {error}") from None
 
@@ -48,12 +50,31 @@ def typed(values: Mapping[str, Any], kind: Any) -> Any:
 def plain(inputs: Any) -> dict[str, Any]:
     """Inputs, given as a mapping or as an object of their type, as JSON has them. Raises UsageError."""
     try:
-        found = msgspec.to_builtins({} if inputs is None else inputs)
+        found = _builtins({} if inputs is None else inputs)
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"these inputs cannot be recorded: {error}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise UsageError("inputs are a mapping of names to values, or an object of their type")
     return found
+
+
+def _builtins(value: Any) -> Any:
+    # Its tuples are no lists yet.
+    return copied(msgspec.to_builtins(value, enc_hook=_encoded))
+
+
+def _encoded(value: Any) -> str:
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"there is no JSON for an object of type {type(value).__name__}")
+
+
+def _decoded(kind: type, value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    if issubclass(kind, PurePath) and isinstance(value, str):
+        return kind(value)
+    raise TypeError(f"{value!r} is no {kind.__name__}")
 
 
 def _is_record(kind: Any) -> bool:
@@ -88,7 +109,7 @@ def _input(owner: type, name: str, hint: Any, default: Callable[[], Any] | None)
             f"the input {name} of {owner.__name__} has the type {hint}, which is not one thing in JSON",
             hint="use str, int, float, bool, list, dict, a date, an Enum, a dataclass or a Struct",
         )
-    value = msgspec.to_builtins(default()) if default else None
+    value = _builtins(default()) if default else None
     return Input(
         type=found.pop() or "string",
         required=default is None,

@@ -181,6 +181,30 @@ def test_inputs_are_checked_and_typed() -> None:
     assert len(got) == 2
 
 
+@dataclasses.dataclass
+class Places:
+    folder: Path = Path("here")
+    files: tuple[Path, ...] = ()
+
+
+def test_paths_may_be_inputs() -> None:
+    got: list[Places] = []
+
+    @step
+    def take(inputs: Places) -> str:
+        got.append(inputs)
+        return str(inputs.folder)
+
+    deploy = flow(take, inputs=Places)
+    assert deploy.run().output == "here"
+    assert deploy.run(Places(Path("/there"), (Path("a"),))).output == "/there"
+    assert deploy.run({"folder": "/there", "files": ["a"]}).output == "/there"
+    assert got == [Places(), Places(Path("/there"), (Path("a"),)), Places(Path("/there"), (Path("a"),))]
+    for wrong in ({"files": [1]}, {"files": [object()]}):
+        with pytest.raises(UsageError):
+            deploy.run(wrong)
+
+
 def test_without_a_type_any_inputs_are_taken() -> None:
     take = step(name="take")(lambda inputs: inputs)
     given = {"a": 1, "b": [True, {"c": None}], "d": "x", "e": 1.5}
