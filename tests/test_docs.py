@@ -80,7 +80,8 @@ def test_the_readme_shows_a_failure_a_resume_and_a_kill_as_they_happen(tmp_path:
     resumed = next(each.printed for each in ran if each.command.text == "cerebelum resume last")
     assert "upload" in resumed
     assert not {"build", "lint", "test"} & {line.split()[1] for line in resumed.splitlines() if line.startswith("▶")}
-    assert "StepInterrupted  crunch  runner died" in ran[-1].printed
+    history = next(each.printed for each in ran if each.command.text == "cerebelum history nightly-1")
+    assert "StepInterrupted  crunch  runner died" in history
 
 
 def test_the_demo_prints_what_the_readme_shows_of_it(tmp_path: Path) -> None:

@@ -204,7 +204,9 @@ class _Compiler:
         if name == "self":
             return CerebelumError("a method is no step without its object", hint="such as step(tools.upload)")
         if name in self._order.nodes:
-            return CerebelumError(f"{quoted(name)} is a step, but does not come before this one")
+            of_main = self._order.group[node.name] != "steps" and self._order.group[name] == "steps"
+            hint = "a handler finds the results that there are in context.outputs" if of_main else None
+            return CerebelumError(f"{quoted(name)} is a step, but does not come before this one", hint=hint)
         hint = did_you_mean(name, [*there, *_GIVEN]) or (f"before it come {listed(sorted(there))}" if there else None)
         return CerebelumError(f"{quoted(name)} is no step before this one", hint=hint or "nothing comes before it")
 

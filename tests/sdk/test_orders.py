@@ -341,6 +341,16 @@ def test_everything_that_is_wrong_is_said_with_its_place() -> None:
     assert len(found) == 8
 
 
+def test_a_handler_is_told_where_results_are() -> None:
+    (a,) = steps("a", [])
+
+    @step
+    def undo(a: Any) -> None: ...
+
+    [problem] = problems(lambda wf: (wf.timeline(a), wf.on_failure(undo)))
+    assert problem.endswith("a handler finds the results that there are in context.outputs")
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
