@@ -225,8 +225,7 @@ class Engine:
             self._overtime_at += pause
 
     def _patience(self) -> float:
-        now = self.clock.elapsed()
-        return patience(self._attempts.values(), self._timers, self._overtime_at, now, POLL_SECONDS)
+        return patience(self._attempts.values(), self._timers, self._overtime_at, self.clock, POLL_SECONDS)
 
     def _begin_stopping(self, stopping: Stopping) -> None:
         first, self._stopping = self._stopping is None, self._stopping or stopping

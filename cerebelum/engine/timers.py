@@ -9,7 +9,7 @@ from datetime import datetime
 from cerebelum.core import phases
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import State
-from cerebelum.host.clock import remaining
+from cerebelum.host.clock import Clock, remaining
 from cerebelum.steps.attempt import Attempt
 
 ABANDON_AFTER = 2.0
@@ -86,8 +86,13 @@ class Timers:
         return wait is not None and wait[1] == when
 
 
-def patience(attempts: Collection[Attempt], waits: Timers, overtime_at: float | None, now: float, most: float) -> float:
+def patience(
+    attempts: Collection[Attempt], waits: Timers, overtime_at: float | None, clock: Clock, most: float
+) -> float:
     """Seconds, at most `most`, until something is due: a time limit, the end of a grace, or the end of a wait."""
+    if not attempts and (coming := waits.next(clock.elapsed())) is not None:
+        clock.idle(coming - clock.elapsed())
+    now = clock.elapsed()
     left = [most]
     for attempt in attempts:
         if attempt.stopped is None and attempt.deadline is not None:

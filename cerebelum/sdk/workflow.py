@@ -92,18 +92,18 @@ class PythonWorkflow:
             >>> doubling.run({"number": 21}, store="memory:").output
             42
         """
-        from cerebelum.sdk.running import Run
+        from cerebelum.sdk.running import Run, connecting
 
-        return Run(self, options.pop("store", None)).start(inputs, options)
+        return Run(self, connecting(options)).start(inputs, options)
 
     async def execute(self, inputs: Any = None, **options: Unpack[RunOptions]) -> ExecutionResult:
         """The same, awaited: `async def` steps run on the caller's event loop, which nothing here ever blocks.
 
         Where the caller is cancelled, the execution is paused in an orderly way first.
         """
-        from cerebelum.sdk.running import Run, awaited
+        from cerebelum.sdk.running import Run, awaited, connecting
 
-        run = Run(self, options.pop("store", None))
+        run = Run(self, connecting(options))
         return await awaited(run, lambda: run.start(inputs, options))
 
     async def resume(
@@ -120,9 +120,9 @@ class PythonWorkflow:
         `from_step` has it run again from there. Raises WorkflowError, NotFound, OwnedElsewhere, DefinitionChanged,
         UsageError, StoreError.
         """
-        from cerebelum.sdk.running import Run, awaited
+        from cerebelum.sdk.running import Run, awaited, connecting
 
-        run = Run(self, store)
+        run = Run(self, connecting({"store": store}))
         return await awaited(run, lambda: run.resume(execution_id, from_step, accept_changes, park))
 
     def start(self, inputs: Any = None, **options: Unpack[RunOptions]) -> str:
