@@ -19,7 +19,7 @@ from pathlib import Path
 from cerebelum.backends.sqlite import open_store
 from cerebelum.backends.sqlite.library import library_name, library_version, sqlite3
 from cerebelum.plugins import python, shell
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 
 COMMAND = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", "true"]
 EVENT = "x" * 180
@@ -34,7 +34,7 @@ def workflow(folder: Path, name: str, steps: list[str]) -> Path:
 def chain(folder: Path, path: Path, number: int) -> float:
     """Seconds that one execution takes, from its first event to its last."""
     executors = {e.key: e for e in [*shell.cerebelum_executors(), *python.cerebelum_executors()]}
-    client = ExecutionClient(lambda: open_store(f"sqlite:///{folder}/{path.stem}.db"), lambda: executors)
+    client = Verbs(lambda: open_store(f"sqlite:///{folder}/{path.stem}.db"), lambda: executors)
     try:
         state = client.run(path, {}).state
     finally:

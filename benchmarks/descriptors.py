@@ -19,12 +19,12 @@ import os, sys
 from pathlib import Path
 from cerebelum.backends.sqlite import open_store
 from cerebelum.plugins import python
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 from cerebelum.steps import descriptors
 
 if sys.argv[1] == "caught":
     descriptors.allow(lambda out, err: None)
-client = ExecutionClient(lambda: open_store(f"sqlite:///{sys.argv[1]}.db"), lambda: {"python": python.Python()})
+client = Verbs(lambda: open_store(f"sqlite:///{sys.argv[1]}.db"), lambda: {"python": python.Python()})
 state = client.run(Path("chain.yaml"), {}).state
 assert state.ended == "completed", state.error
 Path("seconds").write_text(str((state.ended_at - state.started_at).total_seconds()))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cerebelum.backends.sqlite import open_store
 from cerebelum.plugins import shell
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 
 PRINTER = "yes 'a line of output as a build tool prints them, of about eighty bytes in all, say' | head -c {}"
 
@@ -33,7 +33,7 @@ def baseline(size: int) -> float:
 def captured(folder: str, size: int) -> tuple[float, float]:
     """Seconds a step takes that prints `size` bytes, and by how many MiB it lets the runner's memory grow."""
     executors = {executor.key: executor for executor in shell.cerebelum_executors()}
-    client = ExecutionClient(lambda: open_store(f"sqlite:///{folder}/output.db"), lambda: executors)
+    client = Verbs(lambda: open_store(f"sqlite:///{folder}/output.db"), lambda: executors)
     path = Path(folder) / "flow.yaml"
     path.write_text("steps: [{id: warm, run: echo warm}]\n")
     client.run(path, {})

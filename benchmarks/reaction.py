@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from cerebelum.app import App
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 
 FLOW = "name: ask\nsteps:\n  - {id: go, approval: {message: 'Go?'}}\n  - {id: on, run: 'true'}\n"
 
@@ -38,7 +38,7 @@ def when(process: subprocess.Popen[bytes], step: str, found: list[float]) -> Non
             return
 
 
-def once(client: ExecutionClient, url: str, folder: Path) -> tuple[float, float]:
+def once(client: Verbs, url: str, folder: Path) -> tuple[float, float]:
     """Seconds until the runner and the watcher say that it goes on."""
     name = f"ask-{os.urandom(4).hex()}"
     program = [sys.executable, "-m", "cerebelum", "--store", url]

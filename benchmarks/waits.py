@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cerebelum.backends.sqlite import open_store
 from cerebelum.plugins import sleep
-from cerebelum.sdk.client import ExecutionClient
+from cerebelum.sdk.verbs import Verbs
 
 
 def cost(folder: Path, count: int) -> float:
@@ -23,7 +23,7 @@ def cost(folder: Path, count: int) -> float:
     steps = "".join(f"      - {{id: s{n}, sleep: 1s}}\n" for n in range(count))
     path.write_text(f"name: waits\nmax_parallel: 1000\nsteps:\n  - parallel:\n{steps}")
     executors = {e.key: e for e in sleep.cerebelum_executors()}
-    client = ExecutionClient(lambda: open_store(f"sqlite:///{folder}/{count}.db"), lambda: executors)
+    client = Verbs(lambda: open_store(f"sqlite:///{folder}/{count}.db"), lambda: executors)
     try:
         begun = time.process_time()
         assert client.run(path, {}).state.ended == "completed"
