@@ -83,6 +83,10 @@ class App:
                 from cerebelum.backends import sqlite
 
                 return sqlite.open_store(url)
+            if scheme == "memory":
+                from cerebelum.backends import sqlite
+
+                return sqlite.open_memory(url)
             if scheme in ("postgresql", "postgres"):
                 from cerebelum.backends import postgres
 
@@ -190,6 +194,8 @@ def _no_path(given: str) -> bool:
 
 
 def _scheme(url: str) -> str:
+    if url.startswith("memory:"):
+        return "memory"
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     return scheme if scheme == "sqlite" or re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else ""
 

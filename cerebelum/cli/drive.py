@@ -54,6 +54,11 @@ def see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner) ->
     """Drive an execution with a display, say how it ended, and return the exit code."""
     report = junit_path(manner["junit"])
     if manner["detach"]:
+        if tools.store_url().startswith("memory:"):
+            raise UsageError(
+                "a store in memory is seen by this process alone, and --detach starts another one",
+                hint="leave out --detach, or name a store file with --store",
+            )
         return detached(partial(_see_through, tools, drive, manner, report), partial(_tell, manner))
     return _see_through(tools, drive, manner, report, lambda execution_id: None)
 

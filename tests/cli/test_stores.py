@@ -44,6 +44,7 @@ def test_list_filters_pages_and_counts(cli: Home, flaky: Callable[[], None]) -> 
         (["--limit", "0"], "--limit"),
         (["--store", "sqlit:///x"], "did you mean sqlite://?"),
         (["--store", ""], "names no store"),
+        (["--store", "memory:a/b"], "memory:NAME"),
         (["--bogus"], "--bogus"),
     ],
 )
@@ -52,6 +53,20 @@ def test_a_wrong_question_is_exit_2_with_a_hint(cli: Home, arguments: list[str],
     assert refused.code == 2
     assert message in refused.err
     assert json.loads(cli("list", "--json", *arguments).err)["error"]["exit_code"] == 2
+
+
+def test_a_store_in_memory_is_gone_with_the_process(cli: Home) -> None:
+    cli.write("one.yaml", "steps:\n  - {id: one, run: 'true'}\n")
+    assert cli("run", "one.yaml", "--id", "x", "--store", "memory:").code == 0
+    assert cli("status", "x", "--store", "memory:").code == 3
+    assert cli("status", "x").code == 3
+
+
+def test_what_nobody_could_find_again_is_not_detached(cli: Home) -> None:
+    cli.write("one.yaml", "steps:\n  - {id: one, run: 'true'}\n")
+    refused = cli("run", "one.yaml", "--store", "memory:", "--detach")
+    assert refused.code == 2
+    assert "a store in memory is seen by this process alone" in refused.err
 
 
 def test_a_store_that_is_not_there_is_empty_and_an_execution_in_it_exit_3(cli: Home) -> None:

@@ -26,6 +26,7 @@ from cerebelum.host.standstill import not_now
 
 T = TypeVar("T")
 
+SCHEME = "sqlite:///"
 BUSY_TIMEOUT = 5.0
 """Seconds SQLite waits for a lock before Python gets a chance to see signals."""
 PATIENCE = 30.0
@@ -52,8 +53,11 @@ class Lane:
 class StoreFile:
     """One store file: made when first written, checked to be ours, watched for being deleted or replaced."""
 
+    on_disk = True
+
     def __init__(self, path: str, patience: float) -> None:
         self.path = path
+        self.url = f"{SCHEME}{path}"
         self.patience = patience
         self._identity: tuple[int, int] | None = None
         self._pid: int | None = None
@@ -103,6 +107,10 @@ class StoreFile:
 
         return self._run(lane, checked, create=False, migrate=False)
 
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of the file, and of the log beside it."""
+        return _size(self.path), _size(f"{self.path}-wal")
+
     def close(self, lane: Lane) -> None:
         """Close the lane's connection, and use no lane any more; everything committed stays."""
         self._closed = True
@@ -120,7 +128,7 @@ class StoreFile:
 
     def _run(self, lane: Lane, work: Callable[[sqlite3.Connection], T], *, create: bool, migrate: bool) -> T | None:
         if self._pid not in (None, os.getpid()):
-            raise _forked(self.path)
+            raise forked(self.path)
         with lane.lock:
             deadline = time.monotonic() + self.patience
             while True:
@@ -141,11 +149,7 @@ class StoreFile:
                     raise damaged(self.path, error) from error
                 except UnicodeEncodeError as error:
                     self._roll_back(lane)
-                    raise StoreError(
-                        f"{error.object!r} cannot be stored: it is not Unicode text",
-                        where=self.path,
-                        hint="it came from bytes that are not UTF-8; write it differently",
-                    ) from error
+                    raise refused(error, self.path) from error
                 except BaseException:
                     self._roll_back(lane)
                     raise
@@ -228,6 +232,13 @@ def identify(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 def make_file(path: str) -> None:
     """Create the empty file (0600) and the folders it needs (0700), durably. Raises StoreError."""
     target = os.path.realpath(path)
@@ -307,7 +318,7 @@ def _claim(identity: tuple[int, int], path: str) -> None:
     with _opened_lock:
         pid, count = _opened.get(identity, (os.getpid(), 0))
         if pid != os.getpid():
-            raise _forked(path)
+            raise forked(path)
         _opened[identity] = pid, count + 1
 
 
@@ -320,7 +331,17 @@ def _release(identity: tuple[int, int]) -> None:
             del _opened[identity]
 
 
-def _forked(path: str) -> StoreError:
+def refused(error: UnicodeEncodeError, path: str) -> StoreError:
+    """The error for text that is no Unicode."""
+    return StoreError(
+        f"{error.object!r} cannot be stored: it is not Unicode text",
+        where=path,
+        hint="it came from bytes that are not UTF-8; write it differently",
+    )
+
+
+def forked(path: str) -> StoreError:
+    """The error for a process that has only a copy of what another one opened."""
     return StoreError(
         "this process was forked from one that has the store open, and SQLite cannot be carried across a fork",
         where=path,

@@ -27,7 +27,7 @@ from cerebelum.backends.sql.rows import (
 from cerebelum.backends.sql.search import Dialect, counted, leads, rarest, selection
 from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import care
-from cerebelum.backends.sqlite.file import PATIENCE, Lane, StoreFile
+from cerebelum.backends.sqlite.file import PATIENCE, SCHEME, Lane, StoreFile
 from cerebelum.backends.sqlite.library import SCHEMA_VERSION, library_name, library_version, understood, warnings
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Entry
@@ -53,7 +53,8 @@ from cerebelum.store import (
 if TYPE_CHECKING:
     import sqlite3
 
-SCHEME = "sqlite:///"
+    from cerebelum.backends.sqlite.memory import StoreMemory
+
 _LIMIT_WAL = f"PRAGMA journal_size_limit = {64 << 20}"
 
 DIALECT = Dialect(
@@ -117,16 +118,26 @@ def open_store(url: str) -> SqliteStore:
     return SqliteStore(path)
 
 
+def open_memory(url: str) -> SqliteStore:
+    """The store of `memory:` or `memory:NAME`: in this process, and gone with it.
+
+    Raises UsageError if that is no such URL.
+    """
+    from cerebelum.backends.sqlite.memory import StoreMemory
+
+    return SqliteStore(url, memory=StoreMemory(url))
+
+
 class SqliteStore(EventStore):
-    """An EventStore in one file.
+    """An EventStore in one file, or in `memory`.
 
     A relative `path` starts at the folder that is current now; `patience` is how many seconds a lock that somebody
     else holds is waited for.
     """
 
-    def __init__(self, path: str, *, patience: float = PATIENCE) -> None:
-        self.path = os.path.abspath(path)
-        self._file = StoreFile(self.path, patience)
+    def __init__(self, path: str, *, patience: float = PATIENCE, memory: StoreMemory | None = None) -> None:
+        self._file = memory or StoreFile(os.path.abspath(path), patience)
+        self.path = self._file.path
         # macOS has to be asked before a sync reaches the disk; elsewhere fullfsync does nothing.
         self._events = Lane("PRAGMA synchronous = FULL", "PRAGMA fullfsync = 1", _LIMIT_WAL)
         self._notes = Lane("PRAGMA synchronous = NORMAL", "PRAGMA checkpoint_fullfsync = 1", _LIMIT_WAL)
@@ -317,16 +328,16 @@ class SqliteStore(EventStore):
             return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
         schema, mode, page, free = self._file.read(self._reading, look) or (None, None, 0, 0)
-        wal = _size(f"{self.path}-wal")
+        size, wal = self._file.sizes()
         return Description(
             kind="SQLite",
-            where=f"{SCHEME}{self.path}",
+            where=self._file.url,
             exists=schema is not None,
             library=f"{library_name()} {library_version()}",
             schema_version=schema,
             known_schema_version=SCHEMA_VERSION,
-            size=None if schema is None else _size(self.path) + wal,
-            path=self.path,
+            size=None if schema is None else size + wal,
+            path=self.path if self._file.on_disk else None,
             warnings=tuple(warnings()),
             details={"journal_mode": mode, "wal_size": wal, "free_bytes": page * free},
         )
@@ -375,10 +386,3 @@ def _replace(connection: sqlite3.Connection, expected: int, summary: Summary, fe
 
 def _write_tags(connection: sqlite3.Connection, summary: Summary) -> None:
     connection.executemany(care.INSERT_TAG, care.tag_rows(summary))
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

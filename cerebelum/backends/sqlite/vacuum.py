@@ -11,11 +11,13 @@ from cerebelum.backends.sqlite.library import explain, sqlite3
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from cerebelum.backends.sqlite.memory import StoreMemory
+
 _STEPS = 5_000
 """Instructions of SQLite's machine between two calls of `heed`: at most some milliseconds."""
 
 
-def into(file: StoreFile, path: str, heed: Callable[[], None]) -> None:
+def into(file: StoreFile | StoreMemory, path: str, heed: Callable[[], None]) -> None:
     """Write the store into the empty file `path`. Raises StoreError, and what `heed` raises."""
     raised: list[BaseException] = []
 
@@ -36,6 +38,8 @@ def into(file: StoreFile, path: str, heed: Callable[[], None]) -> None:
                 # What the library cannot pass on may also have been Ctrl-C, on the way into `look`.
                 raise (raised[0] if raised else KeyboardInterrupt) from None
             raise
+        finally:
+            connection.set_progress_handler(None, 0)
 
     lane = Lane()
     try:

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Steps per second of a chain of Python functions that do nothing, beside the least that making them durable costs.
+
+Each chain is one execution, timed from its first event to its last. On disk it stands beside a bare sqlite3 loop that
+commits one row per step with synchronous=FULL, in memory beside the same loop in memory. Rounds alternate; medians are
+compared. `--parallel` has async functions that wait 0.1 s side by side instead, and shows how long all of them take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cerebelum.app import App
+from cerebelum.backends.sqlite.library import library_name, library_version, sqlite3
+from cerebelum.sdk.verbs import Verbs
+
+EVENT = "x" * 180
+TASKS = """\
+import asyncio
+
+def nothing():
+    return None
+
+async def wait():
+    await asyncio.sleep(0.1)
+"""
+
+
+def verbs(store: str) -> Verbs:
+    app = App(os.environ)
+    app.store = store
+    return app.client()
+
+
+def chain(folder: Path, count: int) -> Path:
+    """A workflow of `count` steps, one after the other."""
+    path = folder / "chain.yaml"
+    steps = "".join(f"  - {{id: s{n}, python: 'tasks.py:nothing'}}\n" for n in range(count))
+    path.write_text(f"name: chain\nsteps:\n{steps}")
+    return path
+
+
+def group(folder: Path, count: int) -> Path:
+    """A workflow of `count` steps side by side."""
+    path = folder / "group.yaml"
+    steps = "".join(f"      - {{id: s{n}, python: 'tasks.py:wait'}}\n" for n in range(count))
+    path.write_text(f"name: group\nmax_parallel: {count}\nsteps:\n  - parallel:\n{steps}")
+    return path
+
+
+def executed(store: str, path: Path) -> float:
+    """Seconds that one execution takes, from its first event to its last."""
+    client = verbs(store)
+    try:
+        state = client.run(path, {}).state
+    finally:
+        client.close()
+    assert state.ended == "completed", state.error
+    assert state.ended_at is not None
+    return (state.ended_at - state.started_at).total_seconds()
+
+
+def commits(database: str, count: int) -> float:
+    """Seconds for `count` rows, each in a transaction of its own."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, data TEXT NOT NULL)")
+    begun = time.perf_counter()
+    for _ in range(count):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO events (data) VALUES (?)", (EVENT,))
+        connection.execute("COMMIT")
+    seconds = time.perf_counter() - begun
+    connection.close()
+    return seconds
+
+
+def medians(rounds: int, *loops: Callable[[], float]) -> list[float]:
+    """The median seconds of each loop, after a round that does not count."""
+    for loop in loops:
+        loop()
+    taken = [[loop() for loop in loops] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*taken, strict=True)]
+
+
+def imported(module: str) -> float:
+    """Seconds a new interpreter takes with `module` imported, files and all."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+    return time.perf_counter() - begun
+
+
+def show_chains(folder: Path, rounds: int, count: int) -> None:
+    path = chain(folder, count)
+    for name, database, store in (
+        ("disk", str(folder / "bare.db"), str(folder / "chain.db")),
+        ("memory", ":memory:", "memory:benchmark"),
+    ):
+        bare, ours = medians(rounds, lambda d=database: commits(d, count), lambda s=store: executed(s, path))
+        print(f"{name:6}  bare {count / bare:7.0f} commits/s   chain {count / ours:7.0f} steps/s", end="   ")
+        print(f"{ours / count * 1e6:5.0f} µs/step   ratio {bare / ours:5.2f}")
+
+
+def show_group(folder: Path, rounds: int, count: int) -> None:
+    path = group(folder, count)
+    [seconds] = medians(rounds, lambda: executed(str(folder / "group.db"), path))
+    print(f"{count} steps that wait 0.1 s, side by side: {seconds:.2f} s in all, {seconds / 0.1:.1f} times as long")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, help="500 in a chain, 1000 in parallel")
+    parser.add_argument("--parallel", action="store_true", help="async steps side by side instead of a chain")
+    parser.add_argument("--folder", help="where the files are written: name a folder on the disk in question")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        (folder / "tasks.py").write_text(TASKS)
+        print(f"{library_name()} {library_version()}, {os.cpu_count()} cores, {options.rounds} rounds")
+        if options.parallel:
+            show_group(folder, options.rounds, options.steps or 1000)
+            return
+        bare, ours = medians(options.rounds, lambda: imported("sys"), lambda: imported("cerebelum"))
+        print(f"import  python {bare * 1e3:5.1f} ms   import cerebelum {(ours - bare) * 1e3:5.1f} ms more (at most 60)")
+        show_chains(folder, options.rounds, options.steps or 500)
+
+
+if __name__ == "__main__":
+    main()
