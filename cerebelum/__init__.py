@@ -8,27 +8,65 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cerebelum.hookspecs import hookimpl
+    from cerebelum.sdk.builder import Builder
+    from cerebelum.sdk.client import ExecutionClient
     from cerebelum.sdk.results import ExecutionResult, WorkflowError
+    from cerebelum.sdk.statuses import (
+        ApprovalInfo,
+        ErrorInfo,
+        ExecutionPage,
+        ExecutionState,
+        ExecutionStatus,
+        OwnerInfo,
+        SleepInfo,
+        StepStatus,
+    )
     from cerebelum.sdk.steps import step
     from cerebelum.sdk.verbs import Verbs
     from cerebelum.sdk.workflow import workflow
+    from cerebelum.sdk.workflow_registry import WorkflowInfo, WorkflowRegistry
     from cerebelum.steps.context import Context
     from cerebelum.steps.suspension import approval, poll, retry, sleep
 
 # By module; each is imported when it is first asked for, so that `import cerebelum` costs next to nothing.
 _EXPORTS = {
     "hookspecs": ("hookimpl",),
+    "sdk.builder": ("Builder",),
+    "sdk.client": ("ExecutionClient",),
     "sdk.results": ("ExecutionResult", "WorkflowError"),
+    "sdk.statuses": (
+        "ApprovalInfo",
+        "ErrorInfo",
+        "ExecutionPage",
+        "ExecutionState",
+        "ExecutionStatus",
+        "OwnerInfo",
+        "SleepInfo",
+        "StepStatus",
+    ),
     "sdk.steps": ("step",),
     "sdk.workflow": ("workflow",),
+    "sdk.workflow_registry": ("WorkflowInfo", "WorkflowRegistry"),
     "steps.context": ("Context",),
     "steps.suspension": ("approval", "poll", "retry", "sleep"),
 }
 
 __all__ = [
+    "ApprovalInfo",
+    "Builder",
     "Context",
+    "ErrorInfo",
+    "ExecutionClient",
+    "ExecutionPage",
     "ExecutionResult",
+    "ExecutionState",
+    "ExecutionStatus",
+    "OwnerInfo",
+    "SleepInfo",
+    "StepStatus",
     "WorkflowError",
+    "WorkflowInfo",
+    "WorkflowRegistry",
     "__version__",
     "approval",
     "hookimpl",

@@ -77,12 +77,7 @@ class RunWorkflow:
         Raises what that raises, and Crashed.
         """
         origin = Path(workflow) if isinstance(workflow, str) else workflow
-        answers = approvals or {}
-
-        def started(execution_id: str) -> None:
-            self._workflows[execution_id], self._answers[execution_id] = origin, answers
-
-        return self._driven(origin, answers, lambda run: run.start(inputs, options), started)
+        return self._driven(origin, approvals or {}, lambda run: run.start(inputs, options))
 
     def resume(
         self, execution_id: str, *, approvals: Mapping[str, Answer] | None = None, **options: Any
@@ -90,7 +85,7 @@ class RunWorkflow:
         """Go on with an execution that was run here: after a failure, or after a crash."""
         answers = self._answers[execution_id] if approvals is None else approvals
         workflow = self._workflows[execution_id]
-        return self._driven(workflow, answers, lambda run: run.resume(execution_id, **options), lambda _: None)
+        return self._driven(workflow, answers, lambda run: run.resume(execution_id, **options))
 
     def crash_after(self, event: str, *, step: str | None = None, nth: int = 1) -> None:
         """See the fixture of that name."""
@@ -106,7 +101,6 @@ class RunWorkflow:
         workflow: PythonWorkflow | Path,
         answers: Mapping[str, Answer],
         work: Callable[[Any], ExecutionResult],
-        started: Callable[[str], None],
     ) -> ExecutionResult:
         from cerebelum.app import App
         from cerebelum.core.durations import LONGEST
@@ -125,12 +119,16 @@ class RunWorkflow:
 
         # What is waited for without end, and answered by nobody, is left waiting.
         settings = Settings(park_after=LONGEST, listeners=(hear,))
-        run = Run(workflow, lambda: verbs, settings=settings, on_start=started)
+        run = Run(workflow, lambda: verbs, settings=settings)
         try:
             return work(run)
         except _Crash as crashed:
+            # This process lives, and would be taken for the one that still drives it.
+            store.abandon(crashed.execution_id)
             raise Crashed(crashed.execution_id, crashed.event) from None
         finally:
+            self._workflows |= dict.fromkeys(store.seen, workflow)
+            self._answers |= dict.fromkeys(store.seen, answers)
             store.inner.close()
             app.close()
 
@@ -151,11 +149,14 @@ class _Store:
         self._left = crash[2] if crash else 0
         self._dead = False
         self._hearing: list[Callable[[Change], None]] = []
+        self.seen: set[str] = set()
+        """The executions that something was appended to."""
 
     def append(self, execution_id: str, expected: int, entries: list[Entry], summary: Any, **how: Any) -> None:
         from cerebelum.store import Change
 
         self._check()
+        self.seen.add(execution_id)
         self.inner.append(execution_id, expected, entries, summary, **how)
         if self._crash is not None and any(map(self._is_it, entries)):
             self._dead = True
@@ -164,11 +165,21 @@ class _Store:
             hear(Change("events" if how.get("fence") else "request", execution_id))
 
     def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None]:
+        from cerebelum.store import Change
+
         self._hearing.append(hear)
+        hear(Change("unknown"))
         return lambda: self._hearing.remove(hear)
 
     def close(self) -> None:
         """Later, by whoever opened it."""
+
+    def abandon(self, execution_id: str) -> None:
+        """Leave the execution to others, as somebody who is dead does."""
+        from cerebelum.store import Query
+
+        [row] = self.inner.find(Query(id=execution_id)).rows
+        self.inner.own(execution_id, None, row.ownership)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("own", "beat", "note_process", "write_log"):

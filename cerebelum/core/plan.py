@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -61,20 +61,23 @@ def make_plan(
     now: Workflow,
     *,
     from_step: str | None = None,
+    anew: bool = False,
     accept_changes: bool = False,
     here: str | None = None,
     leaving_nothing: Container[str] = (),
 ) -> Plan:
     """Compare `state` with the definition `now`. Raises UsageError if `from_step` is no step of the main graph.
 
+    `from_step`: it runs again, with what follows from it; `anew`: every step of the main graph does.
     `here` is the machine it goes on on, `leaving_nothing` are executors whose steps leave no files behind.
     """
     graph = Graph.of(now)
     if from_step is not None:
         _check_from(graph, from_step)
-    continues = from_step is None and _goes_on_in_handlers(state, graph)
-    again = {} if continues else _again(state, graph, from_step, _undone(state, graph))
     low, high = graph.bounds["steps"]
+    first = [s.id for s in graph.steps[low:high]] if anew else [] if from_step is None else [from_step]
+    continues = not first and _goes_on_in_handlers(state, graph)
+    again = {} if continues else _again(state, graph, first, _undone(state, graph))
     rows = [_row(state, graph, step, again, accept_changes) for step in graph.steps[low:high]]
     rows += [
         Row(s, "REMOVED", "no longer in the definition")
@@ -84,7 +87,7 @@ def make_plan(
     changed = tuple(r.step for r in rows if r.action == "CHANGED")
     rerun = tuple(s.id for s in graph.steps if s.id in again)
     # A new segment begins with handlers that have not run.
-    anew = (*rerun, *(s for s in state.steps if not continues and state.graph.group_of(s) != "steps"))
+    runs = (*rerun, *(s for s in state.steps if not continues and state.graph.group_of(s) != "steps"))
     return Plan(
         execution_id=state.execution_id,
         rows=tuple(rows),
@@ -94,7 +97,7 @@ def make_plan(
         rerun=rerun,
         handlers_ran=_handlers_ran(state),
         continues_handlers=continues,
-        elsewhere=() if here is None else left_elsewhere(state, now, here, leaving_nothing, anew),
+        elsewhere=() if here is None else left_elsewhere(state, now, here, leaving_nothing, runs),
     )
 
 
@@ -108,7 +111,7 @@ def _goes_on_in_handlers(state: State, graph: Graph) -> bool:
         return continues_handlers(state)
     # All went well so far. Where the definition now has more to do, the handlers of the success have to wait for that.
     low, high = graph.bounds["steps"]
-    again = _again(state, graph, None, [])
+    again = _again(state, graph, [], [])
     stands = [s.id in state.steps and settled(graph, s.id, state.steps[s.id]) for s in graph.steps[low:high]]
     return all(stands) and not any(graph.group_of(s) == "steps" for s in again)
 
@@ -136,7 +139,7 @@ def _handlers_ran(state: State) -> tuple[str, ...]:
     return tuple(s.id for s in state.graph.steps[low:] if state.steps[s.id].status == "completed")
 
 
-def _again(state: State, graph: Graph, from_step: str | None, undone: Iterable[str]) -> dict[str, str]:
+def _again(state: State, graph: Graph, first: Sequence[str], undone: Iterable[str]) -> dict[str, str]:
     """Settled steps that run again, each with the reason."""
     again: dict[str, str] = {}
 
@@ -146,8 +149,8 @@ def _again(state: State, graph: Graph, from_step: str | None, undone: Iterable[s
             if at is not None and (settled(state.graph, step_id, at) or at.status != "pending"):
                 again.setdefault(step_id, why)
 
-    if from_step is not None:
-        mark(graph.downstream([from_step]), f"from {from_step}")
+    if first:
+        mark(graph.downstream(first), f"from {first[0]}")
     if undone:
         mark(graph.downstream(undone), "its effect was undone by a handler")
     for step in graph.steps:

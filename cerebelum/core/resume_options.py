@@ -26,3 +26,5 @@ class ResumeOptions(msgspec.Struct, frozen=True):
     """Go on in this folder instead of the one that the execution was in."""
     take_over: bool = False
     """End the process of this machine that drives the execution, if one does."""
+    anew: bool = False
+    """Run every step again."""

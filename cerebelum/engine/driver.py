@@ -38,11 +38,7 @@ if TYPE_CHECKING:
     from cerebelum.engine.supervisor import Supervisor
 
 
-def _nothing(text: str) -> None:
-    return None
-
-
-def _unheard(engine: Stoppable) -> None:
+def _nothing(told: object) -> None:
     return None
 
 
@@ -57,7 +53,7 @@ class Driver(msgspec.Struct, frozen=True):
     heed_signals: bool = False
     on_start: Callable[[str], None] = _nothing
     on_note: Callable[[str], None] = _nothing
-    on_engine: Callable[[Stoppable], None] = _unheard
+    on_engine: Callable[[Stoppable], None] = _nothing
 
     def run(
         self,
@@ -169,7 +165,7 @@ class Driver(msgspec.Struct, frozen=True):
     def resume(self, execution_id: str, choice: ResumeOptions) -> Result:
         """Become the owner of an execution and go on with it."""
         log = lookup.read(self.store, execution_id)
-        preflight.check_resumable(log.state, choice.from_step)
+        preflight.check_resumable(log.state, again=choice.anew or choice.from_step is not None)
         if not choice.take_over:
             ownership.refuse_if_alive(log.row)
         definition = self._definition(log.state, choice)
@@ -213,6 +209,7 @@ class Driver(msgspec.Struct, frozen=True):
             return
         with self._registered() as registration:
             supervisor = self._supervisor(registration, _nothing, 1)
+            self.on_engine(supervisor)
             with signals(supervisor) if self.heed_signals else nullcontext():
                 supervisor.take_up(row)
 
@@ -233,6 +230,7 @@ class Driver(msgspec.Struct, frozen=True):
             state,
             workflow,
             from_step=choice.from_step,
+            anew=choice.anew,
             accept_changes=choice.accept_changes,
             here=host_name(),
             leaving_nothing=leaving_nothing(self.executors),

@@ -156,10 +156,8 @@ class Engine:
         state = self.state
         if self._attempts:
             return None
-        if state.ended:
-            return "ended"
-        if state.paused:
-            return "paused"
+        if state.ended or state.paused:
+            return "ended" if state.ended else "paused"
         if self._stopping is not None and self._stopping.hand_over:
             return "parked"
         kinds = phases.awaited_kinds(state)
@@ -225,7 +223,9 @@ class Engine:
             self._overtime_at += pause
 
     def _patience(self) -> float:
-        return patience(self._attempts.values(), self._timers, self._overtime_at, self.clock, POLL_SECONDS)
+        if not self._attempts and self._inbox.empty():
+            self._timers.let_pass(self.clock)
+        return patience(self._attempts.values(), self._timers, self._overtime_at, self.clock.elapsed(), POLL_SECONDS)
 
     def _begin_stopping(self, stopping: Stopping) -> None:
         first, self._stopping = self._stopping is None, self._stopping or stopping

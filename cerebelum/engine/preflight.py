@@ -100,14 +100,14 @@ def check_same_inputs(
         )
 
 
-def check_resumable(state: State, from_step: str | None) -> None:
-    """Raises UsageError if the execution has come to an end that cannot be gone on from."""
+def check_resumable(state: State, *, again: bool) -> None:
+    """Raises UsageError if the execution cannot be gone on from where it ended; `again`: steps are to run again."""
     if state.ended == "completed":
         raise UsageError(
             f"{state.execution_id} has completed; there is nothing to resume",
             hint=f"run a part of it again as a new execution: cerebelum fork {state.execution_id} --from STEP",
         )
-    if state.ended == "cancelled" and from_step is None:
+    if state.ended == "cancelled" and not again:
         raise UsageError(
             f"{state.execution_id} was cancelled",
             hint=f"say where to go on: cerebelum resume {state.execution_id} --from STEP",

@@ -73,6 +73,12 @@ class Timers:
             heapq.heappop(self._queue)
         return self._queue[0][0] if self._queue else None
 
+    def let_pass(self, clock: Clock) -> None:
+        """Tell the clock how long nothing will be due."""
+        now = clock.elapsed()
+        if not self.due(now) and (coming := self.next(now)) is not None:
+            clock.idle(coming - now)
+
     def _set(self, step_id: str, wait: _Wait, when: float) -> None:
         self._waits[step_id] = wait, when
         heapq.heappush(self._queue, (when, step_id))
@@ -86,13 +92,8 @@ class Timers:
         return wait is not None and wait[1] == when
 
 
-def patience(
-    attempts: Collection[Attempt], waits: Timers, overtime_at: float | None, clock: Clock, most: float
-) -> float:
+def patience(attempts: Collection[Attempt], waits: Timers, overtime_at: float | None, now: float, most: float) -> float:
     """Seconds, at most `most`, until something is due: a time limit, the end of a grace, or the end of a wait."""
-    if not attempts and (coming := waits.next(clock.elapsed())) is not None:
-        clock.idle(coming - clock.elapsed())
-    now = clock.elapsed()
     left = [most]
     for attempt in attempts:
         if attempt.stopped is None and attempt.deadline is not None:

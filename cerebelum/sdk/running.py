@@ -48,12 +48,10 @@ class Run:
         connect: Callable[[], Verbs],
         *,
         settings: Settings = DEFAULTS,
-        on_start: Callable[[str], None] = lambda execution_id: None,
     ) -> None:
         self._workflow = workflow
         self._connect = connect
         self._settings = settings
-        self._on_start = on_start
         self._driven: Any = None
         self._stopping: Stopping | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -92,7 +90,6 @@ class Run:
             "settings": settings,
             "heed_signals": in_main,
             "on_engine": self._began,
-            "on_start": self._on_start,
         }
         try:
             if not isinstance(self._workflow, Path):

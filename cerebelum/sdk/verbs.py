@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -55,7 +56,7 @@ class How(TypedDict, total=False):
     on_note: Callable[[str], None]
     """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
     on_engine: Callable[[Stoppable], None]
-    """Called before it begins, with what can be told to stop."""
+    """Given, before anything is driven, what can be asked to stop, from any thread."""
 
 
 class Verbs:
@@ -76,15 +77,17 @@ class Verbs:
         self._open_store = open_store
         self._executors = executors
         self._environ = clean_environment(os.environ if environ is None else environ)
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._opened: EventStore | None = None
+        self._opening = threading.Lock()
 
     @property
     def store(self) -> EventStore:
         """The store, opened on first use. Raises StoreError."""
-        if self._opened is None:
-            self._opened = self._open_store()
-        return self._opened
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open_store()
+            return self._opened
 
     def executors(self) -> Mapping[str, Executor]:
         """Executors by their key."""
@@ -93,14 +96,15 @@ class Verbs:
     def with_executor(self, key: str, executor: Executor) -> Verbs:
         """The same on the same store, with another executor for one kind of step."""
         return Verbs(
-            lambda: self.store, lambda: {**self._executors(), key: executor}, environ=self._environ, clock=self._clock
+            lambda: self.store, lambda: {**self._executors(), key: executor}, environ=self._environ, clock=self.clock
         )
 
     def close(self) -> None:
-        """Release the store."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        """Release the store; whoever still has work for it is told that it is closed."""
+        with self._opening:
+            opened = self._opened
+        if opened is not None:
+            opened.close()
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -223,7 +227,7 @@ class Verbs:
         """Remove an execution as `prunable` gave it; None if somebody has taken it up since. Raises StoreError."""
         from cerebelum.store.pruning import prune
 
-        return prune(self.store, row, self._clock.now())
+        return prune(self.store, row, self.clock.now())
 
     def heads(self) -> Iterator[Summary | Tombstone]:
         """The summaries of executions that have ended, newest first, and the tombstones."""
@@ -297,6 +301,7 @@ class Verbs:
         name: str,
         *,
         from_step: str | None = None,
+        anew: bool = False,
         accept_changes: bool = False,
         file: Path | Defines | None = None,
         recorded: bool = False,
@@ -306,11 +311,12 @@ class Verbs:
     ) -> Result:
         """Go on with an execution that failed, was paused or interrupted, and drive it.
 
-        With `working_dir`, it goes on in that folder, now and later. With `take_over`, the process of this machine that
-        drives it is killed first. Raises NotFound, OwnedElsewhere, DefinitionChanged, UsageError (among others for one
-        that has completed, or was cancelled and no `from_step` is given), StoreError.
+        With `anew`, every step runs again. With `working_dir`, it goes on in that folder, now and later. With
+        `take_over`, the process of this machine that drives it is killed first. Raises NotFound, OwnedElsewhere,
+        DefinitionChanged, UsageError (among others for one that has completed, or was cancelled and no step is to run
+        again), StoreError.
         """
-        choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over)
+        choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over, anew)
         return self._driver(how).resume(self.resolve(name), choice)
 
     def supervise(
@@ -326,7 +332,7 @@ class Verbs:
     def _driver(self, how: How) -> Driver:
         from cerebelum.engine.driver import Driver
 
-        return Driver(self.store, self.executors(), self._environ, self._clock, **how)
+        return Driver(self.store, self.executors(), self._environ, self.clock, **how)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -380,4 +386,4 @@ class Verbs:
     def _request(self, name: str, make: requests.Make) -> Log:
         from cerebelum.engine import requests
 
-        return requests.request(self.store, self._clock, self.resolve(name), make)
+        return requests.request(self.store, self.clock, self.resolve(name), make)

@@ -18,6 +18,7 @@ from cerebelum.core.model import Loaded, Source, Workflow
 from cerebelum.core.step_kind import StepKind
 from cerebelum.sdk.builder import Builder
 from cerebelum.sdk.results import ExecutionResult
+from cerebelum.sdk.workflow_registry import register
 from cerebelum.steps.suspension import Length, seconds_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class PythonWorkflow:
         self._path = Path(os.path.abspath(code.co_filename))
         self._lock = threading.RLock()
         self._compiled: Compiled | None = None
+        register(self.name, self.where)
 
     def __repr__(self) -> str:
         return f"<workflow {self.name} of {self.where}>"

@@ -188,6 +188,15 @@ class Totals(msgspec.Struct, frozen=True):
     """Bytes of step output; None if the store cannot say."""
 
 
+class Started(msgspec.Struct, frozen=True):
+    """What there is in a store of one workflow."""
+
+    workflow: str
+    executions: int
+    last: datetime
+    """When the newest of them started."""
+
+
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """What a store says about itself, without a password anywhere."""
 
@@ -348,6 +357,16 @@ class EventStore(Protocol):
             executions[row.summary.status] += 1
             events += row.summary.version
         return Totals(dict(executions), events, sum(1 for _ in every_tombstone(self)))
+
+    def workflows(self) -> list[Started]:
+        """The workflows of which there are executions, by name."""
+        found: dict[str, Started] = {}
+        for row in every(self):
+            name, at = row.summary.workflow, row.summary.started_at
+            known = found.get(name)
+            # The newest come first.
+            found[name] = Started(name, 1, at) if known is None else Started(name, known.executions + 1, known.last)
+        return [found[name] for name in sorted(found)]
 
     def check(self) -> Iterator[str]:
         """What the database's own check of its integrity finds wrong, one sentence each; may take a while."""

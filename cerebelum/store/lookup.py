@@ -105,13 +105,14 @@ def _nearest(store: EventStore, name: str) -> str:
     return f"did you mean {near[0]}?" if near else "see: cerebelum list"
 
 
-def read(store: EventStore, execution_id: str, at: int | datetime | None = None) -> Log:
+def read(store: EventStore, execution_id: str, at: int | datetime | None = None, *, level: bool = False) -> Log:
     """The log of the execution with exactly this id, up to and with version or moment `at`.
 
-    Raises NotFound if there is no such execution, or there was nothing of it yet.
+    With `level`, no further than the row, although more was appended between the two looks. Raises NotFound if there
+    is no such execution, or there was nothing of it yet.
     """
     row = present(store, execution_id)
-    entries = store.read(execution_id)
+    entries = [e for e in store.read(execution_id) if not level or e.version <= row.summary.version]
     if not entries:
         raise missing(store, execution_id)
     if at is not None:
@@ -168,7 +169,7 @@ def as_shown(row: Row) -> Row:
 
 def view(store: EventStore, execution_id: str, at: int | datetime | None) -> View:
     """The execution as `status` shows it, now or `at` a version or moment. Raises NotFound."""
-    log = read(store, execution_id, at)
+    log = read(store, execution_id, at, level=at is None)
     if at is not None:
         # Who drove it then is not in the log.
         log = msgspec.structs.replace(
@@ -195,16 +196,27 @@ def chunks(
     wait: Callable[[], None] | None,
 ) -> Iterator[Chunk]:
     """Output in the order it was written; with `wait`, which is called between looks, until it no longer runs."""
+    for found in pages(store, execution_id, step, attempt, follow=wait is not None):
+        yield from found
+        if wait is not None and not found:
+            wait()
+
+
+def pages(
+    store: EventStore, execution_id: str, step: str | None, attempt: int | None, *, follow: bool
+) -> Iterator[list[Chunk]]:
+    """Output in the order it was written, page by page. With `follow`, until it no longer runs, with an empty page
+    whenever there is nothing new.
+    """
     position = 0
     while True:
-        row = present(store, execution_id)
-        over = wait is None or shown(row)[0] not in GOING_ON
-        while True:
-            page = store.read_log(execution_id, step=step, attempt=attempt, after=position, limit=_LOG_PAGE)
+        # Looked at first: what is written by then is still read.
+        over = shown(present(store, execution_id))[0] not in GOING_ON or not follow
+        while (
+            page := store.read_log(execution_id, step=step, attempt=attempt, after=position, limit=_LOG_PAGE)
+        ).chunks:
             position = page.position
-            yield from page.chunks
-            if not page.chunks:
-                break
-        if over or wait is None:
+            yield page.chunks
+        if over:
             return
-        wait()
+        yield []

@@ -196,6 +196,7 @@ class Twins:
             self.both(partial(_belongings, name=name))
         self.both(lambda store: list(every_tombstone(store)))
         self.both(lambda store: replace(store.totals(), log_bytes=None))
+        self.both(lambda store: store.workflows())
         self.both(lambda store: [fields for fields in (store.totals().log_bytes,) if fields])
         self.both(lambda store: list(store.check()))
 

@@ -41,6 +41,7 @@ EVERY_VERB: dict[str, Callable[[SqliteStore], object]] = {
     "restore": lambda store: store.restore([whole("new-2", 2)]),
     "backup": lambda store: store.backup(f"{store.path}-kept", lambda: None),
     "totals": lambda store: store.totals(),
+    "workflows": lambda store: store.workflows(),
     "check": lambda store: list(store.check()),
 }
 verbs = pytest.mark.parametrize("verb", EVERY_VERB)

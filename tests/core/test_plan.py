@@ -233,6 +233,25 @@ def test_from_a_step_that_was_interrupted_begins_a_new_generation_too() -> None:
     assert world.state.steps["a"].interrupted is None
 
 
+def test_anew_runs_every_step_again_also_where_there_is_more_than_one_first() -> None:
+    world = World(workflow(step("a"), explicit("b"), step("c", "a", "b"))).start()
+    world.completes("a", "b")
+    world.fails("c")
+    assert make_plan(world.state, world.definition, from_step="a").rerun == ("a", "c")
+    plan = make_plan(world.state, world.definition, anew=True)
+    assert plan.rerun == ("a", "b", "c")
+    assert sorted(starts(applied(world, world.definition, anew=True))) == ["a", "b"]
+
+
+def test_anew_does_not_go_on_in_handlers() -> None:
+    world = World(chain("a", "b", on_failure=(step("tell"),))).start()
+    world.completes("a")
+    world.fails("b")
+    plan = make_plan(world.state, world.definition, anew=True)
+    assert (plan.rerun, plan.continues_handlers) == (("a", "b"), False)
+    assert make_plan(world.state, world.definition).continues_handlers
+
+
 def test_from_a_changed_step_is_a_decision_about_it() -> None:
     world = failed_at("b", "a", "b")
     plan = make_plan(world.state, edited(world.definition, "a", body="other"), from_step="a")

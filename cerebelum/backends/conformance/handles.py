@@ -140,6 +140,7 @@ class HandleConformance(StoreTests):
         ("tombstones", lambda store: store.tombstones()),
         ("restore", lambda store: store.restore([whole("deploy-3", 1)])),
         ("totals", lambda store: store.totals()),
+        ("workflows", lambda store: store.workflows()),
     )
 
     @pytest.mark.parametrize("call", [call for _, call in CALLS], ids=[name for name, _ in CALLS])

@@ -31,6 +31,7 @@ from cerebelum.store import (
     LogPage,
     Process,
     Query,
+    Started,
     Tombstone,
     Totals,
     every,
@@ -287,6 +288,16 @@ class ToolsConformance(StoreTests):
         assert replace(told, log_bytes=None) == Totals({"completed": 2, "failed": 1}, 12, 1)
         assert replace(told, log_bytes=None) == EventStore.totals(store)
         assert told.log_bytes in (None, 6)
+
+    def test_a_store_names_the_workflows_it_has_executions_of(self, store: EventStore) -> None:
+        assert store.workflows() == []
+        later = START + timedelta(hours=1)
+        store.restore([whole("a", 3, workflow="é"), whole("b", 3, workflow="Z z"), whole("d", 3, workflow="gone")])
+        create(store, "c", workflow="é", started_at=later)
+        store.prune(tombstone_of(store, "d"))
+        told = store.workflows()
+        assert told == [Started("Z z", 1, START), Started("é", 2, later)]
+        assert told == EventStore.workflows(store)
 
     def test_a_store_describes_itself(self, store: EventStore) -> None:
         before = store.describe()

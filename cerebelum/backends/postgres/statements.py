@@ -171,6 +171,7 @@ class Statements:
         " GROUP BY status) AS by_status), (SELECT coalesce(sum(version), 0) FROM {s}.executions),"
         " (SELECT count(*) FROM {s}.tombstones), (SELECT coalesce(sum(length(data)), 0) FROM {s}.log_chunks)"
     )
+    workflows = _Statement("SELECT workflow, count(*), max(started_at) FROM {s}.executions GROUP BY workflow")
     orphans = _Statement(
         "SELECT DISTINCT execution_id FROM {s}.events AS v WHERE NOT EXISTS"
         " (SELECT 1 FROM {s}.executions AS e WHERE e.id = v.execution_id) ORDER BY 1"

@@ -51,6 +51,7 @@ from cerebelum.store import (
     Query,
     Row,
     Runner,
+    Started,
     Tombstone,
     Totals,
     Whole,
@@ -326,6 +327,12 @@ class PostgresStore(EventStore):
             return Totals({}, 0, 0, 0)
         executions, events, tombstones, log_bytes = found[0]
         return Totals(executions or {}, int(events), tombstones, int(log_bytes))
+
+    def workflows(self) -> list[Started]:
+        """See EventStore."""
+        found = self._fetched(self._sql.workflows, (), self._survey)
+        # Sorted here: the server has its own mind about the order of texts.
+        return sorted((Started(restored(name), n, moment(last)) for name, n, last in found), key=lambda s: s.workflow)
 
     def check(self) -> Iterator[str]:
         """See EventStore. Indexes and tables as far as the extension amcheck is there and may be used."""

@@ -14,12 +14,13 @@ from cerebelum.backends.sql.rows import (
     chunk_rows,
     entry_rows,
     micros,
+    moment,
     strings_text,
     summary_row,
     tombstone_row,
 )
 from cerebelum.core.summary import Summary
-from cerebelum.store import Conflict, Fenced, Tombstone, Totals, Whole
+from cerebelum.store import Conflict, Fenced, Started, Tombstone, Totals, Whole
 
 if TYPE_CHECKING:
     import sqlite3
@@ -135,6 +136,12 @@ def totals(connection: sqlite3.Connection) -> Totals:
     buried = connection.execute("SELECT count(*) FROM tombstones").fetchone()[0] if prunes(connection) else 0
     log_bytes = connection.execute("SELECT coalesce(sum(length(data)), 0) FROM log_chunks").fetchone()[0]
     return Totals({row[0]: row[1] for row in rows}, sum(row[2] for row in rows), buried, log_bytes)
+
+
+def workflows(connection: sqlite3.Connection) -> list[Started]:
+    """See EventStore. One pass over an index."""
+    sql = "SELECT workflow, count(*), max(started_at) FROM executions GROUP BY workflow ORDER BY workflow"
+    return [Started(name, count, moment(last)) for name, count, last in connection.execute(sql)]
 
 
 def problems(connection: sqlite3.Connection) -> Iterator[str]:

@@ -45,6 +45,7 @@ from cerebelum.store import (
     Query,
     Row,
     Runner,
+    Started,
     Tombstone,
     Totals,
     Whole,
@@ -315,6 +316,10 @@ class SqliteStore(EventStore):
     def totals(self) -> Totals:
         """See EventStore."""
         return self._file.read(self._reading, care.totals) or Totals({}, 0, 0, 0)
+
+    def workflows(self) -> list[Started]:
+        """See EventStore."""
+        return self._file.read(self._reading, care.workflows) or []
 
     def check(self) -> Iterator[str]:
         """See EventStore."""
