@@ -18,6 +18,8 @@ from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.sdk import wiring
 from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.results import ExecutionResult, WorkflowError, result_of
+from cerebelum.steps.capture import Echo
+from cerebelum.steps.descriptors import lent
 
 if TYPE_CHECKING:
     import asyncio
@@ -84,7 +86,8 @@ class Run:
 
     def _drive(self, work: Callable[[Verbs, How], Result], park: bool) -> ExecutionResult:
         verbs = self._connect()
-        settings = msgspec.structs.replace(self._settings, park=park)
+        live = self._settings.live or Echo()
+        settings = msgspec.structs.replace(self._settings, park=park, live=live)
         in_main = threading.current_thread() is threading.main_thread()
         how: How = {
             "settings": settings,
@@ -98,7 +101,8 @@ class Run:
                 functions = self._workflow.functions(executors)
                 bound = executors["python"].bound(functions, self.loop)  # type: ignore[attr-defined]
                 verbs = verbs.with_executor("python", bound)
-            result = work(verbs, how)
+            with lent():
+                result = work(verbs, how)
         finally:
             verbs.close()
         if result.state.paused is not None and result.state.paused.signal == "SIGINT" and self._stopping is None:
