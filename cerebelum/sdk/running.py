@@ -85,7 +85,7 @@ class Run:
             self._driven.stop(self._stopping)
 
     def _drive(self, work: Callable[[Verbs, How], Result], park: bool) -> ExecutionResult:
-        verbs = self._connect()
+        opened = verbs = self._connect()
         live = self._settings.live or Echo()
         settings = msgspec.structs.replace(self._settings, park=park, live=live)
         in_main = threading.current_thread() is threading.main_thread()
@@ -104,7 +104,7 @@ class Run:
             with lent():
                 result = work(verbs, how)
         finally:
-            verbs.close()
+            opened.close()
         if result.state.paused is not None and result.state.paused.signal == "SIGINT" and self._stopping is None:
             raise KeyboardInterrupt
         if result.end != "parked" and result.state.ended != "completed":
