@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -211,16 +211,11 @@ def _answer(verbs: Verbs, execution_id: str, event: ApprovalRequested, answers: 
 
 
 @pytest.fixture
-def cerebelum_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def cerebelum_store(monkeypatch: pytest.MonkeyPatch) -> str:
     """A temporary store, which is the default one during the test."""
-    from cerebelum.app import App
-
     url = f"memory:test-{uuid.uuid4().hex}"
     monkeypatch.setenv("CEREBELUM_STORE", url)
-    # As long as it is open, others that open it find the same.
-    kept = App(os.environ).open_store(url)
-    yield url
-    kept.close()
+    return url
 
 
 @pytest.fixture

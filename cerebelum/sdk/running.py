@@ -24,7 +24,6 @@ from cerebelum.steps.descriptors import lent
 if TYPE_CHECKING:
     import asyncio
 
-    from cerebelum.core.step_kind import StepKind
     from cerebelum.engine.session import Result
     from cerebelum.sdk.verbs import How, Verbs
 
@@ -38,7 +37,7 @@ class Runnable(Defines, Protocol):
     @property
     def function_name(self) -> str: ...
 
-    def functions(self, executors: Mapping[str, StepKind]) -> dict[str, Callable[..., Any]]: ...
+    def functions(self) -> dict[str, Callable[..., Any]]: ...
 
 
 class Run:
@@ -96,10 +95,8 @@ class Run:
         }
         try:
             if not isinstance(self._workflow, Path):
-                executors = verbs.executors()
                 # Of the functions as they are here: they need not be in a file.
-                functions = self._workflow.functions(executors)
-                bound = executors["python"].bound(functions, self.loop)  # type: ignore[attr-defined]
+                bound = verbs.executors()["python"].bound(self._workflow.functions, self.loop)  # type: ignore[attr-defined]
                 verbs = verbs.with_executor("python", bound)
             with lent():
                 result = work(verbs, how)

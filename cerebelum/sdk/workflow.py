@@ -187,14 +187,14 @@ class PythonWorkflow:
         )
         return Loaded(workflow, self._source(workflow), path.parent, refining(kind) if kind is not None else None)
 
-    def functions(self, executors: Mapping[str, StepKind]) -> dict[str, Callable[..., Any]]:
+    def functions(self) -> dict[str, Callable[..., Any]]:
         """The functions of its steps, by name, taking typed inputs where there are some."""
-        found = self._compile(executors).functions
+        found = self._compile({}).functions
         return {name: self._typed(function) for name, function in found.items()}
 
     def function_of(self, step_name: str) -> Callable[..., Any]:
         """See `Defines`. Raises KeyError."""
-        return self.functions({})[step_name]
+        return self.functions()[step_name]
 
     def _compile(self, executors: Mapping[str, StepKind]) -> Compiled:
         from cerebelum.sdk.compiling import compile_steps
