@@ -27,6 +27,8 @@ from cerebelum.steps.output_values import clean
 
 _loading = threading.RLock()
 _loaded: dict[str, tuple[tuple[int, int, int], str, ModuleType]] = {}
+_real: dict[Path, str] = {}
+"""Which of these a path led to."""
 _OUR_FOLDER = str(Path(__file__).parent) + os.sep
 _FOREIGN = (
     *(_OUR_FOLDER, "<frozen ", *(str(Path(os.__file__).parent / name) for name in ("asyncio", "concurrent"))),
@@ -114,23 +116,31 @@ def find_target(body: str, folder: Path) -> Target:
 
     For a module of a package, the package around it is. Raises CerebelumError if there is no such file or module.
     """
+    named = _named(body, folder)
+    for target in named:
+        if os.path.isfile(target.path):  # type: ignore[arg-type]
+            return target
+    module, function, path = named[0].module, named[0].function, named[0].path
+    if module is None:
+        assert path is not None
+        raise CerebelumError(f"there is no file {path}", hint=_nearest(path.name, _siblings(path)))
+    return Target(_installed(module, folder), module, function)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(body: str, folder: Path) -> tuple[Target, ...]:
+    """Where to look for what `body` means, in order. Raises CerebelumError if it can mean nothing."""
     where, _, function = body.rpartition(":")
     if not where or not function.isidentifier():
         raise CerebelumError(
             f"{body!r} is neither file.py:function nor module:function", hint="such as tasks.py:build or tasks:build"
         )
     if where.endswith(".py"):
-        path = folder / where
-        if not path.is_file():
-            raise CerebelumError(f"there is no file {path}", hint=_nearest(path.name, _siblings(path)))
-        return Target(path, None, function)
+        return (Target(folder / where, None, function),)
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", where):
         raise CerebelumError(f"{where!r} is not the name of a module", hint="a file needs its .py: tasks.py:build")
     base = folder.joinpath(*where.split("."))
-    for path in (base.with_name(base.name + ".py"), base / "__init__.py"):
-        if path.is_file():
-            return Target(path, where, function)
-    return Target(_installed(where, folder), where, function)
+    return tuple(Target(path, where, function) for path in (base.with_name(base.name + ".py"), base / "__init__.py"))
 
 
 def load_function(target: Target, folder: Path) -> Callable[..., Any]:
@@ -155,29 +165,57 @@ def call_function(
 
     Raises ArgumentError before the call if the arguments do not fit.
     """
-    signature = signature_of(function)
     arguments = copied(dict(given))
-    if signature is None:
+    takes = _takes(function)
+    if takes is None:
         return function(**arguments)
-    parameters = signature.parameters
-    named = {name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-    if "context" in named:
+    if "context" in takes.named:
         arguments.setdefault("context", context)
-    if "inputs" in named and "inputs" not in arguments:
+    if "inputs" in takes.named and "inputs" not in arguments:
         arguments["inputs"] = copied(dict(inputs))
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    unknown = sorted(arguments.keys() - named) if not takes_any else []
-    missing = [name for name in parameters if name in named - arguments.keys() and _required(parameters[name])]
+    unknown = [] if takes.anything else sorted(arguments.keys() - takes.named)
+    missing = [name for name in takes.required if name not in arguments]
     if unknown or missing:
-        raise _misfit(function, unknown, missing, sorted(named - arguments.keys()), signature)
-    positional = [arguments.pop(n) for n, p in parameters.items() if p.kind is p.POSITIONAL_ONLY and n in arguments]
+        raise _misfit(function, unknown, missing, sorted(takes.named - arguments.keys()))
+    positional = [arguments.pop(name) for name in takes.positional if name in arguments]
     return function(*positional, **arguments)
+
+
+class _Takes(msgspec.Struct, frozen=True):
+    """What a function takes, by name."""
+
+    named: frozenset[str]
+    required: tuple[str, ...]
+    positional: tuple[str, ...]
+    """Those that cannot be given by name."""
+    anything: bool
+    """Whether it has a `**`."""
+
+
+def _takes(function: Callable[..., Any]) -> _Takes | None:
+    """What the function takes; None if that cannot be told."""
+    try:
+        return _taken(function)
+    except (TypeError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=256)
+def _taken(function: Callable[..., Any]) -> _Takes:
+    parameters = inspect.signature(function).parameters
+    named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    return _Takes(
+        frozenset(named),
+        tuple(name for name, p in named.items() if p.default is p.empty),
+        tuple(name for name, p in named.items() if p.kind is p.POSITIONAL_ONLY),
+        any(p.kind is p.VAR_KEYWORD for p in parameters.values()),
+    )
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
     """The function's signature; None for the few built-in ones that do not tell."""
     try:
-        return _signature(function)
+        return inspect.signature(function)
     except (TypeError, ValueError):
         return None
 
@@ -232,8 +270,12 @@ def _function(module: ModuleType, target: Target) -> Callable[..., Any]:
 
 
 def _load_file(path: Path) -> ModuleType:
-    status = path.stat()
-    key, stamp = os.path.realpath(path), (status.st_mtime_ns, status.st_size, status.st_ino)
+    status = os.stat(path)
+    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+    known = _loaded.get(_real.get(path, ""))
+    if known is not None and known[0] == stamp:
+        return known[2]
+    key = _real[path] = os.path.realpath(path)
     known = _loaded.get(key)
     if known is not None and known[0] == stamp:
         return known[2]
@@ -333,21 +375,10 @@ def _on_path(folder: Path) -> None:
     sys.path.insert(next(places, len(sys.path)), text)
 
 
-@functools.lru_cache(maxsize=256)
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    return inspect.signature(function)
-
-
-def _required(parameter: inspect.Parameter) -> bool:
-    return parameter.default is parameter.empty
-
-
-def _misfit(
-    function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str], signature: inspect.Signature
-) -> ArgumentError:
+def _misfit(function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str]) -> ArgumentError:
     said = [f"there is no parameter {name}" for name in unknown] + [f"{name} is missing" for name in missing]
     name = getattr(function, "__name__", str(function))
-    takes = ", ".join(signature.parameters) or "nothing"
+    takes = ", ".join(inspect.signature(function).parameters) or "nothing"
     hint = next((near for word in unknown if (near := _nearest(word, free))), f"it takes {takes}; give them in `with:`")
     return ArgumentError(f"{name} cannot be called: {'; '.join(said)}", hint=hint)
 
