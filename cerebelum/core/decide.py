@@ -104,25 +104,22 @@ class Turn:
     """Events decided so far in one turn, and the state that they lead to."""
 
     def __init__(self, state: State | None, circumstances: Circumstances, execution_id: str = "") -> None:
-        self._state = state
+        # A plain attribute, since it is asked for dozens of times; None only before the very first event.
+        self.state: State = state  # type: ignore[assignment]
+        self._version = state.version if state else 0
         self._execution_id = execution_id
         self.circumstances = circumstances
         self.events: list[AnyEvent] = []
 
     @property
-    def state(self) -> State:
-        assert self._state is not None
-        return self._state
-
-    @property
     def stamp(self) -> dict[str, Any]:
         """Version and time of the next event."""
-        version = self._state.version if self._state else 0
-        return {"version": version + 1, "at": self.circumstances.now}
+        return {"version": self._version + 1, "at": self.circumstances.now}
 
     def add(self, event: AnyEvent) -> None:
         self.events.append(event)
-        self._state = evolve(self._state, event, self._execution_id)
+        self._version = event.version
+        self.state = evolve(self.state, event, self._execution_id)
 
 
 def decide(state: State | None, happening: Happening, circumstances: Circumstances, execution_id: str = "") -> Turn:
@@ -241,7 +238,8 @@ def _advance(turn: Turn, recover: bool) -> None:
             return
         before = len(turn.events)
         _go_on(turn, group, recover)
-        if len(turn.events) == before:
+        # Starts take what is free, and make nothing possible that was not before.
+        if all(isinstance(event, StepStarted) for event in turn.events[before:]):
             return
 
 
