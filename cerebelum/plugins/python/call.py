@@ -149,9 +149,9 @@ def load_function(target: Target, folder: Path) -> Callable[..., Any]:
     Raises CerebelumError for a syntax error and a missing function, and whatever the file raises when it is executed.
     """
     with _loading:
-        _on_path(folder)
+        _on_path(str(folder))
         if target.path is not None and (target.module is None or "." not in target.module):
-            _on_path(target.path.parent)
+            _on_path(os.path.dirname(target.path))
             if target.module is None or target.path.is_relative_to(folder):
                 return _function(_load_file(target.path), target)
         assert target.module is not None
@@ -351,7 +351,7 @@ def _import(name: str, path: Path | None) -> ModuleType:
 def _installed(name: str, folder: Path) -> Path | None:
     """The source file of an importable module; None if it has none."""
     with _loading:
-        _on_path(folder)
+        _on_path(str(folder))
         try:
             spec = importlib.util.find_spec(name)
         except ModuleNotFoundError:
@@ -366,13 +366,12 @@ def _installed(name: str, folder: Path) -> Path | None:
     return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") and spec.has_location else None
 
 
-def _on_path(folder: Path) -> None:
+def _on_path(folder: str) -> None:
     """Make a folder's modules importable: after the standard library, which a user's file must not replace for us."""
-    text = str(folder)
-    if text in sys.path:
+    if folder in sys.path:
         return
     places = (i for i, entry in enumerate(sys.path) if entry.endswith(("site-packages", "dist-packages")))
-    sys.path.insert(next(places, len(sys.path)), text)
+    sys.path.insert(next(places, len(sys.path)), folder)
 
 
 def _misfit(function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str]) -> ArgumentError:
