@@ -293,9 +293,12 @@ def _wake(turn: Turn, group: Group) -> None:
     active = turn.state.active
     # Whose wait has just begun may be due although no timer says so.
     new = [event.step for event in turn.events if isinstance(event, StepFailed | SleepStarted | ApprovalRequested)]
+    in_question = {*turn.circumstances.due, *active.at("answered"), *new}
+    if not in_question:
+        return
     due = [
         (_moment(turn.state.steps[step_id]), graph.position[step_id], step_id)
-        for step_id in {*turn.circumstances.due, *active.at("answered"), *new}
+        for step_id in in_question
         if active.get(step_id, "running") != "running" and graph.group_of(step_id) == group and _is_due(turn, step_id)
     ]
     free = _free(turn)
@@ -351,11 +354,11 @@ def _start_all(turn: Turn, group: Group, positions: Iterable[int]) -> bool:
 
     Breaks off and returns False where a step was settled instead, since what that freed may come before the rest.
     """
-    free = _free(turn)
+    free, doomed = _free(turn), phases.doomed(turn.state, group, turn.circumstances.overtime)
     for position in positions:
         step = turn.state.graph.steps[position]
         at = turn.state.steps[step.id]
-        if at.status != "interrupted" and phases.doomed(turn.state, group, turn.circumstances.overtime):
+        if doomed and at.status != "interrupted":
             break
         if _skip_or_fail(turn, step, at):
             return False
