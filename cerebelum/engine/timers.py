@@ -9,6 +9,7 @@ from datetime import datetime
 from cerebelum.core import phases
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import State
+from cerebelum.core.step_state import StepStatus
 from cerebelum.host.clock import Clock, remaining
 from cerebelum.steps.attempt import Attempt
 
@@ -17,6 +18,9 @@ ABANDON_AFTER = 2.0
 
 _Wait = tuple[str, int, int]
 """Which wait of a step it is: status, attempt, number of the call."""
+
+_UNTIMED: frozenset[StepStatus] = frozenset({"running", "answered"})
+"""What waits for no moment."""
 
 
 class Timers:
@@ -38,6 +42,8 @@ class Timers:
         # What is waited for depends on these; while they stay, only the steps that something happened to count.
         seen = (state.phase, state.failed, state.cancel, state.graph, state.resumes)
         awaited = phases.awaited_kinds(state)
+        if seen == self._seen and not self._waits and awaited <= _UNTIMED:
+            return
         if seen == self._seen:
             changed = {event.step for event in events if hasattr(event, "step")}
         else:

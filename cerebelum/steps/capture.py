@@ -217,6 +217,8 @@ _installing = threading.Lock()
 
 
 def _install() -> None:
+    if isinstance(sys.stdout, _Proxy) and isinstance(sys.stderr, _Proxy):
+        return
     with _installing:
         if not isinstance(sys.stdout, _Proxy):
             sys.stdout = _Proxy(sys.stdout, "stdout")
@@ -231,7 +233,10 @@ def captured(sink: Sink) -> Iterator[None]:
     output = _Output(sink)
     token = _current.set(output)
     try:
-        with descriptors.given_to(output):
+        if descriptors.allowed():
+            with descriptors.given_to(output):
+                yield
+        else:
             yield
     finally:
         _current.reset(token)
