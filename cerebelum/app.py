@@ -163,16 +163,24 @@ class App:
         if self._client is None:
             from cerebelum.sdk.verbs import Verbs
 
-            self._client = Verbs(self.open_store, self.executors, environ=self.environ)
+            self._client = Verbs(
+                self.open_store,
+                self.executors,
+                environ=self.environ,
+                observers=self.listeners,
+                on_close=self._end_observers,
+            )
         return self._client
 
     def close(self) -> None:
         """Let observers hear what is left, for a short while, and let go of the store."""
+        if self._client is not None:
+            self._client.close()
+
+    def _end_observers(self) -> None:
         if self._observers is not None:
             self._observers.close()
             self._observers = None
-        if self._client is not None:
-            self._client.close()
 
 
 def _url(given: str) -> str:

@@ -76,6 +76,7 @@ def attempt(
     """A first attempt at a step `s` of a workflow whose file is in `folder`."""
     scratch = folder / f"scratch-{next(_numbers)}"
     scratch.mkdir(mode=0o700)
+    whole_env = environment(**(env or {}))
     given: dict[str, Any] = {"inputs": {}, "outputs": {}, "secrets": {}, **more}
     return Invocation(
         execution_id="w-0123456789",
@@ -85,13 +86,13 @@ def attempt(
         idempotency_key="key-1",
         body=body,
         options=dict(options or {}),
-        env=environment(**(env or {})),
         cwd=cwd or folder,
         folder=folder,
-        scratch=scratch,
         stop=stop or Stop(),
         sink=sink or MemorySink(),
         tracker=MemoryTracker(),
+        make_env=lambda: whole_env,
+        make_scratch=lambda: scratch,
         **given,
     )
 

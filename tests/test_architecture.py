@@ -24,6 +24,7 @@ ROOMS["cli"] = {*ROOMS["render"], "render", "registry"}
 ROOMS["start"] = {*ROOMS["cli"], "cli"}
 ROOMS["app"] = {*ROOMS["start"], "start", "plugins", "backends"}
 ROOMS["__main__"] = {"app", "start"}
+ROOMS["testing"] = {*ROOMS["app"], "app"}
 
 # Plugins and backends see the contracts, and what is below them; only app.py sees plugins and backends.
 RIM = {"plugins": {"core", "host", "steps", "store"}, "backends": {"core", "host", "store"}}

@@ -36,7 +36,7 @@ def manner(tools: Tools) -> How:
     from cerebelum.engine.settings import Settings
 
     terminal.own_process()
-    return {"settings": Settings(listeners=tools.listeners(), on_stopping=say_stopping), "heed_signals": True}
+    return {"settings": Settings(on_stopping=say_stopping), "heed_signals": True}
 
 
 def tell(tools: Tools, row: Row, done: str, as_json: bool) -> int:

@@ -89,7 +89,7 @@ def _see_through(
     live = displays.live(tools, outlet, output, as_json=as_json, quiet=quiet)
     display = live or displays.plain(tools, outlet, output, as_json=as_json, quiet=quiet)
     settings = Settings(
-        listeners=(display.event, *tools.listeners()),
+        listeners=(display.event,),
         live=display,
         log_limit=manner["log_limit"] or DEFAULT_LIMIT,
         park=manner["park"],

@@ -29,7 +29,7 @@ def supervise(tools: Tools, once: bool, most: int, quiet: bool, as_json: bool) -
     terminal.own_process()
     outlet = Outlet(sys.stdout.fileno()) if as_json else None
     lines = () if outlet is None else (JsonLines(outlet).event,)
-    settings = Settings(listeners=(*lines, *tools.listeners()), on_stopping=say_stopping)
+    settings = Settings(listeners=lines, on_stopping=say_stopping)
     patience: float | None = _PATIENCE
     try:
         stopped = tools.client().supervise(once=once, most=most, settings=settings, tell=tell, heed_signals=True)

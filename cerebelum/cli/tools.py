@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cerebelum.engine.settings import Listener
     from cerebelum.registry import Registry
     from cerebelum.sdk.verbs import Verbs
     from cerebelum.steps.executor import Executor
@@ -51,5 +50,3 @@ class Tools(Protocol):
         ...
 
     def executors(self) -> Mapping[str, Executor]: ...
-
-    def listeners(self) -> tuple[Listener, ...]: ...

@@ -50,7 +50,11 @@ class Active(dict[str, StepStatus]):
 
     def count(self, kind: StepStatus) -> int:
         """How many steps are at this."""
-        return sum(count for (_, of), count in self._tally.items() if of == kind)
+        found = 0
+        for (_, of), count in self._tally.items():
+            if of == kind:
+                found += count
+        return found
 
     def at(self, kind: StepStatus) -> list[str]:
         """The steps that are at this."""

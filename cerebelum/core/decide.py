@@ -105,25 +105,22 @@ class Turn:
     """Events decided so far in one turn, and the state that they lead to."""
 
     def __init__(self, state: State | None, circumstances: Circumstances, execution_id: str = "") -> None:
-        self._state = state
+        # A plain attribute, since it is asked for dozens of times; None only before the very first event.
+        self.state: State = state  # type: ignore[assignment]
+        self._version = state.version if state else 0
         self._execution_id = execution_id
         self.circumstances = circumstances
         self.events: list[AnyEvent] = []
 
     @property
-    def state(self) -> State:
-        assert self._state is not None
-        return self._state
-
-    @property
     def stamp(self) -> dict[str, Any]:
         """Version and time of the next event."""
-        version = self._state.version if self._state else 0
-        return {"version": version + 1, "at": self.circumstances.now}
+        return {"version": self._version + 1, "at": self.circumstances.now}
 
     def add(self, event: AnyEvent) -> None:
         self.events.append(event)
-        self._state = evolve(self._state, event, self._execution_id)
+        self._version = event.version
+        self.state = evolve(self.state, event, self._execution_id)
 
 
 def decide(state: State | None, happening: Happening, circumstances: Circumstances, execution_id: str = "") -> Turn:
@@ -244,7 +241,8 @@ def _advance(turn: Turn, recover: bool) -> None:
             return
         before = len(turn.events)
         _go_on(turn, group, recover)
-        if len(turn.events) == before:
+        # Starts take what is free, and make nothing possible that was not before.
+        if all(isinstance(event, StepStarted) for event in turn.events[before:]):
             return
 
 
@@ -300,9 +298,12 @@ def _wake(turn: Turn, group: Group) -> None:
     active = turn.state.active
     # Whose wait has just begun may be due although no timer says so.
     new = [event.step for event in turn.events if isinstance(event, StepFailed | SleepStarted | ApprovalRequested)]
+    in_question = {*turn.circumstances.due, *active.at("answered"), *new}
+    if not in_question:
+        return
     due = [
         (_moment(turn.state.steps[step_id]), graph.position[step_id], step_id)
-        for step_id in {*turn.circumstances.due, *active.at("answered"), *new}
+        for step_id in in_question
         if active.get(step_id, "running") != "running" and graph.group_of(step_id) == group and _is_due(turn, step_id)
     ]
     free = _free(turn)
@@ -358,11 +359,11 @@ def _start_all(turn: Turn, group: Group, positions: Iterable[int]) -> bool:
 
     Breaks off and returns False where a step was settled instead, since what that freed may come before the rest.
     """
-    free = _free(turn)
+    free, doomed = _free(turn), phases.doomed(turn.state, group, turn.circumstances.overtime)
     for position in positions:
         step = turn.state.graph.steps[position]
         at = turn.state.steps[step.id]
-        if at.status != "interrupted" and phases.doomed(turn.state, group, turn.circumstances.overtime):
+        if doomed and at.status != "interrupted":
             break
         if _skip_or_fail(turn, step, at):
             return False

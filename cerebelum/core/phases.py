@@ -60,6 +60,8 @@ def over(state: State, group: Group, late: bool) -> bool:
 
 def doomed(state: State, group: Group, late: bool) -> bool:
     """Whether nothing new may start in this group; what has begun may finish, unless it is `abandoned`."""
+    if not state.failed:
+        return abandoned(state, group, late)
     graph = state.graph
     return abandoned(state, group, late) or any(
         (graph.group_of(s) if s in graph.position else "steps") == group for s in state.failed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, assert_never
 
@@ -277,8 +277,13 @@ def _fresh(step: StepState) -> StepState:
     return StepState(attempt=step.attempt, generation=step.generation + (step.status != "pending"), host=step.host)
 
 
-def _set(state: State, event: AnyEvent, step_id: str, step: StepState, **fields: Any) -> State:
-    """The state with one step replaced, and everything derived from that step's status brought along."""
+def _set(
+    state: State, event: AnyEvent, step_id: str, step: StepState, freed: Sequence[int] = (), **fields: Any
+) -> State:
+    """The state with one step replaced, and everything derived from that step's status brought along.
+
+    `freed` are the positions of steps that became ready.
+    """
     kind = step.status
     position = state.graph.position[step_id]
     ready = state.ready
@@ -286,7 +291,9 @@ def _set(state: State, event: AnyEvent, step_id: str, step: StepState, **fields:
     if at < len(ready) and ready[at] == position:
         ready = ready[:at] + ready[at + 1 :]
     if kind == "interrupted" and state.waits[position] == 0:
-        ready = tuple(sorted((*ready, position)))
+        freed = (position,)
+    if freed:
+        ready = tuple(sorted((*ready, *freed)))
     return replace(
         state,
         version=event.version,
@@ -298,22 +305,21 @@ def _set(state: State, event: AnyEvent, step_id: str, step: StepState, **fields:
     )
 
 
-def _settle(state: State, step_id: str) -> State:
-    """The state after what follows `step_id` has one need less to wait for."""
+def _settle(state: State, event: AnyEvent, step_id: str, step: StepState, **fields: Any) -> State:
+    """`_set`, with what follows `step_id` having one need less to wait for."""
     position = state.graph.position[step_id]
-    done = state.done + (state.graph.group[position] == "steps")
-    dependents = state.graph.dependents[position]
-    if not dependents:
-        return replace(state, done=done)
-    waits = list(state.waits)
+    waits = state.waits
     freed = []
-    for dependent in dependents:
-        waits[dependent] -= 1
-        follower = state.steps[state.graph.steps[dependent].id]
-        if waits[dependent] == 0 and follower.status in ("pending", "interrupted"):
-            freed.append(dependent)
-    ready = tuple(sorted((*state.ready, *freed))) if freed else state.ready
-    return replace(state, done=done, waits=tuple(waits), ready=ready)
+    if dependents := state.graph.dependents[position]:
+        left = list(waits)
+        for dependent in dependents:
+            left[dependent] -= 1
+            follower = state.steps[state.graph.steps[dependent].id]
+            if left[dependent] == 0 and follower.status in ("pending", "interrupted"):
+                freed.append(dependent)
+        waits = tuple(left)
+    done = state.done + (state.graph.group[position] == "steps")
+    return _set(state, event, step_id, step, freed, done=done, waits=waits, **fields)
 
 
 def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepInterrupted | StepSkipped) -> State:
@@ -348,7 +354,7 @@ def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepIn
                 interrupted=None,
                 verified=event.verified,
             )
-            return _settle(_set(state, event, step_id, new, resurrections=0), step_id)
+            return _settle(state, event, step_id, new, resurrections=0)
         case StepFailed():
             return _failed(state, event, old)
         case StepInterrupted():
@@ -356,7 +362,7 @@ def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepIn
             return _set(state, event, step_id, new)
         case StepSkipped():
             new = replace(old, status="skipped", skipped=event.why, ended_at=event.at)
-            return _settle(_set(state, event, step_id, new, phase=phase), step_id)
+            return _settle(state, event, step_id, new, phase=phase)
         case _:
             assert_never(event)
 
@@ -380,7 +386,7 @@ def _failed(state: State, event: StepFailed, old: StepState) -> State:
     if retrying:
         return _set(state, event, event.step, new)
     if settled(state.graph, event.step, new):
-        return _settle(_set(state, event, event.step, new), event.step)
+        return _settle(state, event, event.step, new)
     # A step that could not even start brings its group's turn, as its start would have.
     phase = state.phase if event.attempt == old.attempt else state.graph.group_of(event.step)
     return _set(state, event, event.step, new, failed=(*state.failed, event.step), phase=phase)

@@ -42,10 +42,6 @@ def _nothing(told: object) -> None:
     return None
 
 
-def _unheard(engine: Stoppable) -> None:
-    return None
-
-
 class Driver(msgspec.Struct, frozen=True):
     """Drives executions in this process. The methods are those of `Verbs`, which says what they raise."""
 
@@ -57,7 +53,7 @@ class Driver(msgspec.Struct, frozen=True):
     heed_signals: bool = False
     on_start: Callable[[str], None] = _nothing
     on_note: Callable[[str], None] = _nothing
-    on_engine: Callable[[Stoppable], None] = _unheard
+    on_engine: Callable[[Stoppable], None] = _nothing
 
     def run(
         self,

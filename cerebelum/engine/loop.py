@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Literal
@@ -24,10 +25,11 @@ from cerebelum.core.events import (
     decode,
     encode,
 )
-from cerebelum.core.outcome import Failed, Interrupted, Outcome
+from cerebelum.core.outcome import Outcome
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
-from cerebelum.engine import ids, prepare
+from cerebelum.engine import ids, performing, prepare
+from cerebelum.engine.attempts import STOP_GRACE, Attempts
 from cerebelum.engine.outside import POLL_SECONDS, Outside, Told
 from cerebelum.engine.ownership import is_taken, lost_store
 from cerebelum.engine.prepare import Surroundings
@@ -36,19 +38,17 @@ from cerebelum.engine.timers import ABANDON_AFTER, Timers, patience
 from cerebelum.engine.workers import Workers
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.steps.attempt import Attempt, ProcessRecord, attempt_token
-from cerebelum.steps.executor import Invocation, Stop, StopReason
-from cerebelum.steps.log import AttemptOutput, LogWriter
-from cerebelum.steps.perform import interrupted, output_problem, perform
+from cerebelum.steps.attempt import Attempt
+from cerebelum.steps.executor import StopReason
+from cerebelum.steps.log import LogWriter
+from cerebelum.steps.perform import output_problem
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership
 
-_STOP_GRACE = 4.0
-"""Seconds between TERM and KILL when the runner was told to stop, which has to be over within 7 s in all."""
 _PAUSE = 5.0
 """Seconds between two turns of the loop, beyond what it waits, from which on the process must have been stopped."""
 
-Item = Ended | Stopping | BaseException | Literal["fenced", "hurry"] | Told
-"""What other threads have to tell the loop."""
+Item = Ended | Stopping | BaseException | Literal["fenced", "hurry", "turn"] | Told
+"""What other threads have to tell the loop; `turn`: one of them had its turn, which the loop has to look at."""
 End = Literal["ended", "paused", "parked", "fenced"]
 
 
@@ -79,21 +79,30 @@ class Engine:
         self._chance = chance or ids.chance
         self._workers = workers or Workers()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
-        self._attempts: dict[str, Attempt] = {}
+        self._attempts = Attempts(self.clock, settings.grace)
         self._timers = Timers()
         self._stopping: Stopping | None = None
         self._fenced = self._lost = False
         self._broken: StoreError | None = None
         self._outside = Outside(store, execution_id, self._inbox.put)
         self._looked = self.clock.elapsed()
-        self._stop_grace = min(settings.grace, _STOP_GRACE)
         self._overtime_at: float | None = None
         self._log = LogWriter(store, execution_id, self._inbox.put)
+        # Who has this may decide and append: the loop while it does not wait, or a worker for a moment. Once the loop
+        # has ended, nobody.
+        self._turn = threading.Lock()
+        self._wanted = False
+        self._wakes_at = 0.0
 
     @property
     def state(self) -> State:
         assert self._state is not None
         return self._state
+
+    @property
+    def _released(self) -> bool:
+        """Whether the last event gave up the ownership."""
+        return self.state.ended is not None or self.state.paused is not None
 
     # -- called from other threads and from signal handlers ----------------------------------------------------------
 
@@ -110,7 +119,7 @@ class Engine:
         """Ownership can no longer be vouched for: end everything and write nothing more."""
         self._lost = True
         self._inbox.put("fenced")
-        for attempt in list(self._attempts.values()):
+        for attempt in list(self._attempts.going.values()):
             attempt.stop("fenced", 0.0)
             attempt.kill()
 
@@ -130,7 +139,8 @@ class Engine:
             if isinstance(opened.event, ExecutionResumed) and opened.event.continues:
                 # The segment that goes on may be over its time limit already.
                 self._set_timers((), self.clock.now(), self.clock.elapsed())
-            self._commit([opened])
+            self._turn.acquire()
+            self._hand_out(self._commit([opened]), self.state)
             self._outside.listen()
             while (end := self._rest()) is None or (end == "parked" and not self._let_go()):
                 happenings = self._await()
@@ -139,7 +149,7 @@ class Engine:
                 if self._fenced:
                     self._end_attempts("fenced")
                     return "fenced"
-                self._commit(happenings)
+                self._hand_out(self._commit(happenings), self.state)
             return end
         except Fenced:
             self._end_attempts("fenced")
@@ -154,12 +164,10 @@ class Engine:
 
     def _rest(self) -> End | None:
         state = self.state
-        if self._attempts:
+        if self._attempts.going:
             return None
-        if state.ended:
-            return "ended"
-        if state.paused:
-            return "paused"
+        if state.ended or state.paused:
+            return "ended" if state.ended else "paused"
         if self._stopping is not None and self._stopping.hand_over:
             return "parked"
         kinds = phases.awaited_kinds(state)
@@ -190,27 +198,44 @@ class Engine:
         block = True
         while True:
             try:
-                item = self._inbox.get(timeout=self._patience()) if block else self._inbox.get_nowait()
+                item = self._next() if block else self._inbox.get_nowait()
             except queue.Empty:
                 break
             block = False
             if isinstance(item, Ended):
-                self._attempts.pop(item.step, None)
+                self._attempts.going.pop(item.step, None)
                 happenings.append(item)
             elif isinstance(item, Stopping):
                 self._begin_stopping(item)
             elif isinstance(item, BaseException):
                 raise item
             elif item == "hurry":
-                self._kill_attempts()
+                self._attempts.ask_all_to_end("stopped", 0.0)
             elif item == "news":
                 self._outside.hurry()
-            elif item == "fenced" or is_taken(self.store, self.execution_id, self.fence):
+            elif item == "turn":
+                continue
+            elif item == "fenced" or (not self._released and is_taken(self.store, self.execution_id, self.fence)):
                 self._fenced = True
+        if self._released:
+            # A worker had the last word, and from then on somebody else may own it.
+            return happenings
         self._allow_for_pause()
         self._watch_attempts()
         self._look_outside()
         return happenings or [Nudge()]
+
+    def _next(self) -> Item:
+        """The next item, waited for as long as nothing is due; meanwhile a worker may have its turn. Raises Empty."""
+        patience = self._patience()
+        self._wakes_at = self.clock.elapsed() + patience
+        self._turn.release()
+        try:
+            return self._inbox.get(timeout=patience)
+        finally:
+            self._wanted = True
+            self._turn.acquire()
+            self._wanted = False
 
     def _allow_for_pause(self) -> None:
         """Where this process stood still, time limits move on by as much: its steps may have stood still with it."""
@@ -218,46 +243,29 @@ class Engine:
         pause, self._looked = now - self._looked, now
         if pause < POLL_SECONDS + _PAUSE:
             return
-        for attempt in self._attempts.values():
-            if attempt.deadline is not None:
-                attempt.deadline += pause
+        self._attempts.allow(pause)
         if self._overtime_at is not None:
             self._overtime_at += pause
 
     def _patience(self) -> float:
+        if not self._attempts.going and self._inbox.empty():
+            self._timers.let_pass(self.clock)
         now = self.clock.elapsed()
-        return patience(self._attempts.values(), self._timers, self._overtime_at, now, POLL_SECONDS)
+        return patience(self._attempts.going.values(), self._timers, self._overtime_at, now, POLL_SECONDS)
 
     def _begin_stopping(self, stopping: Stopping) -> None:
         first, self._stopping = self._stopping is None, self._stopping or stopping
-        for attempt in self._attempts.values():
-            self._ask_to_end(attempt, "stopped", self._stop_grace)
-        if first and self._attempts and self.settings.on_stopping:
-            self.settings.on_stopping([*self._attempts], self._stop_grace + ABANDON_AFTER)
-
-    def _kill_attempts(self) -> None:
-        for attempt in self._attempts.values():
-            self._ask_to_end(attempt, "stopped", 0.0)
-
-    def _ask_to_end(self, attempt: Attempt, reason: StopReason, grace: float | None = None) -> None:
-        if attempt.stopped is None:
-            attempt.stopped = self.clock.elapsed()
-        attempt.stop(reason, self.settings.grace if grace is None else grace)
+        self._attempts.ask_all_to_end("stopped", self._attempts.stop_grace)
+        if first and self._attempts.going and self.settings.on_stopping:
+            self.settings.on_stopping([*self._attempts.going], self._attempts.stop_grace + ABANDON_AFTER)
 
     def _watch_attempts(self) -> None:
-        """Enforce time limits, and give up attempts that do not end although they were told to."""
-        now = self.clock.elapsed()
-        overtime = self._overtime_at is not None and now >= self._overtime_at
-        for attempt in list(self._attempts.values()):
-            late = attempt.deadline is not None and now >= attempt.deadline
-            if attempt.stopped is None and (
-                late or (overtime and self.state.graph.group_of(attempt.step.id) == "steps")
-            ):
-                limit = attempt.step.timeout if late else self.state.workflow.timeout
-                attempt.overrun = f"{'' if late else 'the workflow '}took longer than {limit:g} s"
-                self._ask_to_end(attempt, "timeout")
-            elif attempt.stopped is not None and now >= attempt.stopped + attempt.stop.grace + ABANDON_AFTER:
-                self._abandon(attempt)
+        for attempt in self._attempts.watch(self.state, self._overtime()):
+            self._abandon(attempt)
+
+    def _overtime(self) -> bool:
+        """Whether the workflow's own time limit has passed."""
+        return self._overtime_at is not None and self.clock.elapsed() >= self._overtime_at
 
     def _abandon(self, attempt: Attempt) -> None:
         """A thread cannot be killed: its attempt is over as far as the log goes, and no retry may run beside it."""
@@ -281,20 +289,7 @@ class Engine:
             self._tell(event)
             events.append(event)
         self._timers.follow(self.state, events, self.clock.now(), self.clock.elapsed())
-        self._heed_requests()
-
-    def _heed_requests(self) -> None:
-        """Ask attempts to end as far as somebody's request to cancel or to pause is about them."""
-        if self._state is None or not (self.state.cancel or self.state.pausing):
-            return
-        for attempt in self._attempts.values():
-            if attempt.stopped is not None:
-                continue
-            group = self.state.graph.group_of(attempt.step.id)
-            if self.state.cancel and group in ("steps", "on_failure", "on_success"):
-                self._ask_to_end(attempt, "cancelled")
-            elif self.state.pausing:
-                self._ask_to_end(attempt, "stopped", self._stop_grace)
+        self._attempts.heed_requests(self.state)
 
     # -- deciding and appending ---------------------------------------------------------------------------------------
 
@@ -305,7 +300,7 @@ class Engine:
             chance=self._chance(),
             due=self._timers.due(now),
             stopping=self._stopping,
-            overtime=self._overtime_at is not None and now >= self._overtime_at,
+            overtime=self._overtime(),
             condition=prepare.condition,
             result=self._result,
         )
@@ -317,8 +312,10 @@ class Engine:
             raise CerebelumError(problem.message)
         return output
 
-    def _commit(self, happenings: Sequence[Happening]) -> None:
-        """Decide, append in one transaction, fold, tell, start. On a conflict: fold the tail and decide again."""
+    def _commit(self, happenings: Sequence[Happening]) -> list[Attempt]:
+        """Decide, append in one transaction, fold, tell; the attempts that begin. On a conflict: fold the tail and
+        decide again.
+        """
         while True:
             state = self._state
             events: list[AnyEvent] = []
@@ -328,7 +325,7 @@ class Engine:
                 state = turn.state
                 events += turn.events
             if not events:
-                return
+                return []
             assert state is not None
             entries = encode(self.execution_id, events, self.digest)
             expected = events[0].version - 1
@@ -349,10 +346,12 @@ class Engine:
         for event in events:
             self._tell(event)
         self._set_timers(events, circumstances.now, now)
-        self._heed_requests()
-        for event in events:
-            if isinstance(event, StepStarted | SleepCompleted) and state.active.get(event.step) == "running":
-                self._start(event.step, state)
+        self._attempts.heed_requests(self.state)
+        return [
+            self._begin(event.step, state)
+            for event in events
+            if isinstance(event, StepStarted | SleepCompleted) and state.active.get(event.step) == "running"
+        ]
 
     def _tell(self, event: AnyEvent) -> None:
         for listener in self.settings.listeners:
@@ -368,62 +367,54 @@ class Engine:
 
     # -- attempts -----------------------------------------------------------------------------------------------------
 
-    def _start(self, step_id: str, state: State) -> None:
-        step, number, now = state.graph.step(step_id), state.steps[step_id].attempt, self.clock.elapsed()
-        attempt = Attempt(
-            step=step,
-            number=number,
-            stop=Stop(),
-            token=attempt_token(state, step_id, number),
-            output=AttemptOutput(
-                self._log,
-                step_id,
-                number,
-                masker=self.around.masker,
-                clock=self.clock,
-                live=self.settings.live,
-                limit=self.settings.log_limit,
-            ),
-            started=now,
-            deadline=None if step.timeout is None else now + step.timeout,
+    def _begin(self, step_id: str, state: State) -> Attempt:
+        attempt = self._attempts.going[step_id] = performing.begin(
+            state, step_id, self.around, self.settings, self._log
         )
-        self._attempts[step_id] = attempt
-        self._workers.run(partial(self._attempt, attempt, state))
+        return attempt
 
-    def _attempt(self, attempt: Attempt, state: State) -> None:
-        """In a worker thread: perform the attempt and put its end, or what went wrong with us, into the inbox."""
-        try:
-            self._perform(attempt, state)
-        except BaseException as bug:
-            self._inbox.put(bug)
+    def _hand_out(self, attempts: Iterable[Attempt], state: State) -> None:
+        for attempt in attempts:
+            self._workers.run(partial(self._work, attempt, state))
 
-    def _perform(self, attempt: Attempt, state: State) -> None:
-        tracker = ProcessRecord(self.store, self.execution_id, attempt)
-        call = prepare.prepared(
-            state,
-            attempt.step,
-            token=attempt.token,
-            around=self.around,
-            stop=attempt.stop,
-            sink=attempt.output,
-            tracker=tracker,
-        )
-        outcome: Outcome = call if isinstance(call, Failed) else Interrupted()
-        verified = False
+    def _work(self, attempt: Attempt | None, state: State) -> None:
+        """In a worker thread: perform the attempt, and go on with one that follows from its end."""
         try:
-            if isinstance(call, Invocation):
-                outcome, verified = perform(
-                    call, self.around.executors, self.around.masker, state.steps[attempt.step.id]
-                )
-                outcome = interrupted(outcome, attempt.stop, attempt.overrun, attempt.output.tail)
-            attempt.output.close()
-        except StoreError as error:
-            self._inbox.put(error)
+            while attempt is not None:
+                done = performing.perform_attempt(attempt, state, self.store, self.around)
+                if done.broken is not None:
+                    self._inbox.put(done.broken)
+                if attempt.abandoned:
+                    return
+                attempt, state = self._follow_up(self._ended(attempt, done.outcome, verified=done.verified))
+        except BaseException as problem:
+            # What went wrong with us.
+            self._inbox.put(problem)
+
+    def _follow_up(self, ended: Ended) -> tuple[Attempt | None, State]:
+        """In a worker thread: what follows from the end of its attempt, and an attempt to go on with.
+
+        To do that here saves waking the loop's thread and being woken by it, which takes longer than all the rest.
+        Where that thread has something to do itself, it gets the news, and takes together what comes meanwhile.
+        """
+        if not self._turn.acquire(blocking=False):
+            self._inbox.put(ended)
+            return None, self.state
+        try:
+            if self._wanted or not self._inbox.empty():
+                self._inbox.put(ended)
+                return None, self.state
+            self._attempts.going.pop(ended.step, None)
+            attempts = self._commit([ended])
+            self._hand_out(attempts[1:], self.state)
+            if not self._attempts.going or self.clock.elapsed() + self._patience() < self._wakes_at:
+                self._inbox.put("turn")
+            return attempts[0] if attempts else None, self.state
+        except BaseException as problem:
+            self._inbox.put(problem)
+            return None, self.state
         finally:
-            if not attempt.abandoned:
-                self._inbox.put(self._ended(attempt, outcome, verified=verified))
-            if isinstance(call, Invocation):
-                self.around.scratch.give_back(call.scratch)
+            self._turn.release()
 
     def _ended(self, attempt: Attempt, outcome: Outcome, *, verified: bool) -> Ended:
         whys: dict[StopReason | None, Why] = {"cancelled": "cancelled", "fenced": "fenced"}
@@ -436,15 +427,14 @@ class Engine:
 
     def _end_attempts(self, reason: StopReason) -> None:
         """End what is running and wait for it, without recording anything."""
-        for attempt in self._attempts.values():
-            self._ask_to_end(attempt, reason, 0.0 if reason == "fenced" else self._stop_grace)
-        limit = self.clock.elapsed() + _STOP_GRACE + ABANDON_AFTER
-        while self._attempts and self.clock.elapsed() < limit:
+        self._attempts.ask_all_to_end(reason, 0.0 if reason == "fenced" else self._attempts.stop_grace)
+        limit = self.clock.elapsed() + STOP_GRACE + ABANDON_AFTER
+        while self._attempts.going and self.clock.elapsed() < limit:
             try:
                 item = self._inbox.get(timeout=max(0.01, limit - self.clock.elapsed()))
             except queue.Empty:
                 continue
             if isinstance(item, Ended):
-                self._attempts.pop(item.step, None)
+                self._attempts.going.pop(item.step, None)
             elif item == "hurry":
-                self._kill_attempts()
+                self._attempts.ask_all_to_end("stopped", 0.0)

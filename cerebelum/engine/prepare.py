@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -22,8 +23,8 @@ from cerebelum.definition.expressions import as_text, evaluate
 from cerebelum.definition.inputs import input_env
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import TOKEN
-from cerebelum.steps.attempt import Scratch
-from cerebelum.steps.executor import Answer, Executor, Invocation, Sink, Stop, Tracker
+from cerebelum.steps.attempt import Attempt, Scratch
+from cerebelum.steps.executor import Answer, Executor, Invocation, Tracker
 from cerebelum.steps.masking import Masker
 from cerebelum.steps.perform import masked
 
@@ -169,17 +170,20 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat()
 
 
+_path = lru_cache(maxsize=16)(Path)
+
+
 @lru_cache(maxsize=16)
 def _parent(path: str) -> Path:
     return Path(path).parent
 
 
 def prepared(
-    state: State, step: Step, *, token: str, around: Surroundings, stop: Stop, sink: Sink, tracker: Tracker
+    state: State, step: Step, *, attempt: Attempt, around: Surroundings, tracker: Tracker
 ) -> Invocation | Failed:
     """`prepare`, or why the attempt cannot even begin."""
     try:
-        return prepare(state, step, token=token, around=around, stop=stop, sink=sink, tracker=tracker)
+        return prepare(state, step, attempt=attempt, around=around, tracker=tracker)
     except CerebelumError as error:
         return Failed(masked(StepError("invalid", error.text()), around.masker), retryable=False)
     except BaseException as error:
@@ -190,18 +194,17 @@ def prepared(
         return Failed(masked(found, around.masker), retryable=False)
 
 
-def prepare(
-    state: State, step: Step, *, token: str, around: Surroundings, stop: Stop, sink: Sink, tracker: Tracker
-) -> Invocation:
-    """Everything the executor gets; its scratch folder is to be given back.
-
-    Raises CerebelumError if an expression has no value or the folder is not there.
-    """
+def prepare(state: State, step: Step, *, attempt: Attempt, around: Surroundings, tracker: Tracker) -> Invocation:
+    """Everything the executor gets. Raises CerebelumError if an expression has no value or the folder is not there."""
     at = state.steps[step.id]
     names = scope(state, step)
     body, options = filled(around.executors[step.executor], step, names)
     cwd = folder(state, step, names)
     secrets = {name: around.secrets[name] for name in step.secrets}
+
+    def env() -> dict[str, str]:
+        return {**environment(state, step, around.environ, names["env"], secrets), TOKEN: attempt.token}
+
     return Invocation(
         execution_id=state.execution_id,
         workflow=state.workflow.name,
@@ -210,16 +213,16 @@ def prepare(
         idempotency_key=idempotency_key(state, step.id),
         body=body,
         options=options,
-        env={**environment(state, step, around.environ, names["env"], secrets), TOKEN: token},
         cwd=cwd,
         folder=_parent(state.source.path),
         inputs=state.inputs,
         outputs=View(state.steps, lambda at: at.output),
         secrets=secrets,
-        scratch=around.scratch.take(),
-        stop=stop,
-        sink=sink,
+        stop=attempt.stop,
+        sink=attempt.output,
         tracker=tracker,
+        make_env=env,
+        make_scratch=attempt.scratch.folder,
         answers=tuple(
             Answer("sleep" if c.result == "slept" else "granted", c.response, c.by) for c in at.calls if c.result
         ),
@@ -240,14 +243,14 @@ def filled(executor: StepKind, step: Step, names: Mapping[str, Any]) -> tuple[An
 
 def folder(state: State, step: Step, names: Mapping[str, Any]) -> Path:
     """The folder that the step runs in. Raises CerebelumError if it is not there."""
-    folder = Path(state.environment.cwd)
+    folder = _path(state.environment.cwd)
     if step.working_dir is not None:
         wanted = Path(as_text(_evaluated(step.working_dir, names, "working_dir")))
         try:
             folder = folder / wanted.expanduser()
         except RuntimeError as error:
             raise CerebelumError(f"working directory {wanted}: {error}") from None
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CerebelumError(
             f"working directory {folder} is not there" + (" (it is a file)" if folder.exists() else "")
         )

@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True):
     park_after: float | None = None
     """The same, for waits longer than these seconds."""
     listeners: tuple[Listener, ...] = ()
+    """Told of each event once it is recorded: in order, one at a time, by whichever thread recorded it."""
     live: Live | None = None
     on_stopping: Callable[[Sequence[str], float], None] | None = None
     """Called once when the runner was told to stop: with the steps that are being ended, and the seconds at most."""

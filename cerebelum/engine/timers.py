@@ -9,7 +9,8 @@ from datetime import datetime
 from cerebelum.core import phases
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import State
-from cerebelum.host.clock import remaining
+from cerebelum.core.step_state import StepStatus
+from cerebelum.host.clock import Clock, remaining
 from cerebelum.steps.attempt import Attempt
 
 ABANDON_AFTER = 2.0
@@ -17,6 +18,9 @@ ABANDON_AFTER = 2.0
 
 _Wait = tuple[str, int, int]
 """Which wait of a step it is: status, attempt, number of the call."""
+
+_UNTIMED: frozenset[StepStatus] = frozenset({"running", "answered"})
+"""What waits for no moment."""
 
 
 class Timers:
@@ -38,6 +42,8 @@ class Timers:
         # What is waited for depends on these; while they stay, only the steps that something happened to count.
         seen = (state.phase, state.failed, state.cancel, state.graph, state.resumes)
         awaited = phases.awaited_kinds(state)
+        if seen == self._seen and not self._waits and awaited <= _UNTIMED:
+            return
         if seen == self._seen:
             changed = {event.step for event in events if hasattr(event, "step")}
         else:
@@ -72,6 +78,12 @@ class Timers:
         while self._queue and not self._counts(*self._queue[0]):
             heapq.heappop(self._queue)
         return self._queue[0][0] if self._queue else None
+
+    def let_pass(self, clock: Clock) -> None:
+        """Tell the clock how long nothing will be due."""
+        now = clock.elapsed()
+        if not self.due(now) and (coming := self.next(now)) is not None:
+            clock.idle(coming - now)
 
     def _set(self, step_id: str, wait: _Wait, when: float) -> None:
         self._waits[step_id] = wait, when

@@ -18,9 +18,16 @@ class Clock(Protocol):
         """Seconds since some fixed moment; counts suspend, never jumps back."""
         ...
 
+    def idle(self, seconds: float) -> None:
+        """For so long there is nothing to do but to wait: the clock of a test may let the time pass at once."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
+
+    def idle(self, seconds: float) -> None:
+        """See Clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -77,6 +77,7 @@ class _Compiler:
         self._function = function
         self._inputs = inputs
         self._executors = executors
+        self._by_parameter = {name.replace("-", "_"): name for name in order.nodes}
 
     def step(self, node: Node) -> Step:
         """The model's step; problems are noted in the order."""
@@ -189,12 +190,13 @@ class _Compiler:
     def _arguments(self, node: Decorated[Any, Any]) -> dict[str, str]:
         """Which parameters are the results of which steps. Raises CerebelumError."""
         found = {}
-        by_parameter = {name.replace("-", "_"): name for name in self._order.before[node.name]}
+        before = self._order.before[node.name]
         for name, parameter in inspect.signature(node.function).parameters.items():
             if name in _GIVEN or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
-            if name in by_parameter:
-                found[name] = _output(by_parameter[name])
+            step = self._by_parameter.get(name)
+            if step is not None and step in before:
+                found[name] = _output(step)
             elif parameter.default is parameter.empty:
                 raise self._not_before(node, name)
         return found

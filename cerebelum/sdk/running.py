@@ -9,18 +9,21 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from cerebelum.core.decide import Stopping
 from cerebelum.core.errors import UsageError
 from cerebelum.core.step_kind import Defines
-from cerebelum.engine.settings import Settings
+from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.sdk import wiring
 from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.results import ExecutionResult, WorkflowError, result_of
+from cerebelum.steps.capture import Echo
+from cerebelum.steps.descriptors import lent
 
 if TYPE_CHECKING:
     import asyncio
 
-    from cerebelum.core.step_kind import StepKind
     from cerebelum.engine.session import Result
     from cerebelum.sdk.verbs import How, Verbs
 
@@ -34,17 +37,22 @@ class Runnable(Defines, Protocol):
     @property
     def function_name(self) -> str: ...
 
-    def functions(self, executors: Mapping[str, StepKind]) -> dict[str, Callable[..., Any]]: ...
-
-    async def resume(self, execution_id: str, *, store: str | None = None) -> ExecutionResult: ...
+    def functions(self) -> dict[str, Callable[..., Any]]: ...
 
 
 class Run:
     """One run of a workflow on a store."""
 
-    def __init__(self, workflow: Runnable, store: str | None) -> None:
+    def __init__(
+        self,
+        workflow: Runnable | Path,
+        connect: Callable[[], Verbs],
+        *,
+        settings: Settings = DEFAULTS,
+    ) -> None:
         self._workflow = workflow
-        self._store = store
+        self._connect = connect
+        self._settings = settings
         self._driven: Any = None
         self._stopping: Stopping | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -53,10 +61,10 @@ class Run:
     def start(self, inputs: Any, options: Mapping[str, Any]) -> ExecutionResult:
         """Run it. Raises what `PythonWorkflow.run` raises."""
         given = plain(inputs)
-        settings = Settings(park=options.get("park", False))
         how = {key: options[key] for key in ("execution_id", "or_resume") if key in options}
         tags = tuple(options.get("tags", ()))
-        return self._drive(lambda verbs, more: verbs.run(self._workflow, given, tags=tags, **how, **more), settings)
+        park = options.get("park", False)
+        return self._drive(lambda verbs, more: verbs.run(self._workflow, given, tags=tags, **how, **more), park)
 
     def resume(
         self, execution_id: str, from_step: str | None = None, accept_changes: bool = False, park: bool = False
@@ -67,7 +75,7 @@ class Run:
         def go_on(verbs: Verbs, how: How) -> Result:
             return verbs.resume(execution_id, from_step=from_step, accept_changes=accept_changes, file=workflow, **how)
 
-        return self._drive(go_on, Settings(park=park))
+        return self._drive(go_on, park)
 
     def stop(self) -> None:
         """Have the execution paused in an orderly way, now or as soon as it begins."""
@@ -75,17 +83,25 @@ class Run:
         if self._driven is not None:
             self._driven.stop(self._stopping)
 
-    def _drive(self, work: Callable[[Verbs, How], Result], settings: Settings) -> ExecutionResult:
-        verbs = wiring.verbs(self._store)
+    def _drive(self, work: Callable[[Verbs, How], Result], park: bool) -> ExecutionResult:
+        opened = verbs = self._connect()
+        live = self._settings.live or Echo()
+        settings = msgspec.structs.replace(self._settings, park=park, live=live)
+        in_main = threading.current_thread() is threading.main_thread()
+        how: How = {
+            "settings": settings,
+            "heed_signals": in_main,
+            "on_engine": self._began,
+        }
         try:
-            executors = verbs.executors()
-            # Of the functions as they are here: they need not be in a file.
-            bound = executors["python"].bound(self._workflow.functions(executors), self.loop)  # type: ignore[attr-defined]
-            in_main = threading.current_thread() is threading.main_thread()
-            how: How = {"settings": settings, "heed_signals": in_main, "on_engine": self._began}
-            result = work(verbs.with_executor("python", bound), how)
+            if not isinstance(self._workflow, Path):
+                # Of the functions as they are here: they need not be in a file.
+                bound = verbs.executors()["python"].bound(self._workflow.functions, self.loop)  # type: ignore[attr-defined]
+                verbs = verbs.with_executor("python", bound)
+            with lent():
+                result = work(verbs, how)
         finally:
-            verbs.close()
+            opened.close()
         if result.state.paused is not None and result.state.paused.signal == "SIGINT" and self._stopping is None:
             raise KeyboardInterrupt
         if result.end != "parked" and result.state.ended != "completed":
@@ -98,7 +114,17 @@ class Run:
             engine.stop(self._stopping)
 
     def _again(self, execution_id: str) -> Callable[[], Awaitable[ExecutionResult]]:
-        return lambda: self._workflow.resume(execution_id, store=self._store)
+        async def again() -> ExecutionResult:
+            run = Run(self._workflow, self._connect, settings=self._settings)
+            return await awaited(run, lambda: run.resume(execution_id))
+
+        return again
+
+
+def connecting(options: Mapping[str, Any]) -> Callable[[], Verbs]:
+    """What opens the verbs on the store that the options name."""
+    store = options.get("store")
+    return lambda: wiring.verbs(store)
 
 
 async def awaited(run: Run, work: Callable[[], ExecutionResult]) -> ExecutionResult:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cerebelum.engine.inside import Inside
     from cerebelum.engine.preflight import Checked
     from cerebelum.engine.session import Result, Stoppable
-    from cerebelum.engine.settings import Settings
+    from cerebelum.engine.settings import Listener, Settings
     from cerebelum.steps.executor import Executor
     from cerebelum.store.copying import Outcome
     from cerebelum.store.heads import Heads
@@ -62,8 +62,8 @@ class How(TypedDict, total=False):
 class Verbs:
     """Starts, resumes and shows executions. All methods block.
 
-    `open_store` and `executors` are called when first needed. `environ` is the user's environment: secrets, and what
-    steps inherit, come from it.
+    `open_store`, `executors` and `observers`, which hear every event that is recorded here, are called when first
+    needed. `environ` is the user's environment: secrets, and what steps inherit, come from it.
     """
 
     def __init__(
@@ -73,11 +73,15 @@ class Verbs:
         *,
         environ: Mapping[str, str] | None = None,
         clock: Clock | None = None,
+        observers: Callable[[], tuple[Listener, ...]] = tuple,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._open_store = open_store
         self._executors = executors
         self._environ = clean_environment(os.environ if environ is None else environ)
         self.clock = clock or SystemClock()
+        self._observers = observers
+        self._on_close = on_close
         self._opened: EventStore | None = None
         self._opening = threading.Lock()
 
@@ -96,11 +100,16 @@ class Verbs:
     def with_executor(self, key: str, executor: Executor) -> Verbs:
         """The same on the same store, with another executor for one kind of step."""
         return Verbs(
-            lambda: self.store, lambda: {**self._executors(), key: executor}, environ=self._environ, clock=self.clock
+            lambda: self.store,
+            lambda: {**self._executors(), key: executor},
+            environ=self._environ,
+            clock=self.clock,
+            observers=self._observers,
         )
 
     def close(self) -> None:
         """Release the store; whoever still has work for it is told that it is closed."""
+        self._on_close()
         with self._opening:
             opened = self._opened
         if opened is not None:
@@ -332,7 +341,9 @@ class Verbs:
     def _driver(self, how: How) -> Driver:
         from cerebelum.engine.driver import Driver
 
-        return Driver(self.store, self.executors(), self._environ, self.clock, **how)
+        driver = Driver(self.store, self.executors(), self._environ, self.clock, **how)
+        listeners = (*driver.settings.listeners, *self._observers())
+        return msgspec.structs.replace(driver, settings=msgspec.structs.replace(driver.settings, listeners=listeners))
 
     # -- asking -------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from cerebelum.core.model import Loaded, Source, Workflow
 from cerebelum.core.step_kind import StepKind
 from cerebelum.sdk.builder import Builder
 from cerebelum.sdk.results import ExecutionResult
+from cerebelum.sdk.workflow_registry import register
 from cerebelum.steps.suspension import Length, seconds_of
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class PythonWorkflow:
         self._path = Path(os.path.abspath(code.co_filename))
         self._lock = threading.RLock()
         self._compiled: Compiled | None = None
+        register(self.name, self.where)
 
     def __repr__(self) -> str:
         return f"<workflow {self.name} of {self.where}>"
@@ -96,18 +98,18 @@ class PythonWorkflow:
             >>> doubling.run({"number": 21}, store="memory:").output
             42
         """
-        from cerebelum.sdk.running import Run
+        from cerebelum.sdk.running import Run, connecting
 
-        return Run(self, options.pop("store", None)).start(inputs, options)
+        return Run(self, connecting(options)).start(inputs, options)
 
     async def execute(self, inputs: Any = None, **options: Unpack[RunOptions]) -> ExecutionResult:
         """The same, awaited: `async def` steps run on the caller's event loop, which nothing here ever blocks.
 
         Where the caller is cancelled, the execution is paused in an orderly way first.
         """
-        from cerebelum.sdk.running import Run, awaited
+        from cerebelum.sdk.running import Run, awaited, connecting
 
-        run = Run(self, options.pop("store", None))
+        run = Run(self, connecting(options))
         return await awaited(run, lambda: run.start(inputs, options))
 
     async def resume(
@@ -124,9 +126,9 @@ class PythonWorkflow:
         `from_step` has it run again from there. Raises WorkflowError, NotFound, OwnedElsewhere, DefinitionChanged,
         UsageError, StoreError.
         """
-        from cerebelum.sdk.running import Run, awaited
+        from cerebelum.sdk.running import Run, awaited, connecting
 
-        run = Run(self, store)
+        run = Run(self, connecting({"store": store}))
         return await awaited(run, lambda: run.resume(execution_id, from_step, accept_changes, park))
 
     def start(self, inputs: Any = None, **options: Unpack[RunOptions]) -> str:
@@ -189,14 +191,14 @@ class PythonWorkflow:
         )
         return Loaded(workflow, self._source(workflow), path.parent, refining(kind) if kind is not None else None)
 
-    def functions(self, executors: Mapping[str, StepKind]) -> dict[str, Callable[..., Any]]:
+    def functions(self) -> dict[str, Callable[..., Any]]:
         """The functions of its steps, by name, taking typed inputs where there are some."""
-        found = self._compile(executors).functions
+        found = self._compile({}).functions
         return {name: self._typed(function) for name, function in found.items()}
 
     def function_of(self, step_name: str) -> Callable[..., Any]:
         """See `Defines`. Raises KeyError."""
-        return self.functions({})[step_name]
+        return self.functions()[step_name]
 
     def _compile(self, executors: Mapping[str, StepKind]) -> Compiled:
         from cerebelum.sdk.compiling import compile_steps

@@ -28,6 +28,7 @@ class Attempt(msgspec.Struct):
     stop: Stop
     token: str
     output: AttemptOutput
+    scratch: Lease
     started: float
     deadline: float | None
     stopped: float | None = None
@@ -93,39 +94,40 @@ class Scratch:
     """Private folders for attempts, inside one of the execution's.
 
     Making and removing a folder costs more than a short step does, on a disk that is synced for every event. So one
-    that nobody has touched serves the next attempt; any other is removed.
+    is made only for an attempt that asks for it, and one that nobody has touched serves the next attempt.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._untouched: list[tuple[Path, int]] = []
-        self._made: dict[Path, int] = {}
         self._count = 0
         self._lock = threading.Lock()
 
-    def take(self) -> Path:
-        """An empty folder, for its caller alone until `give_back`. Raises CerebelumError if none can be made."""
+    def lease(self) -> Lease:
+        """A folder for one attempt, if it asks for one."""
+        return Lease(self)
+
+    def take(self) -> tuple[Path, int]:
+        """An empty folder, for its caller alone until `give_back`, and its stamp. Raises CerebelumError if none can
+        be made.
+        """
         with self._lock:
             if self._untouched:
-                folder, stamp = self._untouched.pop()
-                self._made[folder] = stamp
-                return folder
+                return self._untouched.pop()
             self._count += 1
             folder = self._folder / str(self._count)
         try:
             folder.mkdir(mode=0o700)
-            self._made[folder] = _stamp(folder)
+            return folder, _stamp(folder)
         except OSError as error:
             raise CerebelumError(
                 f"no temporary folder can be made for the step: {error.strerror}",
                 where=str(folder),
                 hint="free some space there, or name another place with TMPDIR",
             ) from None
-        return folder
 
-    def give_back(self, folder: Path) -> None:
+    def give_back(self, folder: Path, stamp: int) -> None:
         """The attempt is over: what it left in its folder goes."""
-        stamp = self._made.pop(folder)
         try:
             if _stamp(folder) == stamp and not os.listdir(folder):
                 self._untouched.append((folder, stamp))
@@ -133,6 +135,25 @@ class Scratch:
         except OSError:
             pass
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Lease:
+    """The private folder of one attempt, made when it is first asked for."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._taken: tuple[Path, int] | None = None
+
+    def folder(self) -> Path:
+        """The folder. Raises CerebelumError if none can be made."""
+        if self._taken is None:
+            self._taken = self._scratch.take()
+        return self._taken[0]
+
+    def end(self) -> None:
+        """The attempt is over."""
+        if self._taken is not None:
+            self._scratch.give_back(*self._taken)
 
 
 def _stamp(folder: Path) -> int:

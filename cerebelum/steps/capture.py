@@ -48,7 +48,14 @@ class _Aside:
         descriptors.show(stream, data)
 
 
-_STRAY = _Stray()
+class _Host(_Stray):
+    """Takes what is printed by somebody else's process that has lent its descriptors, and is none of a step's."""
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        descriptors.show(stream, data)
+
+
+_STRAY, _HOST = _Stray(), _Host()
 
 
 class _Output:
@@ -115,8 +122,10 @@ def _printing() -> _Output | _Stray | _Aside | None:
     if descriptors.forked():
         return None
     if isinstance(output, _Aside):
-        return output if descriptors.allowed() else None
-    return _STRAY if output is None and descriptors.diverted() else output
+        return output if descriptors.allowed() or descriptors.diverted() else None
+    if output is not None or not descriptors.diverted():
+        return output
+    return _STRAY if descriptors.allowed() else _HOST
 
 
 class _Binary(io.RawIOBase):
@@ -142,6 +151,11 @@ class _Proxy(io.TextIOBase):
     def __init__(self, real: Any, stream: Stream) -> None:
         super().__init__()
         self._real, self._stream = real, stream
+
+    @property
+    def real(self) -> Any:
+        """What it stands for."""
+        return self._real
 
     def write(self, text: str) -> int:
         output = _printing()
@@ -203,6 +217,8 @@ _installing = threading.Lock()
 
 
 def _install() -> None:
+    if isinstance(sys.stdout, _Proxy) and isinstance(sys.stderr, _Proxy):
+        return
     with _installing:
         if not isinstance(sys.stdout, _Proxy):
             sys.stdout = _Proxy(sys.stdout, "stdout")
@@ -217,11 +233,38 @@ def captured(sink: Sink) -> Iterator[None]:
     output = _Output(sink)
     token = _current.set(output)
     try:
-        with descriptors.given_to(output):
+        if descriptors.allowed():
+            with descriptors.given_to(output):
+                yield
+        else:
             yield
     finally:
         _current.reset(token)
         output.close()
+
+
+class Echo:
+    """Shows what steps print where a program that drives them prints, too."""
+
+    def output(self, step: str, attempt: int, stream: Stream, data: bytes) -> None:
+        """Show it."""
+        shown = sys.stdout if stream == "stdout" else sys.stderr
+        real = shown.real if isinstance(shown, _Proxy) else shown
+        try:
+            descriptor = real.fileno()
+        except (OSError, ValueError, AttributeError):
+            descriptor = -1
+        if descriptor in (1, 2):
+            descriptors.show(stream, data)
+        elif real is not None:
+            # As in a notebook, whose cells are not what the process prints to.
+            real.write(data.decode("utf-8", "backslashreplace"))
+
+    def left_out(self, step: str, attempt: int) -> None:
+        """Its log ends here, too."""
+
+    def ended(self, step: str, attempt: int) -> None:
+        """There is nothing to wind up."""
 
 
 def aside() -> None:

@@ -2,7 +2,7 @@
 
 A library writes to them past `sys.stdout`, and so does every process that a function starts. In a process that is
 cerebelum's own both become pipes when the first such step starts; what comes out is masked and given to the step that
-started last, and to the terminal when there is none. Descriptors of somebody else's process are left alone.
+started last, and to the terminal when there is none. Somebody else's process lends them while it drives executions.
 """
 
 from __future__ import annotations
@@ -80,12 +80,23 @@ class _Pipes:
         poll = self._poll()
         while self._ends:
             ready = poll.poll()
-            drain()
+            with _lock:
+                for stream, data in self.read():
+                    put(stream, data)
             for end, what in ready:
                 if not what & select.POLLIN:
-                    # Somebody closed the descriptor for good.
+                    # Nobody has it any more.
                     poll.unregister(end)
-                    self._ends = {stream: other for stream, other in self._ends.items() if other != end}
+                    with _lock:
+                        self._ends = {stream: other for stream, other in self._ends.items() if other != end}
+                        self._ready = self._poll()
+                    os.close(end)
+
+    def give_back(self) -> None:
+        """Have the descriptors be again what they were; what others still write to the pipes is handed on."""
+        for stream, number in _NUMBERS.items():
+            os.dup2(self.before[stream], number)
+            os.close(self.before[stream])
 
     def read(self) -> Iterator[tuple[Stream, bytes]]:
         """What has arrived so far. One thread at a time."""
@@ -103,6 +114,7 @@ class _Pipes:
 
 
 _allowed: Callable[[int, int], None] | None = None
+_borrowers = 0
 _lock = threading.RLock()
 _pipes: _Pipes | None = None
 _forked = False
@@ -124,6 +136,26 @@ def allowed() -> bool:
     return _allowed is not None
 
 
+@contextmanager
+def lent() -> Iterator[None]:
+    """Within it, steps may have the descriptors of this process, which is somebody else's, and get them back after."""
+    global _borrowers, _pipes
+    with _lock:
+        _borrowers += 1
+    try:
+        yield
+    finally:
+        if not _forked:
+            with _lock:
+                _borrowers -= 1
+                if not _borrowers and _allowed is None and _pipes is not None:
+                    _pipes.flush_libc()
+                    drain()
+                    _flush()
+                    pipes, _pipes = _pipes, None
+                    pipes.give_back()
+
+
 def diverted() -> bool:
     """Whether what arrives at 1 and 2 is caught."""
     return _pipes is not None and not _forked
@@ -136,7 +168,7 @@ def forked() -> bool:
 
 def mask_with(masker: Masker) -> None:
     """From now on mask its secrets in whatever arrives, whichever execution that is from."""
-    if not masker or _allowed is None:
+    if not masker or not (_allowed or _borrowers):
         return
     with _lock:
         # Kept when its execution is over, since what that started may go on writing.
@@ -153,7 +185,7 @@ def mask_with(masker: Masker) -> None:
 @contextmanager
 def given_to(target: Target) -> Iterator[None]:
     """Within it, what arrives is the target's, unless another one comes after it."""
-    if _allowed is None or _forked:
+    if _forked or not (_allowed or _borrowers):
         yield
         return
     with _lock:
@@ -205,8 +237,8 @@ def _give(stream: Stream, data: bytes) -> None:
         if not target.closed:
             target.take(stream, data)
             return
-    # A thread or a process that outlived its step. Not to standard output, which may be read by a program.
-    show("stderr", data)
+    # A thread or a process that outlived its step. Our own standard output may be read by a program.
+    show("stderr" if _allowed else stream, data)
 
 
 def _flush() -> None:
@@ -218,15 +250,16 @@ def _flush() -> None:
         _give(stream, data)
 
 
-def _divert(tell: Callable[[int, int], None]) -> None:
+def _divert(tell: Callable[[int, int], None] | None) -> None:
     global _pipes
     if _pipes is None:
-        for text in (sys.__stdout__, sys.__stderr__):
+        for text in {sys.__stdout__, sys.__stderr__, sys.stdout, sys.stderr}:
             # What was printed before is no step's.
             with suppress(OSError, ValueError, AttributeError):
                 text.flush()  # type: ignore[union-attr]
         _pipes = _Pipes()
-        tell(_pipes.before["stdout"], _pipes.before["stderr"])
+        if tell is not None:
+            tell(_pipes.before["stdout"], _pipes.before["stderr"])
         threading.Thread(target=_pipes.work, name="cerebelum-descriptors", daemon=True).start()
 
 

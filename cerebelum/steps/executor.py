@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,9 +22,10 @@ class Stop:
     """Tells a running attempt to end: set once, by the runner, from another thread."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        self._callbacks: list[Any] = []
         self._lock = threading.Lock()
+        self._waiting: threading.Event | None = None
+        """Made by the first who waits: most attempts end without anybody waiting for this."""
+        self._callbacks: list[Any] = []
         self.reason: StopReason | None = None
         self.grace: float = 5.0
         """Seconds an attempt may take to end by itself before it is killed."""
@@ -36,24 +38,29 @@ class Stop:
                 self.grace = grace
             else:
                 self.grace = min(self.grace, grace)
-            self._event.set()
+            if self._waiting is not None:
+                self._waiting.set()
             callbacks = list(self._callbacks)
         for callback in callbacks:
             callback()
 
     @property
     def requested(self) -> bool:
-        return self._event.is_set()
+        return self.reason is not None
 
     def wait(self, seconds: float | None = None) -> bool:
         """Block until the attempt is asked to end or `seconds` have passed; True if it is asked to end."""
-        return self._event.wait(seconds)
+        with self._lock:
+            if self.requested:
+                return True
+            waiting = self._waiting = self._waiting or threading.Event()
+        return waiting.wait(seconds)
 
     def on_request(self, callback: Any) -> None:
         """Call `callback()` (quick, thread-safe) on every request, at once if there has been one already."""
         with self._lock:
             self._callbacks.append(callback)
-            due = self._event.is_set()
+            due = self.requested
         if due:
             callback()
 
@@ -84,7 +91,7 @@ class Answer(msgspec.Struct, frozen=True):
     by: str | None = None
 
 
-class Invocation(msgspec.Struct, frozen=True):
+class Invocation(msgspec.Struct, frozen=True, dict=True):
     """One attempt at one step, with everything already evaluated."""
 
     execution_id: str
@@ -97,8 +104,6 @@ class Invocation(msgspec.Struct, frozen=True):
     """The step's body with its expressions evaluated."""
     options: Mapping[str, Any]
     """The executor's own keys, evaluated."""
-    env: Mapping[str, str]
-    """The whole environment for a process of this step: the user's, INPUT_*, `env:`, secrets, CEREBELUM_*."""
     cwd: Path
     """Folder the step runs in; checked to be there."""
     folder: Path
@@ -107,13 +112,26 @@ class Invocation(msgspec.Struct, frozen=True):
     outputs: Mapping[str, Any]
     """Outputs by step id; None for a step that has none."""
     secrets: Mapping[str, str]
-    scratch: Path
-    """A private folder that exists during this attempt."""
     stop: Stop
     sink: Sink
     tracker: Tracker
+    make_env: Callable[[], Mapping[str, str]]
+    make_scratch: Callable[[], Path]
+    """Gives the same folder each time."""
     answers: tuple[Answer, ...] = ()
     """Answers to this step's earlier calls (`Sleep`, `Approval`), in order."""
+
+    # A function in this process asks for neither of these, and then nobody pays for them.
+
+    @cached_property
+    def env(self) -> Mapping[str, str]:
+        """The whole environment for a process of this step: the user's, INPUT_*, `env:`, secrets, CEREBELUM_*."""
+        return self.make_env()
+
+    @cached_property
+    def scratch(self) -> Path:
+        """A private folder that exists during this attempt. Raises CerebelumError if none can be made."""
+        return self.make_scratch()
 
 
 def leaving_nothing(executors: Mapping[str, Executor]) -> frozenset[str]:

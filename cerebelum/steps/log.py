@@ -13,7 +13,7 @@ from typing import Protocol
 from cerebelum.core.errors import StoreError
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
-from cerebelum.steps.masking import Masker
+from cerebelum.steps.masking import MaskedStream, Masker
 from cerebelum.store import Chunk, EventStore, Stream
 
 DEFAULT_LIMIT = 16 << 20
@@ -155,7 +155,8 @@ class AttemptOutput:
         self._writer = writer
         self._step = step
         self._attempt = attempt
-        self._masks = {"stdout": masker.stream(), "stderr": masker.stream()}
+        self._masker = masker
+        self._masks: dict[Stream, MaskedStream] = {}
         self._clock = clock
         self._live = live
         self._head = limit // 2
@@ -173,7 +174,8 @@ class AttemptOutput:
         """Take output; secrets are masked even when they are split over several writes."""
         with self._lock:
             if not self._closed:
-                self._take(stream, self._masks[stream].feed(data))
+                mask = self._masks.get(stream) or self._masks.setdefault(stream, self._masker.stream())
+                self._take(stream, mask.feed(data))
 
     @property
     def closed(self) -> bool:
@@ -183,8 +185,7 @@ class AttemptOutput:
     def tail(self) -> str:
         """The last lines written so far, masked (at most 20 lines, 4 KiB)."""
         with self._lock:
-            for stream, mask in self._masks.items():
-                self._take("stdout" if stream == "stdout" else "stderr", mask.flush())
+            self._flush_masks()
             text = self._last.decode("utf-8", "replace")
         return "\n".join(text.rstrip("\n").split("\n")[-_TAIL_LINES:])
 
@@ -193,8 +194,7 @@ class AttemptOutput:
         with self._lock:
             if self._closed:
                 return
-            self._take("stdout", self._masks["stdout"].flush())
-            self._take("stderr", self._masks["stderr"].flush())
+            self._flush_masks()
             self._closed = True
             self._write_kept()
             wrote = self._offset > 0
@@ -202,6 +202,10 @@ class AttemptOutput:
             self._writer.flush()
             if self._live:
                 self._live.ended(self._step, self._attempt)
+
+    def _flush_masks(self) -> None:
+        for stream, mask in self._masks.items():
+            self._take(stream, mask.flush())
 
     def _take(self, stream: Stream, data: bytes) -> None:
         if not data:

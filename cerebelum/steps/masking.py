@@ -223,7 +223,7 @@ class MaskedStream:
 
     def flush(self) -> bytes:
         """What was held back; the stream has ended, or somebody waits for a complete line."""
-        return self._pass(self._held, final=True)
+        return self._pass(self._held, final=True) if self._held else b""
 
     def _pass(self, data: bytes, *, final: bool) -> bytes:
         spans = self._masker._spans(data, self._covered)

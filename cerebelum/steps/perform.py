@@ -65,7 +65,8 @@ def _verify(call: Invocation, shell: Executor) -> Outcome:
     step = msgspec.structs.replace(call.step, body=command)
     with tempfile.TemporaryDirectory(dir=call.scratch) as scratch:
         # What it wrote to its output file is no output of the step if it says that there was no effect.
-        return shell.run(msgspec.structs.replace(call, step=step, body=command, options={}, scratch=Path(scratch)))
+        there = msgspec.structs.replace(call, step=step, body=command, options={}, make_scratch=lambda: Path(scratch))
+        return shell.run(there)
 
 
 def checked(outcome: Outcome, masker: Masker) -> Outcome:

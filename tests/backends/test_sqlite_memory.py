@@ -86,3 +86,19 @@ def test_it_is_backed_up_into_a_file(tmp_path: Path) -> None:
     kept = open_store(f"sqlite:///{tmp_path}/kept.db")
     assert kept.read("deploy-1") == store.read("deploy-1") == log("deploy-1", 1)
     kept.close()
+
+
+def test_a_workflow_runs_on_it(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("def one():\n    print('hello')\n    return 1\n")
+    flow = tmp_path / "flow.yaml"
+    flow.write_text("steps:\n  - {id: a, python: 'tasks.py:one'}\noutput: '${{ steps.a.output }}'\n")
+    app = App({"HOME": str(tmp_path)})
+    app.store = f"memory:run-{next(_numbers)}"
+    client = app.client()
+    result = client.run(flow, {}, execution_id="x")
+    assert result.state.output == 1
+    assert b"".join(chunk.data for chunk in client.logs("x")) == b"hello\n"
+    app.close()
+    again = App({"HOME": str(tmp_path)})
+    again.store = app.store
+    assert again.client().status("x").status == "completed"

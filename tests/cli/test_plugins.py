@@ -121,14 +121,14 @@ def cerebelum_backends():
     def open_it(url):
         from cerebelum.core.errors import StoreError
         raise StoreError("out of order", where=url)
-    return {"memory": open_it}
+    return {"volatile": open_it}
 """
     )
     path = str(cli.write("memory.py", source))
-    answered = cli("list", "--store", "memory://x", "--plugin", path)
+    answered = cli("list", "--store", "volatile://x", "--plugin", path)
     assert answered.code == 74
-    assert "memory://x: out of order" in answered.err
-    assert "memory:// (store)" in cli("plugins", "--plugin", path).out
+    assert "volatile://x: out of order" in answered.err
+    assert "volatile:// (store)" in cli("plugins", "--plugin", path).out
 
 
 def test_a_verb_of_ours_cannot_be_replaced(cli: Home) -> None:

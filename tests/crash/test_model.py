@@ -74,6 +74,9 @@ class Clock:
     def elapsed(self) -> float:
         return self.seconds
 
+    def idle(self, seconds: float) -> None:
+        return None
+
 
 class Runners(RuleBasedStateMachine):
     """At most two runners live at a time; one that was stopped may wake up long after it was taken over."""

@@ -37,6 +37,9 @@ class Hasty(SystemClock):
         self.looks += 1
         return 12.0 * self.looks
 
+    def idle(self, seconds: float) -> None:
+        return None
+
 
 def test_a_runner_stopped_past_its_time_and_taken_over_writes_no_more(arena: Arena) -> None:
     arena.write(FLOW, "held.yaml")
@@ -104,6 +107,9 @@ def test_a_runner_whose_beat_goes_on_is_not_taken_over_however_long_it_is_watche
                     store.beat(msgspec.structs.replace(far, beat=far.beat + 1))
                     looked.set()
                 return super().elapsed()
+
+            def idle(self, seconds: float) -> None:
+                return None
 
         with (
             ownership.Registration(store, SystemClock(), arena.environ) as successor,

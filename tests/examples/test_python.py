@@ -135,7 +135,7 @@ def test_an_order_waits_for_people_and_for_days_without_a_process(cerebelum: Pro
 
 
 def test_an_order_is_killed_in_the_middle_and_paid_once(cerebelum: Program) -> None:
-    command = [*program(), "run", FOLDER / "orders.py", "--id", "order-1", *ORDER, "-i", "ask_after=0s"]
+    command = [*program(), "run", str(FOLDER / "orders.py"), "--id", "order-1", *ORDER, "-i", "ask_after=0s"]
     with subprocess.Popen(
         command, cwd=cerebelum.folder, env=cerebelum.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

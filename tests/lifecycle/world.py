@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -109,7 +110,8 @@ class World(Home):
             process.communicate()
         self.client.close()
         for pid in self.left():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def left(self, word: str = "") -> list[int]:
         """Pids of living step processes of this world that have `word` in their environment."""

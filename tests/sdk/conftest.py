@@ -1,6 +1,4 @@
-"""What the tests of the Python package share: a store of its own for every test, and a client of a world's store."""
-
-from __future__ import annotations
+"""What the tests of the Python package share: a client of a world's store, in that world's folder."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,20 +13,20 @@ from tests.lifecycle.world import World
 from tests.stores import open_store
 
 
-@pytest.fixture(autouse=True)
-def default_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The default store of the process, by CEREBELUM_STORE."""
-    url = f"sqlite:///{tmp_path}/store/cerebelum.db"
-    monkeypatch.setenv("CEREBELUM_STORE", url)
-    return url
-
-
 def executors() -> Mapping[str, Executor]:
     return {e.key: e for plugin in (shell, python, sleep, approval) for e in plugin.cerebelum_executors()}
 
 
 def verbs_of(world: World) -> Verbs:
     return Verbs(lambda: open_store(world.url), executors, environ=world.environ)
+
+
+@pytest.fixture(autouse=True)
+def default_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store of its own for every test, where everything that is not told otherwise keeps its executions."""
+    url = f"sqlite:///{tmp_path}/default/cerebelum.db"
+    monkeypatch.setenv("CEREBELUM_STORE", url)
+    return url
 
 
 @pytest.fixture

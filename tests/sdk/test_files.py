@@ -238,3 +238,18 @@ def wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_plugins_hear_of_what_a_program_drives(cli: Home) -> None:
+    cli.write("mended", "")
+    cli.write(
+        "home/.config/cerebelum/plugins/hears.py",
+        "from cerebelum import hookimpl\n@hookimpl\ndef cerebelum_event(execution_id, event):\n"
+        "    open('heard', 'a').write(type(event).__name__ + '\\n')\n",
+    )
+    done = python(cli, "-c", "import flow; flow.deploy.run()")
+    assert done.returncode == 0, done.stderr
+    heard = (cli.folder / "heard").read_text().split()
+    assert heard[0] == "ExecutionStarted"
+    assert heard[-1] == "ExecutionCompleted"
+    assert heard.count("StepCompleted") == 4

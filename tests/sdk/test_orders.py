@@ -347,7 +347,11 @@ def test_a_handler_is_told_where_results_are() -> None:
     @step
     def undo(a: Any) -> None: ...
 
-    [problem] = problems(lambda wf: (wf.timeline(a), wf.on_failure(undo)))
+    def define(wf: Builder) -> None:
+        wf.timeline(a)
+        wf.on_failure(undo)
+
+    [problem] = problems(define)
     assert problem.endswith("a handler finds the results that there are in context.outputs")
 
 

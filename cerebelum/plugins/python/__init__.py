@@ -7,6 +7,7 @@ and `working_dir`, that is killed like a shell step's.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -83,20 +84,22 @@ class Python:
 
         return find_workflow(path, wanted, name)
 
-    def bound(self, functions: Mapping[str, Callable[..., Any]], loop: asyncio.AbstractEventLoop | None) -> Executor:
-        """The same, performing these functions, by step, without looking for them; coroutines run on `loop`."""
+    def bound(
+        self, functions: Callable[[], Mapping[str, Callable[..., Any]]], loop: asyncio.AbstractEventLoop | None
+    ) -> Executor:
+        """The same, performing the functions that `functions()` gives by step; coroutines run on `loop`."""
         return _Bound(functions, loop)
 
 
 class _Bound(Python):
     def __init__(
-        self, functions: Mapping[str, Callable[..., Any]], loop: asyncio.AbstractEventLoop | None = None
+        self, functions: Callable[[], Mapping[str, Callable[..., Any]]], loop: asyncio.AbstractEventLoop | None
     ) -> None:
-        self._functions = functions
+        self._functions = functools.cache(functions)
         self._loop = loop
 
     def run(self, call: Invocation) -> Outcome:
-        function = self._functions.get(call.step.id)
+        function = self._functions().get(call.step.id)
         if function is None or call.options.get("isolated"):
             return super().run(call)
         return _in_process(call, lambda: function, self._loop)

@@ -30,6 +30,8 @@ from cerebelum.steps.output_values import clean
 _loading = threading.RLock()
 _loaded: dict[str, tuple[tuple[int, int, int], str, ModuleType]] = {}
 _OUR_FOLDER = str(Path(__file__).parents[2]) + os.sep
+_real: dict[Path, str] = {}
+"""Which of these a path led to."""
 _FOREIGN = (
     *(_OUR_FOLDER, "<frozen ", *(str(Path(os.__file__).parent / name) for name in ("asyncio", "concurrent"))),
     # In the binary, modules do not name the folder they are in.
@@ -57,6 +59,20 @@ def find_target(body: str, folder: Path) -> Target:
 
     For a module of a package, the package around it is. Raises CerebelumError if there is no such file or module.
     """
+    named = _named(body, folder)
+    for target in named:
+        if os.path.isfile(target.path):  # type: ignore[arg-type]
+            return target
+    module, function, path = named[0].module, named[0].function, named[0].path
+    if module is None:
+        assert path is not None
+        raise CerebelumError(f"there is no file {path}", hint=nearest(path.name, _siblings(path)))
+    return Target(_installed(module, folder), module, function, named[0].step)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(body: str, folder: Path) -> tuple[Target, ...]:
+    """Where to look for what `body` means, in order. Raises CerebelumError if it can mean nothing."""
     where, _, function = body.rpartition(":")
     function, _, step = function.partition(".")
     if not where or not function.isidentifier():
@@ -64,17 +80,12 @@ def find_target(body: str, folder: Path) -> Target:
             f"{body!r} is neither file.py:function nor module:function", hint="such as tasks.py:build or tasks:build"
         )
     if where.endswith(".py"):
-        path = folder / where
-        if not path.is_file():
-            raise CerebelumError(f"there is no file {path}", hint=nearest(path.name, _siblings(path)))
-        return Target(path, None, function, step or None)
+        return (Target(folder / where, None, function, step or None),)
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", where):
         raise CerebelumError(f"{where!r} is not the name of a module", hint="a file needs its .py: tasks.py:build")
     base = folder.joinpath(*where.split("."))
-    for path in (base.with_name(base.name + ".py"), base / "__init__.py"):
-        if path.is_file():
-            return Target(path, where, function, step or None)
-    return Target(_installed(where, folder), where, function, step or None)
+    paths = (base.with_name(base.name + ".py"), base / "__init__.py")
+    return tuple(Target(path, where, function, step or None) for path in paths)
 
 
 def load_function(target: Target, folder: Path) -> Callable[..., Any]:
@@ -83,9 +94,9 @@ def load_function(target: Target, folder: Path) -> Callable[..., Any]:
     Raises CerebelumError for a syntax error and a missing function, and whatever the file raises when it is executed.
     """
     with _loading:
-        _on_path(folder)
+        _on_path(str(folder))
         if target.path is not None and (target.module is None or "." not in target.module):
-            _on_path(target.path.parent)
+            _on_path(os.path.dirname(target.path))
             if target.module is None or target.path.is_relative_to(folder):
                 package = _package(target.path) if target.step is not None else ""
                 return _function(_load_file(target.path, package), target)
@@ -100,29 +111,57 @@ def call_function(
 
     Raises ArgumentError before the call if the arguments do not fit.
     """
-    signature = signature_of(function)
     arguments = copied(dict(given))
-    if signature is None:
+    takes = _takes(function)
+    if takes is None:
         return function(**arguments)
-    parameters = signature.parameters
-    named = {name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-    if "context" in named:
+    if "context" in takes.named:
         arguments.setdefault("context", context)
-    if "inputs" in named and "inputs" not in arguments:
+    if "inputs" in takes.named and "inputs" not in arguments:
         arguments["inputs"] = copied(dict(inputs))
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    unknown = sorted(arguments.keys() - named) if not takes_any else []
-    missing = [name for name in parameters if name in named - arguments.keys() and _required(parameters[name])]
+    unknown = [] if takes.anything else sorted(arguments.keys() - takes.named)
+    missing = [name for name in takes.required if name not in arguments]
     if unknown or missing:
-        raise _misfit(function, unknown, missing, sorted(named - arguments.keys()), signature)
-    positional = [arguments.pop(n) for n, p in parameters.items() if p.kind is p.POSITIONAL_ONLY and n in arguments]
+        raise _misfit(function, unknown, missing, sorted(takes.named - arguments.keys()))
+    positional = [arguments.pop(name) for name in takes.positional if name in arguments]
     return function(*positional, **arguments)
+
+
+class _Takes(msgspec.Struct, frozen=True):
+    """What a function takes, by name."""
+
+    named: frozenset[str]
+    required: tuple[str, ...]
+    positional: tuple[str, ...]
+    """Those that cannot be given by name."""
+    anything: bool
+    """Whether it has a `**`."""
+
+
+def _takes(function: Callable[..., Any]) -> _Takes | None:
+    """What the function takes; None if that cannot be told."""
+    try:
+        return _taken(function)
+    except (TypeError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=256)
+def _taken(function: Callable[..., Any]) -> _Takes:
+    parameters = inspect.signature(function).parameters
+    named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    return _Takes(
+        frozenset(named),
+        tuple(name for name, p in named.items() if p.default is p.empty),
+        tuple(name for name, p in named.items() if p.kind is p.POSITIONAL_ONLY),
+        any(p.kind is p.VAR_KEYWORD for p in parameters.values()),
+    )
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
     """The function's signature; None for the few built-in ones that do not tell."""
     try:
-        return _signature(function)
+        return inspect.signature(function)
     except (TypeError, ValueError):
         return None
 
@@ -196,7 +235,7 @@ def load_file(path: Path) -> ModuleType:
     In a folder with an `__init__.py` it is a module of that package.
     """
     with _loading:
-        _on_path(path.parent)
+        _on_path(str(path.parent))
         return _load_file(path, _package(path))
 
 
@@ -208,18 +247,20 @@ def _package(path: Path) -> str:
         names.insert(0, folder.name)
         folder = folder.parent
     if names:
-        _on_path(folder)
+        _on_path(str(folder))
     return ".".join(names)
 
 
 def _load_file(path: Path, package: str = "") -> ModuleType:
-    main = sys.modules.get("__main__")
-    if (script := getattr(main, "__file__", None)) and os.path.realpath(script) == os.path.realpath(path):
+    status = os.stat(path)
+    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+    known = _loaded.get(_real.get(path, ""))
+    if known is not None and known[0] == stamp:
+        return known[2]
+    key = _real[path] = os.path.realpath(path)
+    if (script := getattr(sys.modules.get("__main__"), "__file__", None)) and os.path.realpath(script) == key:
         # The program itself, which is not to be performed once more.
-        assert main is not None
-        return main
-    status = path.stat()
-    key, stamp = os.path.realpath(path), (status.st_mtime_ns, status.st_size, status.st_ino)
+        return sys.modules["__main__"]
     known = _loaded.get(key)
     if known is not None and known[0] == stamp:
         return known[2]
@@ -298,7 +339,7 @@ def _import(name: str, path: Path | None) -> ModuleType:
 def _installed(name: str, folder: Path) -> Path | None:
     """The source file of an importable module; None if it has none."""
     with _loading:
-        _on_path(folder)
+        _on_path(str(folder))
         try:
             spec = importlib.util.find_spec(name)
         except ModuleNotFoundError:
@@ -313,30 +354,18 @@ def _installed(name: str, folder: Path) -> Path | None:
     return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") and spec.has_location else None
 
 
-def _on_path(folder: Path) -> None:
+def _on_path(folder: str) -> None:
     """Make a folder's modules importable: after the standard library, which a user's file must not replace for us."""
-    text = str(folder)
-    if text in sys.path:
+    if folder in sys.path:
         return
     places = (i for i, entry in enumerate(sys.path) if entry.endswith(("site-packages", "dist-packages")))
-    sys.path.insert(next(places, len(sys.path)), text)
+    sys.path.insert(next(places, len(sys.path)), folder)
 
 
-@functools.lru_cache(maxsize=256)
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    return inspect.signature(function)
-
-
-def _required(parameter: inspect.Parameter) -> bool:
-    return parameter.default is parameter.empty
-
-
-def _misfit(
-    function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str], signature: inspect.Signature
-) -> ArgumentError:
+def _misfit(function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str]) -> ArgumentError:
     said = [f"there is no parameter {name}" for name in unknown] + [f"{name} is missing" for name in missing]
     name = getattr(function, "__name__", str(function))
-    takes = ", ".join(signature.parameters) or "nothing"
+    takes = ", ".join(inspect.signature(function).parameters) or "nothing"
     hint = next((near for word in unknown if (near := nearest(word, free))), f"it takes {takes}; give them in `with:`")
     return ArgumentError(f"{name} cannot be called: {'; '.join(said)}", hint=hint)
 
