@@ -233,7 +233,7 @@ def captured(sink: Sink) -> Iterator[None]:
     output = _Output(sink)
     token = _current.set(output)
     try:
-        if descriptors.allowed():
+        if descriptors.may_be_caught():
             with descriptors.given_to(output):
                 yield
         else:

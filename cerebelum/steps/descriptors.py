@@ -136,6 +136,11 @@ def allowed() -> bool:
     return _allowed is not None
 
 
+def may_be_caught() -> bool:
+    """Whether the descriptors may be given to steps: this process is cerebelum's own, or has lent them."""
+    return not _forked and (_allowed is not None or _borrowers > 0)
+
+
 @contextmanager
 def lent() -> Iterator[None]:
     """Within it, steps may have the descriptors of this process, which is somebody else's, and get them back after."""
@@ -168,7 +173,7 @@ def forked() -> bool:
 
 def mask_with(masker: Masker) -> None:
     """From now on mask its secrets in whatever arrives, whichever execution that is from."""
-    if not masker or not (_allowed or _borrowers):
+    if not masker or not may_be_caught():
         return
     with _lock:
         # Kept when its execution is over, since what that started may go on writing.
@@ -185,7 +190,7 @@ def mask_with(masker: Masker) -> None:
 @contextmanager
 def given_to(target: Target) -> Iterator[None]:
     """Within it, what arrives is the target's, unless another one comes after it."""
-    if _forked or not (_allowed or _borrowers):
+    if not may_be_caught():
         yield
         return
     with _lock:
