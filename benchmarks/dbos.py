@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from steps import chain, executed, medians
+from chains import medians
+from steps import chain, executed
 
 THEIRS = """\
 import json, sys, time

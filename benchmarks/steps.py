@@ -14,19 +14,17 @@ import asyncio
 import functools
 import operator
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from cerebelum import Builder, step, workflow
-from cerebelum.backends.sqlite.library import library_name, library_version, sqlite3
-from cerebelum.sdk.workflow import PythonWorkflow
+from chains import commits, medians
 
-EVENT = "x" * 180
+from cerebelum import Builder, step, workflow
+from cerebelum.backends.sqlite.library import library_name, library_version
+from cerebelum.sdk.workflow import PythonWorkflow
 
 
 def nothing() -> None:
@@ -62,30 +60,6 @@ def executed(store: str, flow: PythonWorkflow) -> float:
     result = flow.run(store=store)
     assert result.completed_at is not None
     return (result.completed_at - result.started_at).total_seconds()
-
-
-def commits(database: str, count: int) -> float:
-    """Seconds for `count` rows, each in a transaction of its own."""
-    connection = sqlite3.connect(database, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, data TEXT NOT NULL)")
-    begun = time.perf_counter()
-    for _ in range(count):
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO events (data) VALUES (?)", (EVENT,))
-        connection.execute("COMMIT")
-    seconds = time.perf_counter() - begun
-    connection.close()
-    return seconds
-
-
-def medians(rounds: int, *loops: Callable[[], float]) -> list[float]:
-    """The median seconds of each loop, after a round that does not count."""
-    for loop in loops:
-        loop()
-    taken = [[loop() for loop in loops] for _ in range(rounds)]
-    return [statistics.median(column) for column in zip(*taken, strict=True)]
 
 
 def imported(module: str) -> float:
