@@ -51,9 +51,9 @@ def processes(count: int) -> float:
     return time.perf_counter() - begun
 
 
-def commits(folder: Path, count: int) -> float:
+def commits(database: str, count: int) -> float:
     """Seconds for `count` events, one per transaction, synchronous=FULL."""
-    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, data TEXT NOT NULL)")
@@ -93,7 +93,9 @@ def main() -> None:
         print(f"beyond {(ours - bare) / count * 1e3:5.2f} ms/step (at most 2.5)")
         steps = options.python_steps
         path = workflow(folder, "python", ["python: 'tasks.py:nothing'"] * steps)
-        bare, ours = medians(options.rounds, lambda: commits(folder, steps), lambda: chain(folder, path, steps))
+        bare, ours = medians(
+            options.rounds, lambda: commits(f"{folder}/bare.db", steps), lambda: chain(folder, path, steps)
+        )
         print(f"python  bare {steps / bare:6.0f} commits/s  chain {steps / ours:6.0f} steps/s", end="    ")
         print(f"ratio {bare / ours:5.2f} (at least 0.50)")
 

@@ -2,9 +2,9 @@
 """A chain of steps that do nothing, beside the same chain on DBOS, both on SQLite with their default durable settings.
 
 DBOS: one @DBOS.workflow that calls one @DBOS.step, which returns None, so many times; timed from the call of the
-workflow to its result, in a process that has launched DBOS before. Ours: one execution of so many `python:` steps, one
-after the other, timed from its first event to its last, and once more as the whole call of `run`, which also reads and
-checks the definition. Both record the outcome of each step on disk before the next one begins (SQLite's
+workflow to its result, in a process that has launched DBOS before. Ours: one @workflow of so many @step, one after the
+other, timed from the first event to the last, and once more as the whole call of `run()`, which also opens the store
+and checks the workflow. Both record the outcome of each step on disk before the next one begins (SQLite's
 synchronous=FULL; ours keeps a write-ahead log, DBOS SQLite's default journal), and both files are in the same folder.
 
 DBOS gets an environment of its own in that folder, with pip. Rounds alternate; medians are compared.
@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from steps import TASKS, chain, medians, verbs
+from chains import medians
+from steps import chain, executed
 
 THEIRS = """\
 import json, sys, time
@@ -92,24 +93,19 @@ def main() -> None:
     whole: list[float] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        (folder / "tasks.py").write_text(TASKS)
-        path = chain(folder, count)
-        client = verbs(str(folder / "ours.db"))
+        flow = chain(count)
         dbos = Dbos(folder, options.dbos)
 
         def ours() -> float:
             begun = time.perf_counter()
-            state = client.run(path, {}).state
+            seconds = executed(str(folder / "ours.db"), flow)
             whole.append(time.perf_counter() - begun)
-            assert state.ended == "completed", state.error
-            assert state.ended_at is not None
-            return (state.ended_at - state.started_at).total_seconds()
+            return seconds
 
         try:
             theirs, events = medians(options.rounds, lambda: dbos.chain(count), ours)
         finally:
             dbos.close()
-            client.close()
     call = sorted(whole[1:])[len(whole[1:]) // 2]
     print(f"DBOS {dbos.version}  {count / theirs:7.0f} steps/s")
     print(f"ours        {count / events:7.0f} steps/s   ratio {theirs / events:5.1f} (at least 5)")

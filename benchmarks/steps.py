@@ -1,95 +1,65 @@
 #!/usr/bin/env python3
 """Steps per second of a chain of Python functions that do nothing, beside the least that making them durable costs.
 
-Each chain is one execution, timed from its first event to its last. On disk it stands beside a bare sqlite3 loop that
-commits one row per step with synchronous=FULL, in memory beside the same loop in memory. Rounds alternate; medians are
-compared. `--parallel` has async functions that wait 0.1 s side by side instead, and shows how long all of them take.
+Each chain is one execution by `run()` of a workflow in Python, from its first event to its last. On disk it stands
+beside a bare sqlite3 loop that commits one row per step with synchronous=FULL, in memory beside the same loop in
+memory. Rounds alternate; medians are compared. `--parallel` has async functions that wait 0.1 s side by side instead,
+and shows how long all of them take.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import functools
+import operator
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from cerebelum.app import App
-from cerebelum.backends.sqlite.library import library_name, library_version, sqlite3
-from cerebelum.sdk.verbs import Verbs
+from chains import commits, medians
 
-EVENT = "x" * 180
-TASKS = """\
-import asyncio
+from cerebelum import Builder, step, workflow
+from cerebelum.backends.sqlite.library import library_name, library_version
+from cerebelum.sdk.workflow import PythonWorkflow
 
-def nothing():
+
+def nothing() -> None:
     return None
 
-async def wait():
+
+async def wait() -> None:
     await asyncio.sleep(0.1)
-"""
 
 
-def verbs(store: str) -> Verbs:
-    app = App(os.environ)
-    app.store = store
-    return app.client()
-
-
-def chain(folder: Path, count: int) -> Path:
+def chain(count: int) -> PythonWorkflow:
     """A workflow of `count` steps, one after the other."""
-    path = folder / "chain.yaml"
-    steps = "".join(f"  - {{id: s{n}, python: 'tasks.py:nothing'}}\n" for n in range(count))
-    path.write_text(f"name: chain\nsteps:\n{steps}")
-    return path
+
+    @workflow(name="chain")
+    def define(wf: Builder) -> None:
+        wf.timeline(*[functools.reduce(operator.rshift, (step(name=f"s{n}")(nothing) for n in range(count)))])
+
+    return define
 
 
-def group(folder: Path, count: int) -> Path:
+def group(count: int) -> PythonWorkflow:
     """A workflow of `count` steps side by side."""
-    path = folder / "group.yaml"
-    steps = "".join(f"      - {{id: s{n}, python: 'tasks.py:wait'}}\n" for n in range(count))
-    path.write_text(f"name: group\nmax_parallel: {count}\nsteps:\n  - parallel:\n{steps}")
-    return path
+
+    @workflow(name="group", max_parallel=count)
+    def define(wf: Builder) -> None:
+        wf.timeline([step(name=f"s{n}")(wait) for n in range(count)])
+
+    return define
 
 
-def executed(store: str, path: Path) -> float:
+def executed(store: str, flow: PythonWorkflow) -> float:
     """Seconds that one execution takes, from its first event to its last."""
-    client = verbs(store)
-    try:
-        state = client.run(path, {}).state
-    finally:
-        client.close()
-    assert state.ended == "completed", state.error
-    assert state.ended_at is not None
-    return (state.ended_at - state.started_at).total_seconds()
-
-
-def commits(database: str, count: int) -> float:
-    """Seconds for `count` rows, each in a transaction of its own."""
-    connection = sqlite3.connect(database, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, data TEXT NOT NULL)")
-    begun = time.perf_counter()
-    for _ in range(count):
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO events (data) VALUES (?)", (EVENT,))
-        connection.execute("COMMIT")
-    seconds = time.perf_counter() - begun
-    connection.close()
-    return seconds
-
-
-def medians(rounds: int, *loops: Callable[[], float]) -> list[float]:
-    """The median seconds of each loop, after a round that does not count."""
-    for loop in loops:
-        loop()
-    taken = [[loop() for loop in loops] for _ in range(rounds)]
-    return [statistics.median(column) for column in zip(*taken, strict=True)]
+    result = flow.run(store=store)
+    assert result.completed_at is not None
+    return (result.completed_at - result.started_at).total_seconds()
 
 
 def imported(module: str) -> float:
@@ -100,19 +70,19 @@ def imported(module: str) -> float:
 
 
 def show_chains(folder: Path, rounds: int, count: int) -> None:
-    path = chain(folder, count)
+    flow = chain(count)
     for name, database, store in (
         ("disk", str(folder / "bare.db"), str(folder / "chain.db")),
         ("memory", ":memory:", "memory:benchmark"),
     ):
-        bare, ours = medians(rounds, lambda d=database: commits(d, count), lambda s=store: executed(s, path))
+        bare, ours = medians(rounds, lambda d=database: commits(d, count), lambda s=store: executed(s, flow))
         print(f"{name:6}  bare {count / bare:7.0f} commits/s   chain {count / ours:7.0f} steps/s", end="   ")
         print(f"{ours / count * 1e6:5.0f} µs/step   ratio {bare / ours:5.2f}")
 
 
 def show_group(folder: Path, rounds: int, count: int) -> None:
-    path = group(folder, count)
-    [seconds] = medians(rounds, lambda: executed(str(folder / "group.db"), path))
+    flow = group(count)
+    [seconds] = medians(rounds, lambda: executed(str(folder / "group.db"), flow))
     print(f"{count} steps that wait 0.1 s, side by side: {seconds:.2f} s in all, {seconds / 0.1:.1f} times as long")
 
 
@@ -125,7 +95,6 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        (folder / "tasks.py").write_text(TASKS)
         print(f"{library_name()} {library_version()}, {os.cpu_count()} cores, {options.rounds} rounds")
         if options.parallel:
             show_group(folder, options.rounds, options.steps or 1000)
