@@ -21,6 +21,7 @@ from cerebelum.sdk.chains import Node
 from cerebelum.sdk.fingerprints import code_digest
 from cerebelum.sdk.ordering import Order
 from cerebelum.sdk.steps import Step as Decorated
+from cerebelum.steps.context import Context
 from cerebelum.steps.suspension import seconds_of
 
 _GIVEN = ("context", "inputs")
@@ -198,6 +199,8 @@ class _Compiler:
             if step is not None and step in before:
                 found[name] = _output(step)
             elif parameter.default is parameter.empty:
+                if parameter.annotation in (Context, "Context"):
+                    raise CerebelumError(f"{quoted(name)} gets no Context", hint="call the parameter `context`")
                 raise self._not_before(node, name)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -124,7 +125,7 @@ class Run:
 def connecting(options: Mapping[str, Any]) -> Callable[[], Verbs]:
     """What opens the verbs on the store that the options name."""
     store = options.get("store")
-    return lambda: wiring.verbs(store)
+    return lambda: wiring.verbs(None if store is None else os.fspath(store))
 
 
 async def awaited(run: Run, work: Callable[[], ExecutionResult]) -> ExecutionResult:
@@ -177,7 +178,7 @@ def start_detached(workflow: Runnable, inputs: Any, options: Mapping[str, Any]) 
         )
     words = [*wiring.program(), "run", f"{workflow.path}:{workflow.function_name}", "--detach", "--inputs-file", "-"]
     if (store := options.get("store")) is not None:
-        words += ["--store", store]
+        words += ["--store", os.fspath(store)]
     if (execution_id := options.get("execution_id")) is not None:
         words += ["--id", execution_id]
     words += ["--or-resume"] if options.get("or_resume") else []

@@ -51,7 +51,7 @@ class WorkflowOptions(TypedDict, total=False):
 class RunOptions(TypedDict, total=False):
     """What everything that runs a workflow takes."""
 
-    store: str | None
+    store: str | os.PathLike[str] | None
     """A URL or path; None is the default store."""
     execution_id: str | None
     tags: Iterable[str]
@@ -100,6 +100,7 @@ class PythonWorkflow:
         """
         from cerebelum.sdk.running import Run, connecting
 
+        _check_options(options)
         return Run(self, connecting(options)).start(inputs, options)
 
     async def execute(self, inputs: Any = None, **options: Unpack[RunOptions]) -> ExecutionResult:
@@ -109,6 +110,7 @@ class PythonWorkflow:
         """
         from cerebelum.sdk.running import Run, awaited, connecting
 
+        _check_options(options)
         run = Run(self, connecting(options))
         return await awaited(run, lambda: run.start(inputs, options))
 
@@ -116,7 +118,7 @@ class PythonWorkflow:
         self,
         execution_id: str,
         *,
-        store: str | None = None,
+        store: str | os.PathLike[str] | None = None,
         from_step: str | None = None,
         accept_changes: bool = False,
         park: bool = False,
@@ -138,6 +140,7 @@ class PythonWorkflow:
         """
         from cerebelum.sdk.running import start_detached
 
+        _check_options(options)
         return start_detached(self, inputs, options)
 
     def cli(self, arguments: Iterable[str] | None = None) -> None:
@@ -254,6 +257,15 @@ def _code(define: Define) -> CodeType:
     if not isinstance(code, CodeType):
         raise UsageError(f"{define!r} is no function", hint=_EXAMPLE)
     return code
+
+
+def _check_options(options: RunOptions) -> None:
+    """Raises UsageError for an option that nothing here has, and for one text where several are wanted."""
+    if unknown := sorted(options.keys() - RunOptions.__annotations__.keys()):
+        known = ", ".join(RunOptions.__annotations__)
+        raise UsageError(f"a run has no option {unknown[0]}", hint=f"it takes {known}")
+    if isinstance(options.get("tags"), str):
+        raise UsageError(f"tags={options['tags']!r} is one text, and not a list of them", hint="tags=['nightly']")
 
 
 def _hint(error: Exception) -> str | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cerebelum import WorkflowError, step, workflow
+from cerebelum import Context, WorkflowError, step, workflow
 from cerebelum.core.errors import DefinitionError, UsageError
 from cerebelum.sdk.builder import Builder
 
@@ -138,6 +140,33 @@ def test_a_failure_that_nobody_catches_shows_the_traceback_of_the_step() -> None
     with pytest.raises(WorkflowError) as caught:
         deploy.run()
     assert 'raise ValueError("in the step")' in caught.value.__notes__[0]
+
+
+def test_a_context_under_another_name_is_refused() -> None:
+    @step
+    def look(ctx: Context) -> None: ...
+
+    @workflow
+    def deploy(wf: Builder) -> None:
+        wf.timeline(look)
+
+    with pytest.raises(DefinitionError, match="call the parameter `context`"):
+        deploy.run()
+
+
+def test_a_run_takes_no_option_that_it_does_not_have(tmp_path: Path) -> None:
+    @workflow
+    def deploy(wf: Builder) -> None:
+        wf.timeline(one)
+
+    with pytest.raises(UsageError, match="a run has no option exec_id"):
+        deploy.run(exec_id="deploy-1")  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="has no option exec_id"):
+        asyncio.run(deploy.execute(exec_id="deploy-1"))  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="is one text"):
+        deploy.run(tags="nightly")
+    assert deploy.run(store=tmp_path / "some.db").output == 1
+    assert (tmp_path / "some.db").exists()
 
 
 def line_of(text: str, which: int) -> int:
