@@ -104,7 +104,9 @@ class Run:
         finally:
             opened.close()
         if result.state.paused is not None and result.state.paused.signal == "SIGINT" and self._stopping is None:
-            raise KeyboardInterrupt
+            interrupt = KeyboardInterrupt()
+            interrupt.add_note(f"{result.execution_id} is paused; go on with: cerebelum resume {result.execution_id}")
+            raise interrupt
         if result.end != "parked" and result.state.ended != "completed":
             raise WorkflowError(result.state, self._again(result.execution_id))
         return result_of(result.state)

@@ -154,6 +154,7 @@ def test_ctrl_c_in_a_script_pauses_it_in_an_orderly_way(cli: Home) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in err
+    assert b"deploy-1 is paused; go on with: cerebelum resume deploy-1" in err
     status = cli("status", "deploy-1", "--json").json()
     assert status["status"] == "paused"
     assert cli("resume", "deploy-1").code == 0
