@@ -94,11 +94,12 @@ def run(
     )
 
 
-HELP = """Start the workflow in FILE, show what happens, and exit with its result.
+HELP = """Start the workflow in FILE, of YAML or of Python, show what happens, and exit with its result.
 
 \b
   cerebelum run release.yaml --input version=1.4.0
   cerebelum run deploy.yaml --id deploy-$CI_JOB_ID --or-resume
+  cerebelum run jobs.py:nightly
   echo '{"version": "1.4.0"}' | cerebelum run release.yaml --inputs-file -
 
 The exit code is 0 when it completed, 1 when it failed and can be resumed, 2 when nothing was started because the file

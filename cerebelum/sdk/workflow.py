@@ -21,6 +21,7 @@ from cerebelum.core.step_kind import StepKind
 from cerebelum.sdk.builder import Builder
 from cerebelum.sdk.results import ExecutionResult
 from cerebelum.sdk.workflow_registry import register
+from cerebelum.steps.loading import refuse_while_loading
 from cerebelum.steps.suspension import Length, seconds_of
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class PythonWorkflow:
         from cerebelum.sdk.running import Run, connecting
 
         _check_options(options)
+        refuse_while_loading(self.name)
         return Run(self, connecting(options)).start(inputs, options)
 
     async def execute(self, inputs: Any = None, **options: Unpack[RunOptions]) -> ExecutionResult:
@@ -111,6 +113,7 @@ class PythonWorkflow:
         from cerebelum.sdk.running import Run, awaited, connecting
 
         _check_options(options)
+        refuse_while_loading(self.name)
         run = Run(self, connecting(options))
         return await awaited(run, lambda: run.start(inputs, options))
 
@@ -130,6 +133,7 @@ class PythonWorkflow:
         """
         from cerebelum.sdk.running import Run, awaited, connecting
 
+        refuse_while_loading(self.name)
         run = Run(self, connecting({"store": store}))
         return await awaited(run, lambda: run.resume(execution_id, from_step, accept_changes, park))
 
@@ -141,12 +145,14 @@ class PythonWorkflow:
         from cerebelum.sdk.running import start_detached
 
         _check_options(options)
+        refuse_while_loading(self.name)
         return start_detached(self, inputs, options)
 
     def cli(self, arguments: Iterable[str] | None = None) -> None:
         """Be a program: `run`, `status`, `resume`, `list` and the other verbs, for this workflow. Ends the process."""
         from cerebelum.sdk.running import perform
 
+        refuse_while_loading(self.name)
         perform(self, arguments)
 
     # -- what it is ---------------------------------------------------------------------------------------------------

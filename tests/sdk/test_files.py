@@ -214,6 +214,43 @@ def test_a_file_that_is_gone_cannot_be_resumed(cli: Home) -> None:
     assert cli("resume", "deploy-1", "--file", "moved.py").code == 0
 
 
+ITSELF = """\
+import asyncio
+from cerebelum import step, workflow
+@step(isolated=True)
+def one(): return 1
+@workflow
+def deploy(wf): wf.timeline(one)
+"""
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        "deploy.run()",
+        "deploy.cli()",
+        "deploy.start()",
+        "asyncio.run(deploy.execute())",
+        "asyncio.run(deploy.resume('x'))",
+    ],
+)
+def test_a_file_that_runs_itself_when_it_is_loaded_is_refused(cli: Home, runs: str) -> None:
+    cli.write("self.py", f"{ITSELF}{runs}\n")
+    done = cli("run", "self.py")
+    assert done.code == 2
+    assert "deploy is run while this file is being loaded" in done.err
+    assert 'if __name__ == "__main__":' in done.err
+    assert not cli.store.exists()
+
+
+def test_the_process_of_an_isolated_step_does_not_begin_it_all_again(cli: Home) -> None:
+    cli.write("self.py", f"{ITSELF}deploy.run()\n")
+    done = python(cli, "self.py")
+    assert done.returncode == 1
+    assert "deploy is run while this file is being loaded" in done.stderr
+    assert cli("list", "--json").json()["total"] == 1
+
+
 @pytest.mark.parametrize("start", ["from .parts", "from company.parts"])
 @pytest.mark.parametrize("inside", ["", "from .flow import deploy\n"])
 def test_a_workflow_may_be_in_a_package(cli: Home, start: str, inside: str) -> None:

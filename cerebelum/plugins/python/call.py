@@ -25,6 +25,7 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import StepError
 from cerebelum.core.step_kind import Defines
 from cerebelum.steps.context import Context, copied
+from cerebelum.steps.loading import loading
 from cerebelum.steps.output_values import clean
 
 _loading = threading.RLock()
@@ -282,7 +283,8 @@ def _load_file(path: Path, package: str = "") -> ModuleType:
     before = sys.modules.get(name)
     sys.modules[name] = module
     try:
-        exec(code, module.__dict__)
+        with loading(str(path)):
+            exec(code, module.__dict__)
     except BaseException:
         if before is None:
             del sys.modules[name]
