@@ -67,7 +67,7 @@ def test_whatever_can_be_called_is_a_step(made: Callable[[], Any], output: Any) 
 def test_what_has_no_name_is_asked_for_one() -> None:
     with pytest.raises(UsageError, match="has no name") as caught:
         step(functools.partial(added, 7))
-    assert caught.value.where == f"{__file__}:{line_of('step(functools.partial(added, 7))', -1)}"
+    assert caught.value.where == f"{__file__}:{line_of('step(functools.partial(added, 7))')}"
 
 
 def test_a_method_without_its_object_is_refused() -> None:
@@ -112,7 +112,7 @@ def test_the_place_of_a_mistake_is_in_the_users_code() -> None:
 
     with pytest.raises(UsageError, match="undecorated is no step") as caught:
         deploy.run()
-    assert caught.value.where == f"{__file__}:{line_of('# not decorated', -1)}"
+    assert caught.value.where == f"{__file__}:{line_of('# not decorated')}"
 
 
 def test_a_workflow_function_is_a_plain_function_with_one_parameter() -> None:
@@ -169,7 +169,8 @@ def test_a_run_takes_no_option_that_it_does_not_have(tmp_path: Path) -> None:
     assert (tmp_path / "some.db").exists()
 
 
-def line_of(text: str, which: int) -> int:
-    """The line of this file with a text; -1 is for the last but this call's own."""
-    lines, _ = inspect.findsource(inspect.currentframe())  # type: ignore[arg-type]
-    return [number for number, line in enumerate(lines, 1) if text in line and "line_of(" not in line][which]
+def line_of(text: str) -> int:
+    """The line of this file that has a text, this helper's callers aside."""
+    lines, _ = inspect.findsource(test_what_has_no_name_is_asked_for_one)
+    [found] = [number for number, line in enumerate(lines, 1) if text in line and "line_of(" not in line]
+    return found
