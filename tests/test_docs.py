@@ -124,6 +124,13 @@ def test_the_conformance_suite_runs_as_the_page_says(tmp_path: Path) -> None:
     assert " passed" in done.stdout
 
 
+def test_the_tests_of_a_workflow_pass_as_the_page_says(tmp_path: Path) -> None:
+    written("docs/python.md", tmp_path)
+    done = run(tmp_path, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_release.py")
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_json_and_toml_are_well_formed(name: str) -> None:
     for block in blocks(page(name)):

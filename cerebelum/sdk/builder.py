@@ -90,7 +90,7 @@ class Builder:
     def timeline(self, *steps: Follower) -> None:
         """The steps in their order: `wf.timeline(fetch >> [lint, unit] >> package)`; a list runs at the same time.
 
-        Several arguments, and several calls, are timelines of their own, which begin at the same time.
+        Several arguments follow each other, too; several calls are timelines that begin at the same time.
         """
         self._add("steps", steps)
 
@@ -191,7 +191,7 @@ class Builder:
         return node
 
     def _add(self, group: Group, steps: tuple[Follower, ...]) -> None:
-        self.groups.setdefault(group, []).extend(Chain([part]) for part in steps)
+        self.groups.setdefault(group, []).append(Chain(list(steps)))
 
 
 def _led_to(target: Follower, what: str, where: str) -> Chain:

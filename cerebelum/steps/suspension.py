@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar, overload
@@ -36,11 +36,22 @@ class Suspended(BaseException):
 
 
 class Approved(msgspec.Struct, frozen=True):
-    """What somebody answered."""
+    """What somebody answered. It is there already where it is awaited, and need not be."""
 
     by: str | None
     response: Mapping[str, Any]
     """What `approve --response` gave."""
+
+    def __await__(self) -> Generator[None, None, Approved]:
+        yield from ()
+        return self
+
+
+class Slept:
+    """A sleep that is over."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
 
 
 class Calls:
@@ -85,8 +96,8 @@ def answering(answers: Sequence[Answer]) -> Iterator[None]:
         _calls.reset(token)
 
 
-async def sleep(length: Length | None = None, *, until: datetime | None = None) -> None:
-    """Wait in a step for days if need be: the process may end meanwhile.
+def sleep(length: Length | None = None, *, until: datetime | None = None) -> Slept:
+    """Wait in a step for days if need be: the process may end meanwhile. A plain `def` calls it without `await`.
 
     The function is left here and called again from its beginning when the time is over; this call then returns at
     once. So what stands before it is performed twice and has to bear that. `length` is seconds, a text such as `2d`,
@@ -104,9 +115,10 @@ async def sleep(length: Length | None = None, *, until: datetime | None = None) 
     if until is not None and until.tzinfo is None:
         raise UsageError("sleep(until=...) needs a moment with a time zone", hint="datetime.now(UTC) + ...")
     _current("sleep").ask(Sleep(seconds=None if length is None else seconds_of(length), until=until))
+    return Slept()
 
 
-async def approval(
+def approval(
     message: str,
     *,
     data: Any = None,
@@ -114,7 +126,7 @@ async def approval(
     on_timeout: Literal["fail", "reject", "approve"] = "fail",
     approval_type: str = "manual",
 ) -> Approved:
-    """Wait in a step until somebody approves; being rejected fails the step.
+    """Wait in a step until somebody approves; being rejected fails the step. A plain `def` need not `await` it.
 
     The function is left and called again like by `sleep`. Raises UsageError outside a step.
 

@@ -64,6 +64,25 @@ def test_the_nth_call_is_answered_from_the_log() -> None:
     verbs.close()
 
 
+def test_a_plain_function_waits_without_await() -> None:
+    ran: list[str] = []
+
+    @step
+    def ask() -> Any:
+        sleep(0)
+        ran.append("slept")
+        return [approval("Go?").by, approval("Sure?").response]
+
+    deploy = flow(ask)
+    waiting = deploy.run(park=True)
+    assert waiting.status == "waiting_for_approval"
+    approve(waiting)
+    assert asyncio.run(deploy.resume(waiting.execution_id, park=True)).status == "waiting_for_approval"
+    approve(waiting, response={"ok": True})
+    assert asyncio.run(deploy.resume(waiting.execution_id)).output == ["me", {"ok": True}]
+    assert ran == ["slept"] * 3
+
+
 def test_being_rejected_fails_the_step() -> None:
     @step
     async def ask() -> None:
@@ -114,14 +133,14 @@ def test_an_isolated_step_waits_too(tmp_path: Path) -> None:
 
 def test_waits_outside_a_step_and_impossible_ones_are_refused() -> None:
     for call, message in (
-        (sleep("1s"), "works in the step of a workflow only"),
-        (approval("x"), "works in the step of a workflow only"),
-        (sleep(), "takes a length or `until`"),
-        (sleep(until=dt.datetime(2026, 1, 1)), "needs a moment with a time zone"),  # noqa: DTZ001
-        (poll(lambda: 1, interval=10, timeout=20), "works in the step of a workflow only"),
+        (lambda: sleep("1s"), "works in the step of a workflow only"),
+        (lambda: approval("x"), "works in the step of a workflow only"),
+        (sleep, "takes a length or `until`"),
+        (lambda: sleep(until=dt.datetime(2026, 1, 1)), "needs a moment with a time zone"),  # noqa: DTZ001
+        (lambda: asyncio.run(poll(lambda: 1, interval=10, timeout=20)), "works in the step of a workflow only"),
     ):
         with pytest.raises(UsageError, match=message):
-            asyncio.run(call)
+            call()
 
 
 def test_retry_waits_in_place() -> None:
