@@ -59,6 +59,10 @@ class Defines(Protocol):
         """What a file with the same content would be loaded as. Raises DefinitionError with every problem found."""
         ...
 
+    def functions(self) -> Mapping[str, Any]:
+        """The functions that its steps call, by name."""
+        ...
+
     def function_of(self, step_name: str) -> Any:
         """The function that a step calls. Raises KeyError."""
         ...

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import GOING_ON
+from cerebelum.core.step_kind import Defines
 from cerebelum.sdk.background import Background
 from cerebelum.sdk.both_ways import Bell, Closing, Rest, Threads, stream, verb, waiting
+from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.statuses import COUNT_TO, ExecutionPage, ExecutionState, ExecutionStatus, of_row, of_view, page_of
 from cerebelum.sdk.statuses import wanted as statuses
 from cerebelum.store import Chunk, Query, Row, every, lookup
@@ -196,14 +198,14 @@ class ExecutionClient(Closing):
     @waiting
     def start_execution(
         self,
-        workflow: str | os.PathLike[str],
-        inputs: Mapping[str, Any] | None = None,
+        workflow: str | os.PathLike[str] | Defines,
+        inputs: Any = None,
         *,
         execution_id: str | None = None,
         tags: str | Iterable[str] = (),
         or_resume: bool = False,
     ) -> Generator[Rest, None, str]:
-        """Start an execution of a workflow file, and return its id once its first event is recorded.
+        """Start an execution of a workflow, or of a file with one, and return its id once its first event is recorded.
 
         It is driven in the background of this process, until it has ended or the client is closed. With `or_resume`, an
         execution that has this `execution_id` already goes on, or is left as it is if it has completed. A start whose
@@ -212,11 +214,10 @@ class ExecutionClient(Closing):
         """
         from pathlib import Path
 
-        verbs, labels = self.verbs, _tags(tags)
+        origin = workflow if isinstance(workflow, Defines) else Path(workflow)
+        verbs, labels, given = self.verbs.performing(origin), _tags(tags), plain(inputs)
         job = self._background.start(
-            lambda how: verbs.run(
-                Path(workflow), inputs or {}, execution_id=execution_id, or_resume=or_resume, tags=labels, **how
-            )
+            lambda how: verbs.run(origin, given, execution_id=execution_id, or_resume=or_resume, tags=labels, **how)
         )
         return (yield from job.begun())
 
@@ -229,15 +230,18 @@ class ExecutionClient(Closing):
         from_step: str | None = None,
         accept_changes: bool = False,
         recorded: bool = False,
+        workflow: Defines | None = None,
     ) -> Generator[Rest, None, str]:
         """Go on with an execution that failed or is paused, and return its whole id once that is recorded.
 
         It is driven in the background, as by `start_execution`. Without `skip_completed_steps`, every step runs again;
         `from_step`: that one and what follows from it. `accept_changes` keeps the outputs of completed steps whose
-        definition has changed since, `recorded` goes on with the definition as it was. Raises NotFound, OwnedElsewhere,
-        DefinitionChanged, StoreError, and UsageError, among others for one that has completed.
+        definition has changed since, `recorded` goes on with the definition as it was, `workflow` with that object.
+
+        Raises NotFound, OwnedElsewhere, DefinitionChanged, StoreError, and UsageError, among others for one that has
+        completed.
         """
-        verbs = self.verbs
+        verbs = self.verbs.performing(workflow)
         if from_step is not None and not skip_completed_steps:
             raise UsageError("from_step says which steps are skipped", hint="leave out skip_completed_steps")
         job = self._background.start(
@@ -247,6 +251,7 @@ class ExecutionClient(Closing):
                 anew=not skip_completed_steps,
                 accept_changes=accept_changes,
                 recorded=recorded,
+                file=workflow,
                 **how,
             )
         )

@@ -38,8 +38,6 @@ class Runnable(Defines, Protocol):
     @property
     def function_name(self) -> str: ...
 
-    def functions(self) -> dict[str, Callable[..., Any]]: ...
-
 
 class Run:
     """One run of a workflow on a store."""
@@ -85,7 +83,7 @@ class Run:
             self._driven.stop(self._stopping)
 
     def _drive(self, work: Callable[[Verbs, How], Result], park: bool) -> ExecutionResult:
-        opened = verbs = self._connect()
+        verbs = self._connect()
         live = self._settings.live or Echo()
         settings = msgspec.structs.replace(self._settings, park=park, live=live)
         in_main = threading.current_thread() is threading.main_thread()
@@ -95,14 +93,10 @@ class Run:
             "on_engine": self._began,
         }
         try:
-            if not isinstance(self._workflow, Path):
-                # Of the functions as they are here: they need not be in a file.
-                bound = verbs.executors()["python"].bound(self._workflow.functions, self.loop)  # type: ignore[attr-defined]
-                verbs = verbs.with_executor("python", bound)
             with lent():
-                result = work(verbs, how)
+                result = work(verbs.performing(self._workflow, self.loop), how)
         finally:
-            opened.close()
+            verbs.close()
         if result.state.paused is not None and result.state.paused.signal == "SIGINT" and self._stopping is None:
             interrupt = KeyboardInterrupt()
             interrupt.add_note(f"{result.execution_id} is paused; go on with: cerebelum resume {result.execution_id}")

@@ -13,17 +13,18 @@ import msgspec
 
 from cerebelum.core.events import AnyEvent, decode
 from cerebelum.core.resume_options import ResumeOptions
+from cerebelum.core.step_kind import Defines
 from cerebelum.host.clock import Clock, SystemClock
 from cerebelum.host.environment import clean_environment
 from cerebelum.store import Chunk, EventStore, Page, Query, Row, Tombstone, every, every_tombstone, lookup
 from cerebelum.store.lookup import Log, View
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
     from cerebelum.core.decide import Stopping
     from cerebelum.core.plan import Plan
-    from cerebelum.core.step_kind import Defines
     from cerebelum.core.summary import Summary
 
     # What drives executions is imported where it is used: most commands only look.
@@ -97,11 +98,17 @@ class Verbs:
         """Executors by their key."""
         return self._executors()
 
-    def with_executor(self, key: str, executor: Executor) -> Verbs:
-        """The same on the same store, with another executor for one kind of step."""
+    def performing(self, workflow: Path | Defines | None, loop: asyncio.AbstractEventLoop | None = None) -> Verbs:
+        """The same on the same store, for a workflow in Python with its functions as they are here, in a file or not.
+
+        Coroutines run on `loop`, or on an event loop of their own.
+        """
+        if not isinstance(workflow, Defines):
+            return self
+        bound = self.executors()["python"].bound(workflow.functions, loop)  # type: ignore[attr-defined]
         return Verbs(
             lambda: self.store,
-            lambda: {**self._executors(), key: executor},
+            lambda: {**self._executors(), "python": bound},
             environ=self._environ,
             clock=self.clock,
             observers=self._observers,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cerebelum import ExecutionClient, ExecutionState, ExecutionStatus
+from cerebelum import Builder, ExecutionClient, ExecutionState, ExecutionStatus, step, workflow
 from cerebelum.core.errors import DefinitionError, NotFound, OwnedElsewhere, UsageError
 from tests.lifecycle.world import PATIENCE, World, crash, wait_until
 from tests.sdk.conftest import verbs_of
@@ -436,3 +436,27 @@ def test_a_store_that_is_named_outdoes_a_service_of_the_environment(
     monkeypatch.setenv("CEREBELUM_STORE", str(tmp_path / "y.db"))
     with ExecutionClient() as client:
         assert client.list_active_workflows.blocking() == []
+
+
+def test_a_workflow_of_this_program_is_started_and_gone_on_with(client: ExecutionClient) -> None:
+    broken = [True]
+
+    @step
+    async def ask(inputs: dict[str, int]) -> int:
+        if broken:
+            raise ValueError
+        return inputs["n"]
+
+    @workflow
+    def asking(wf: Builder) -> None:
+        wf.timeline(ask)
+
+    async def main() -> None:
+        name = await client.start_execution(asking, {"n": 7}, execution_id="x")
+        assert (await client.wait(name, timeout=60)).status is ExecutionState.FAILED
+        broken.clear()
+        await client.resume_execution("x", workflow=asking)
+        status = await client.wait("x", timeout=60)
+        assert (status.status, status.output) == (ExecutionState.COMPLETED, 7)
+
+    asyncio.run(main())
