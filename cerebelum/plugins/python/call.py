@@ -25,6 +25,7 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import StepError
 from cerebelum.core.step_kind import Defines
 from cerebelum.steps.context import Context, copied
+from cerebelum.steps.executor import Invocation
 from cerebelum.steps.loading import loading
 from cerebelum.steps.output_values import clean
 
@@ -228,6 +229,17 @@ def _step_of(workflow: Any, step: str, where: str) -> Callable[..., Any]:
         return workflow.function_of(step)  # type: ignore[no-any-return]
     except KeyError:
         raise CerebelumError(f"the workflow {workflow.name} in {where} has no step {step}") from None
+
+
+def facts(call: Invocation) -> dict[str, Any]:
+    """What a context says of where it is."""
+    return {
+        "execution_id": call.execution_id,
+        "workflow_name": call.workflow,
+        "step_name": call.step.id,
+        "attempt": call.attempt,
+        "idempotency_key": call.idempotency_key,
+    }
 
 
 def load_file(path: Path) -> ModuleType:
