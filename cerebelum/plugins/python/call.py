@@ -249,7 +249,12 @@ def load_file(path: Path) -> ModuleType:
     """
     with _loading:
         _on_path(str(path.parent))
-        return _load_file(path, _package(path))
+        # Of a sibling that it imports, bytecode would be taken for current for a second after an edit.
+        written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        try:
+            return _load_file(path, _package(path))
+        finally:
+            sys.dont_write_bytecode = written
 
 
 def _package(path: Path) -> str:
