@@ -83,6 +83,8 @@ class Engine:
         self._timers = Timers()
         self._stopping: Stopping | None = None
         self._fenced = self._lost = False
+        # Whether the last event appended here gave up the ownership; that of a successor, which is folded too, did not.
+        self._released = False
         self._broken: StoreError | None = None
         self._outside = Outside(store, execution_id, self._inbox.put)
         self._looked = self.clock.elapsed()
@@ -98,11 +100,6 @@ class Engine:
     def state(self) -> State:
         assert self._state is not None
         return self._state
-
-    @property
-    def _released(self) -> bool:
-        """Whether the last event gave up the ownership."""
-        return self.state.ended is not None or self.state.paused is not None
 
     # -- called from other threads and from signal handlers ----------------------------------------------------------
 
@@ -341,6 +338,7 @@ class Engine:
                 self._catch_up()
                 continue
             break
+        self._released = release
         self._state = state
         self.digest = entries[-1].digest
         for event in events:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
-from cerebelum.core.events import AnyEvent, StepCompleted, StepStarted
+from cerebelum.core.events import AnyEvent, ExecutionCancelled, StepCompleted, StepStarted, encode
+from cerebelum.core.state import evolve
+from cerebelum.core.summary import summarise
+from cerebelum.engine.loop import Engine
 from cerebelum.engine.requests import pause, request
 from cerebelum.host.clock import SystemClock
-from cerebelum.store import Query
+from cerebelum.store import Query, lookup
 from tests.engine.harness import Lab, finished, said, with_listener
 from tests.stores import only_sqlite
 
@@ -83,3 +89,32 @@ def test_a_signal_is_heeded_by_a_chain_that_never_waits(lab: Lab) -> None:
     assert code == 143
     done = [text for text in said(lab.events()) if text.startswith("StepCompleted")]
     assert 5 <= len(done) < 2000
+
+
+@only_sqlite
+def test_a_runner_that_folds_the_end_which_its_successor_wrote_still_finds_out_that_it_was_taken_over(lab: Lab) -> None:
+    lab.write("def wait(context):\n    if context.wait(60): open('told', 'w').close()\n", "tasks.py")
+    other = lab.client().store
+    engines: list[Engine] = []
+
+    def succeed(name: str) -> None:
+        [row] = other.find(Query(id=name)).rows
+        taken = other.own(name, "somebody", row.ownership)
+        log = lookup.read(other, name)
+        end = ExecutionCancelled(version=log.state.version + 1, at=SystemClock().now(), by="somebody")
+        entries = encode(name, [end], log.digest)
+        summary = summarise(evolve(log.state, end), entries[-1].digest)
+        other.append(name, log.state.version, entries, summary, fence=taken)
+        # It looks at what was appended before it looks whose it is.
+        engines[0]._inbox.put("news")
+        while engines[0].state.ended is None:
+            time.sleep(0.01)
+        engines[0].woken()
+
+    def listener(name: str, event: AnyEvent) -> None:
+        if isinstance(event, StepStarted):
+            threading.Thread(target=succeed, args=(name,)).start()
+
+    flow = "name: chain\nsteps:\n  - {id: s0, python: 'tasks.py:wait'}\n"
+    assert lab.run(flow, settings=with_listener(listener), on_engine=engines.append).end == "fenced"
+    assert (lab.folder / "told").exists(), "its step went on to its end"
