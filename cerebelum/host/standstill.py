@@ -68,5 +68,7 @@ def _stop_if_wanted() -> None:
     global _wanted
     if _wanted and not _busy:
         _wanted = False
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # To this thread, which has the lock: sent to the process, any of its threads may take it up, while this one
+        # returns and lets somebody else begin what must not be stopped in the middle.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         _changed.notify_all()
