@@ -20,7 +20,8 @@ ROOMS["hookspecs"] = ROOMS["registry"] = {"core", "store", "steps", "hookspecs",
 ROOMS["engine"] = {"core", "host", "definition", "store", "steps"}
 ROOMS["sdk"] = {*ROOMS["engine"], "engine"}
 ROOMS["render"] = {*ROOMS["sdk"], "sdk"}
-ROOMS["cli"] = {*ROOMS["render"], "render", "registry"}
+ROOMS["service"] = {*ROOMS["render"], "render"}
+ROOMS["cli"] = {*ROOMS["service"], "service", "registry"}
 ROOMS["start"] = {*ROOMS["cli"], "cli"}
 ROOMS["app"] = {*ROOMS["start"], "start", "plugins", "backends"}
 ROOMS["__main__"] = {"app", "start"}

@@ -13,7 +13,7 @@ from cerebelum.cli.tools import Tools
 from cerebelum.store.lookup import INTERRUPTED, NOT_DRIVEN
 
 if TYPE_CHECKING:
-    from cerebelum.sdk.verbs import How
+    from cerebelum.sdk.verbs import Course
     from cerebelum.store import Row
 
 BY = click.Option(["--by"], metavar="NAME", help="In whose name; your user and host if left out.")
@@ -31,7 +31,7 @@ def who(tools: Tools, by: str | None) -> str:
     return f"{user()}@{host_name()}"
 
 
-def manner(tools: Tools) -> How:
+def manner(tools: Tools) -> Course:
     """How this process drives an execution, where it has to finish itself what was asked for."""
     from cerebelum.engine.settings import Settings
 

@@ -39,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "reject": Verb("reject", "Refuse what a step asks for."),
     "fork": Verb("fork", "Start a new execution in the middle of an old one."),
     "supervise": Verb("supervise", "Take up what nobody drives: the interrupted, the due."),
+    "serve": Verb("serve", "Open the store to programs, colleagues and browsers."),
     "init": Verb("init", "Write a workflow to start from."),
     "graph": Verb("graph", "Show which steps need which."),
     "report": Verb("report", "Write an execution as one HTML page."),

@@ -94,6 +94,10 @@ def run(
     )
 
 
+INPUTS_FILE = click.Option(
+    ["--inputs-file"], metavar="FILE", help="Inputs as a JSON object or YAML mapping; - is standard input."
+)
+
 HELP = """Start the workflow in FILE, of YAML or of Python, show what happens, and exit with its result.
 
 \b
@@ -116,9 +120,7 @@ command = click.Command(
         click.Option(
             ["-i", "--input", "input_pairs"], metavar="NAME=VALUE", multiple=True, help="An input of the workflow."
         ),
-        click.Option(
-            ["--inputs-file"], metavar="FILE", help="Inputs as a JSON object or YAML mapping; - is standard input."
-        ),
+        INPUTS_FILE,
         click.Option(["--id", "execution_id"], metavar="ID", help="The execution's id; made up if not given."),
         click.Option(["--or-resume"], is_flag=True, help="With --id: go on with it if it is there; done if completed."),
         click.Option(["-t", "--tag", "tags"], metavar="TAG", multiple=True, help="A tag to find it by."),

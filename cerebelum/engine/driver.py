@@ -54,6 +54,8 @@ class Driver(msgspec.Struct, frozen=True):
     on_start: Callable[[str], None] = _nothing
     on_note: Callable[[str], None] = _nothing
     on_engine: Callable[[Stoppable], None] = _nothing
+    by: str | None = None
+    """Who asked for it, where that is not this user."""
 
     def run(
         self,
@@ -132,6 +134,7 @@ class Driver(msgspec.Struct, frozen=True):
             tags=tags,
             parent=parent,
             reused=dict(reused or {}),
+            by=self.by,
         )
         with self._registered() as registration:
             fence = Ownership(registration.runner.id, 1)
@@ -200,6 +203,7 @@ class Driver(msgspec.Struct, frozen=True):
                 epoch=fence.epoch,
                 environment=surroundings(folder),
                 continues=plan.continues_handlers,
+                by=self.by,
             )
             return self._drive(execution_id, Opened(event), registration, fence, prepared, log)
 

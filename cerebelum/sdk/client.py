@@ -21,6 +21,7 @@ from cerebelum.store.liveness import driven
 from cerebelum.store.news import News
 
 if TYPE_CHECKING:
+    from cerebelum.core.plan import Plan
     from cerebelum.sdk.verbs import Verbs
 
 _CORE_URL = "CEREBELUM_CORE_URL"
@@ -257,6 +258,56 @@ class ExecutionClient(Closing):
         )
         return (yield from job.begun())
 
+    @waiting
+    def fork_execution(
+        self,
+        execution_id: str,
+        from_step: str,
+        inputs: Any = None,
+        *,
+        new_id: str | None = None,
+        accept_changes: bool = False,
+        recorded: bool = False,
+        workflow: Defines | None = None,
+    ) -> Generator[Rest, None, str]:
+        """Start a new execution that takes over what an old one completed before `from_step`; its id.
+
+        `inputs` replace recorded ones. It is driven in the background, and raises what `resume_execution` raises, but
+        works on any execution.
+        """
+        verbs, given = self.verbs.performing(workflow), plain(inputs)
+        job = self._background.start(
+            lambda how: verbs.fork(
+                execution_id,
+                from_step,
+                given,
+                execution_id=new_id,
+                accept_changes=accept_changes,
+                recorded=recorded,
+                **how,
+            )
+        )
+        return (yield from job.begun())
+
+    @verb
+    def plan_resume(
+        self,
+        execution_id: str,
+        skip_completed_steps: bool = True,
+        *,
+        from_step: str | None = None,
+        accept_changes: bool = False,
+        recorded: bool = False,
+    ) -> Plan:
+        """What `resume_execution` with the same arguments would do to each step. Changes nothing."""
+        return self.verbs.plan(
+            execution_id,
+            from_step=from_step,
+            anew=not skip_completed_steps,
+            accept_changes=accept_changes,
+            recorded=recorded,
+        )
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     @verb
@@ -297,6 +348,18 @@ class ExecutionClient(Closing):
         verbs = self.verbs
         job = self._background.start(
             lambda how: verbs.cancel(execution_id, by=by or _who(), why=why, on_engine=how["on_engine"])
+        )
+        row: Row = yield from job.ended()
+        return self._status(row.summary.execution_id)
+
+    @waiting
+    def pause(
+        self, execution_id: str, *, by: str | None = None, why: str | None = None
+    ) -> Generator[Rest, None, ExecutionStatus]:
+        """Have an execution paused, to be resumed later; otherwise like `cancel`."""
+        verbs = self.verbs
+        job = self._background.start(
+            lambda how: verbs.pause(execution_id, by=by or _who(), why=why, on_engine=how["on_engine"])
         )
         row: Row = yield from job.ended()
         return self._status(row.summary.execution_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -164,27 +163,22 @@ async def awaited(run: Run, work: Callable[[], ExecutionResult]) -> ExecutionRes
 
 
 def start_detached(workflow: Runnable, inputs: Any, options: Mapping[str, Any]) -> str:
-    """Start a workflow in a process of its own; its id. Raises UsageError."""
-    import json
+    """Start a workflow in a process of its own; its id. Raises what `PythonWorkflow.start` raises."""
+    from cerebelum.sdk.launching import launch
 
     if not workflow.path.is_file():
         raise UsageError(
             f"the workflow {workflow.name} is in no file, so no other process can load it",
             hint="put it into a file, or await execute() here",
         )
-    words = [*wiring.program(), "run", f"{workflow.path}:{workflow.function_name}", "--detach", "--inputs-file", "-"]
-    if (store := options.get("store")) is not None:
-        words += ["--store", os.fspath(store)]
+    words = ["run", f"{workflow.path}:{workflow.function_name}"]
     if (execution_id := options.get("execution_id")) is not None:
         words += ["--id", execution_id]
     words += ["--or-resume"] if options.get("or_resume") else []
     words += [word for tag in options.get("tags", ()) for word in ("--tag", tag)]
     words += ["--park"] if options.get("park") else []
-    done = subprocess.run(words, input=json.dumps(plain(inputs)), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.strip().removeprefix("cerebelum: error: ")
-        raise UsageError(said or f"the process ended with exit code {done.returncode}")
-    return done.stdout.strip().splitlines()[0]
+    store = options.get("store")
+    return launch(words, store=None if store is None else os.fspath(store), inputs=plain(inputs))
 
 
 def perform(workflow: Runnable, arguments: Iterable[str] | None) -> None:
