@@ -14,6 +14,7 @@ import msgspec
 from cerebelum.cli import terminal
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
+from cerebelum.sdk.core_url import store_of
 
 
 class Verb(msgspec.Struct, frozen=True):
@@ -230,6 +231,13 @@ def shared_options() -> list[click.Option]:
             help="Where executions are kept: a URL, or the path of an SQLite file. [env: CEREBELUM_STORE]",
         ),
         click.Option(
+            ["--core-url"],
+            metavar="HOST:PORT",
+            expose_value=False,
+            callback=_use_service,
+            help="Ask this service (cerebelum serve) instead of a store. [env: CEREBELUM_CORE_URL]",
+        ),
+        click.Option(
             ["--plugin"],
             metavar="FILE",
             multiple=True,
@@ -253,6 +261,15 @@ def with_shared_options(command: click.Command) -> click.Command:
 def _use_store(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
         cast(Tools, ctx.obj).store = value
+
+
+def _use_service(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    tools, store = cast(Tools, ctx.obj), store_of(value, "--core-url")
+    if tools.store not in (None, store):
+        raise UsageError("--store and --core-url exclude each other", hint="a service knows which store it is of")
+    tools.store = store
 
 
 def _use_plugins(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from cerebelum.cli import terminal
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
+from cerebelum.sdk.core_url import is_service
 
 if TYPE_CHECKING:
     from cerebelum.render import contract
@@ -54,6 +55,8 @@ def serve(
     )
     settings.check()
     url = tools.store_url()
+    if is_service(url):
+        raise UsageError("this is a service itself", hint="name its store with --store")
     if url.startswith("memory:"):
         raise UsageError("a store in memory is seen by this process alone", hint="name a store file with --store")
     executors = tools.executors()

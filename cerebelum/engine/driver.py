@@ -56,6 +56,8 @@ class Driver(msgspec.Struct, frozen=True):
     on_engine: Callable[[Stoppable], None] = _nothing
     by: str | None = None
     """Who asked for it, where that is not this user."""
+    correlation_id: str | None = None
+    """What somebody else knows an execution by that is started."""
 
     def run(
         self,
@@ -132,6 +134,7 @@ class Driver(msgspec.Struct, frozen=True):
             inputs=start.inputs,
             environment=surroundings(current_folder()),
             tags=tags,
+            correlation_id=self.correlation_id,
             parent=parent,
             reused=dict(reused or {}),
             by=self.by,

@@ -13,6 +13,7 @@ from cerebelum.core.state import GOING_ON
 from cerebelum.core.step_kind import Defines
 from cerebelum.sdk.background import Background
 from cerebelum.sdk.both_ways import Bell, Closing, Rest, Threads, stream, verb, waiting
+from cerebelum.sdk.core_url import VARIABLE, store_of
 from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.statuses import COUNT_TO, ExecutionPage, ExecutionState, ExecutionStatus, of_row, of_view, page_of
 from cerebelum.sdk.statuses import wanted as statuses
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from cerebelum.core.plan import Plan
     from cerebelum.sdk.verbs import Verbs
 
-_CORE_URL = "CEREBELUM_CORE_URL"
 _LOOK_SECONDS = 0.2
 """Between two looks, where the store does not tell."""
 _MOST_SECONDS = 1.0
@@ -39,8 +39,10 @@ class ExecutionClient(Closing):
     """Executions of one store. Every method can be awaited, and is blocking as `client.method.blocking(…)`.
 
     `store` is a URL or the path of an SQLite file; without it, CEREBELUM_STORE or the user's default store is meant.
-    `core_url` (CEREBELUM_CORE_URL) is for a service that does not exist yet. `on_note(text)` is told, in another
-    thread, what the user should know when an execution goes on: that its file is gone, or that files are elsewhere.
+    `core_url`, such as `host:9090`, or else CEREBELUM_CORE_URL if no store is given, names a service (`cerebelum
+    serve`) that is asked instead: what is started or gone on with is driven there, and stays so when this client is
+    closed. `on_note(text)` is told, in another thread, what the user should know when an execution goes on: that its
+    file is gone, or that files are elsewhere.
 
     Wherever an id is taken, it may be a unique prefix, or `last`. An id that means nothing raises NotFound. What cannot
     be done raises a `CerebelumError`; an execution that fails is no error. One client can be used from several threads
@@ -62,8 +64,7 @@ class ExecutionClient(Closing):
     ) -> None:
         from cerebelum.sdk import wiring
 
-        _refuse_core(core_url, given=store is not None)
-        self._begin(wiring.verbs(None if store is None else os.fspath(store)), on_note, lent=False)
+        self._begin(wiring.verbs(_store(store, core_url)), on_note, lent=False)
 
     @classmethod
     def over(cls, verbs: Verbs, *, on_note: Callable[[str], None] = _nothing) -> Self:
@@ -394,15 +395,15 @@ def _rests(row: Row) -> bool:
     return lookup.shown(row)[0] not in GOING_ON or not driven(row)
 
 
-def _refuse_core(core_url: str | None, *, given: bool) -> None:
-    """Raises UsageError if a service is named; a store that is `given` outdoes the environment."""
-    url = core_url if core_url is not None or given else os.environ.get(_CORE_URL) or None
-    if url is not None:
-        where = "core_url" if core_url is not None else _CORE_URL
-        raise UsageError(
-            f"{where} names the service {url}, and this version of cerebelum has no way yet to use one",
-            hint="leave it out, and name a store: ExecutionClient(store=URL)",
-        )
+def _store(store: str | os.PathLike[str] | None, core_url: str | None) -> str | None:
+    """The store that is meant, or the service; None for the default one. Raises UsageError."""
+    if store is not None and core_url is not None:
+        raise UsageError("store and core_url exclude each other", hint="a service knows which store it is of")
+    if core_url is not None:
+        return store_of(core_url, "core_url")
+    if store is None and (named := os.environ.get(VARIABLE)):
+        return store_of(named, VARIABLE)
+    return None if store is None else os.fspath(store)
 
 
 def _count(name: str, value: int) -> int:

@@ -16,6 +16,7 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.step_kind import Defines
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.sdk import wiring
+from cerebelum.sdk.core_url import VARIABLE, store_of
 from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.results import ExecutionResult, WorkflowError, result_of
 from cerebelum.steps.capture import Echo
@@ -118,9 +119,19 @@ class Run:
 
 
 def connecting(options: Mapping[str, Any]) -> Callable[[], Verbs]:
-    """What opens the verbs on the store that the options name."""
+    """What opens the verbs on the store, or at the service, that the options name. Raises UsageError."""
     store = options.get("store")
-    return lambda: wiring.verbs(None if store is None else os.fspath(store))
+    core_url, where = options.get("core_url"), "core_url"
+    if core_url is None and options.get("distributed"):
+        core_url, where = os.environ.get(VARIABLE), VARIABLE
+        if not core_url:
+            raise UsageError(f"distributed, but {VARIABLE} is not set", hint=f"{VARIABLE}=host:9090, or core_url=")
+    if core_url is None:
+        return lambda: wiring.verbs(None if store is None else os.fspath(store))
+    if store is not None:
+        raise UsageError("store and a service exclude each other", hint="a service knows which store it is of")
+    service = store_of(core_url, where)
+    return lambda: wiring.verbs(service)
 
 
 async def awaited(run: Run, work: Callable[[], ExecutionResult]) -> ExecutionResult:

@@ -65,6 +65,8 @@ class How(Course, total=False):
 
     by: str | None
     """Who asked for it, where that is not this user: kept in its first event."""
+    correlation_id: str | None
+    """What somebody else knows it by; for one that is started."""
 
 
 class Verbs:

@@ -46,14 +46,20 @@ class Operations:
         workflow: str,
         inputs: Mapping[str, Any],
         *,
+        texts: Mapping[str, str] | None = None,
         execution_id: str | None = None,
+        correlation_id: str | None = None,
         tags: Iterable[str] = (),
         by: str | None = None,
     ) -> str:
-        """Start a workflow that the service was given; the id. Raises NotFound if it was not."""
+        """Start a workflow that the service was given; the id. Raises NotFound if it was not.
+
+        `texts` are inputs as they are typed on a command line.
+        """
         self._check()
-        words = ["run", self.workflows.file(workflow)]
+        words = ["run", self.workflows.file(workflow), *_typed(texts)]
         words += [] if execution_id is None else [f"--id={execution_id}"]
+        words += [] if correlation_id is None else [f"--correlation-id={correlation_id}"]
         words += [f"--tag={tag}" for tag in tags]
         return await self._launch(words, by, inputs)
 
@@ -76,6 +82,7 @@ class Operations:
         from_step: str,
         inputs: Mapping[str, Any],
         *,
+        texts: Mapping[str, str] | None = None,
         new_id: str | None = None,
         accept_changes: bool = False,
         recorded: bool = False,
@@ -84,7 +91,7 @@ class Operations:
         """Start a new execution in the middle of an old one; its id."""
         self._check()
         name = await self._known(execution_id)
-        words = ["fork", f"--from={from_step}"]
+        words = ["fork", f"--from={from_step}", *_typed(texts)]
         words += [] if new_id is None else [f"--id={new_id}"]
         words += ["--accept-changes"] if accept_changes else []
         words += ["--recorded"] if recorded else []
@@ -133,3 +140,7 @@ class Operations:
 
         named = [words[0], f"--by={by or _SOMEBODY}", *words[1:]]
         return await asyncio.to_thread(partial(launch, named, store=self._store, inputs=inputs))
+
+
+def _typed(texts: Mapping[str, str] | None) -> list[str]:
+    return [f"--input={name}={value}" for name, value in (texts or {}).items()]
