@@ -53,7 +53,7 @@ class Desk:
         streams = method.server_streaming
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(
-            self._stream(call) if streams else self._unary(call),  # type: ignore[arg-type]
+            self._stream(call) if streams else self._unary(call),
             request_deserializer=request.FromString,
             response_serializer=response.SerializeToString,
         )

@@ -10,10 +10,12 @@ from grpc_reflection.v1alpha import reflection
 
 from cerebelum.core.errors import UsageError
 from cerebelum.service.operations import Operations
+from cerebelum.service.reading import Reader
 from cerebelum.service.rpc.executions import Executions
 from cerebelum.service.rpc.handling import Desk, Gate
 from cerebelum.service.rpc.worker import Worker
 from cerebelum.service.settings import Address, Settings
+from cerebelum.service.tails import Tails
 from cerebelum.wire import execution_pb2, worker_pb2
 
 MOST_STREAMS = 1000
@@ -41,6 +43,7 @@ class RpcServer:
         self._address = address
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
+        self._tails = Tails(Reader(operations.client.verbs))
 
     async def start(self) -> Address:
         """Listen; the address, with the port that the system chose. Raises UsageError."""
@@ -53,7 +56,7 @@ class RpcServer:
         desk = Desk(tokens, self._settings.say, MOST_STREAMS)
         services: dict[Any, object] = {
             worker_pb2.DESCRIPTOR.services_by_name["WorkerService"]: Worker(self._operations),
-            execution_pb2.DESCRIPTOR.services_by_name["ExecutionService"]: Executions(self._operations),
+            execution_pb2.DESCRIPTOR.services_by_name["ExecutionService"]: Executions(self._operations, self._tails),
         }
         server.add_generic_rpc_handlers(tuple(desk.handlers(name, servicer) for name, servicer in services.items()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -79,6 +82,7 @@ class RpcServer:
     async def stop(self, grace: float) -> None:
         """Take no more calls, and end those that are under way after `grace` seconds."""
         await self._health.enter_graceful_shutdown()
+        await self._tails.close()
         if self._server is not None:
             await self._server.stop(grace)
 
