@@ -21,14 +21,13 @@ WHY = click.Option(["--why"], metavar="TEXT", help="The reason, for the log.")
 COMMENT = click.Option(["--comment"], metavar="TEXT", help="A comment, for the log.")
 
 
-def who(tools: Tools, by: str | None) -> str:
+def who(by: str | None) -> str:
     """Who asks: what was given, or this user's name with the host."""
     if by is not None:
         return unicode_text(by, "the name")
-    from cerebelum.host.process_tree import host_name
-    from cerebelum.host.surroundings import user
+    from cerebelum.host import surroundings
 
-    return f"{user()}@{host_name()}"
+    return surroundings.who()
 
 
 def manner(tools: Tools) -> Course:

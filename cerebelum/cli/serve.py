@@ -63,6 +63,7 @@ def serve(
     places = [unicode_text(file, "the file") for file in files]
     workflows = Workflows.of(places, lambda path: load(Path(path), executors).workflow.name)
     client = ExecutionClient.over(tools.client(), on_note=terminal.warn)
+    tools.client().remember()
     operations = Operations(client, store=url, workflows=workflows, read_only=read_only)
     terminal.own_process()
     try:

@@ -14,6 +14,7 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.plan import Plan
 from cerebelum.core.step_kind import Defines
 from cerebelum.definition.inputs import Text
+from cerebelum.host.surroundings import who
 from cerebelum.remote.channel import Channel
 from cerebelum.remote.store import RemoteStore
 from cerebelum.sdk.verbs import Course, How, Verbs
@@ -70,7 +71,7 @@ class RemoteVerbs(Verbs):
             inputs_text=_texts(inputs),
             execution_id=execution_id,
             tags=tuple(dict.fromkeys(tags)),
-            by=how.get("by"),
+            by=how.get("by") or who(),
             correlation_id=how.get("correlation_id"),
         )
         started = self._channel.call("StartExecution", request, wire.ExecutionHandle)
@@ -103,8 +104,7 @@ class RemoteVerbs(Verbs):
             raise _elsewhere("--file, --working-dir and --take-over")
         before = lookup.read(self.store, self.resolve(name)).state
         request = self._again(before.execution_id, from_step, anew, accept_changes, recorded)
-        if (by := how.get("by")) is not None:
-            request.by = by
+        request.by = how.get("by") or who()
         following = self._following(before.execution_id, how, version=before.version)
         following.skip_output()
         self._channel.call("ResumeExecution", request, wire.ExecutionHandle)
@@ -162,7 +162,7 @@ class RemoteVerbs(Verbs):
             new_execution_id=execution_id,
             accept_changes=accept_changes,
             recorded=recorded,
-            by=how.get("by"),
+            by=how.get("by") or who(),
         )
         started = self._channel.call("Fork", request, wire.ExecutionHandle)
         return self._seen(started.execution_id, how)

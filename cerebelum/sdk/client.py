@@ -11,6 +11,7 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import GOING_ON
 from cerebelum.core.step_kind import Defines
+from cerebelum.host.surroundings import who
 from cerebelum.sdk.background import Background
 from cerebelum.sdk.both_ways import Bell, Closing, Rest, Threads, stream, verb, waiting
 from cerebelum.sdk.core_url import VARIABLE, store_of
@@ -327,7 +328,7 @@ class ExecutionClient(Closing):
         out. Returns how it stands. Raises NotFound, UsageError if nothing waits, it was decided already, or the time is
         over.
         """
-        row = self.verbs.approve(execution_id, step, by=by or _who(), comment=comment, response=response)
+        row = self.verbs.approve(execution_id, step, by=by or who(), comment=comment, response=response)
         return self._status(row.summary.execution_id)
 
     @verb
@@ -335,7 +336,7 @@ class ExecutionClient(Closing):
         self, execution_id: str, step: str | None = None, *, by: str | None = None, comment: str | None = None
     ) -> ExecutionStatus:
         """Refuse what a step waits for: the step fails. Otherwise like `approve`."""
-        row = self.verbs.reject(execution_id, step, by=by or _who(), comment=comment)
+        row = self.verbs.reject(execution_id, step, by=by or who(), comment=comment)
         return self._status(row.summary.execution_id)
 
     @waiting
@@ -348,7 +349,7 @@ class ExecutionClient(Closing):
         """
         verbs = self.verbs
         job = self._background.start(
-            lambda how: verbs.cancel(execution_id, by=by or _who(), why=why, on_engine=how["on_engine"])
+            lambda how: verbs.cancel(execution_id, by=by or who(), why=why, on_engine=how["on_engine"])
         )
         row: Row = yield from job.ended()
         return self._status(row.summary.execution_id)
@@ -360,7 +361,7 @@ class ExecutionClient(Closing):
         """Have an execution paused, to be resumed later; otherwise like `cancel`."""
         verbs = self.verbs
         job = self._background.start(
-            lambda how: verbs.pause(execution_id, by=by or _who(), why=why, on_engine=how["on_engine"])
+            lambda how: verbs.pause(execution_id, by=by or who(), why=why, on_engine=how["on_engine"])
         )
         row: Row = yield from job.ended()
         return self._status(row.summary.execution_id)
@@ -423,10 +424,3 @@ def _aware(moment: datetime | None) -> datetime | None:
             f"since={moment} has no time zone", hint="say which is meant, such as datetime.now(UTC) or .astimezone()"
         )
     return moment
-
-
-def _who() -> str:
-    from cerebelum.host.process_tree import host_name
-    from cerebelum.host.surroundings import user
-
-    return f"{user()}@{host_name()}"

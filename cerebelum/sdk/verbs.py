@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cerebelum.store.heads import Heads
     from cerebelum.store.pruning import Rule
     from cerebelum.store.verify import Verified
+    from cerebelum.store.views import Views
 
 
 _LOOK_SECONDS = 0.2
@@ -94,6 +95,7 @@ class Verbs:
         self._on_close = on_close
         self._opened: EventStore | None = None
         self._opening = threading.Lock()
+        self._views: Views | None = None
 
     @property
     def store(self) -> EventStore:
@@ -142,7 +144,16 @@ class Verbs:
 
         With `at`, as it was at that version or moment. Raises NotFound, also if there was nothing yet then.
         """
-        return lookup.view(self.store, self.resolve(name), at)
+        execution_id = self.resolve(name)
+        if self._views is not None and at is None:
+            return self._views.view(self.store, execution_id)
+        return lookup.view(self.store, execution_id, at)
+
+    def remember(self) -> None:
+        """Keep the states of executions that are asked for, since they will be asked for again."""
+        from cerebelum.store.views import Views
+
+        self._views = Views()
 
     def verify(self, name: str | None = None, heads: Heads | None = None) -> Iterator[Verified]:
         """Check the logs of one execution, or of all of them, for damage, and against `heads` that were kept elsewhere.
