@@ -14,7 +14,7 @@ import msgspec
 from cerebelum.cli import terminal
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
-from cerebelum.sdk.core_url import store_of
+from cerebelum.sdk.core_url import is_service, store_of
 
 
 class Verb(msgspec.Struct, frozen=True):
@@ -260,14 +260,17 @@ def with_shared_options(command: click.Command) -> click.Command:
 
 def _use_store(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
-        cast(Tools, ctx.obj).store = value
+        _name_store(ctx, value)
 
 
 def _use_service(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is None:
-        return
-    tools, store = cast(Tools, ctx.obj), store_of(value, "--core-url")
-    if tools.store not in (None, store):
+    if value is not None:
+        _name_store(ctx, store_of(value, "--core-url"))
+
+
+def _name_store(ctx: click.Context, store: str) -> None:
+    tools = cast(Tools, ctx.obj)
+    if tools.store is not None and is_service(store) != is_service(tools.store):
         raise UsageError("--store and --core-url exclude each other", hint="a service knows which store it is of")
     tools.store = store
 

@@ -104,6 +104,9 @@ class Channel:
         )
 
     def _error(self, error: Any) -> CerebelumError:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            said = (error.details() or "").partition("\n")[0]
+            return UsageError(f"the service at {self.address}: {said}", hint=f"{TOKEN} is the token to be let in with")
         for key, value in error.trailing_metadata() or ():
             if key == _FACTS:
                 try:

@@ -41,7 +41,7 @@ _AGAIN_SECONDS = 1.0
 
 
 class RemoteStore(EventStore):
-    """What a service lets one look at, as a store. Rows have the status to show. Nothing can be written."""
+    """What a service lets one look at, as a store. Nothing can be written."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -61,7 +61,7 @@ class RemoteStore(EventStore):
             return []
 
     def find(self, query: Query) -> Page:
-        """The executions that match. The service itself knows which runners are dead."""
+        """The executions that match; whether their runners are alive is what the service says."""
         if query.due_before is not None:
             self._refuse()
         request = wire.FindExecutionsRequest(
@@ -76,6 +76,8 @@ class RemoteStore(EventStore):
             limit=query.limit,
             offset=query.offset,
             count_to=query.count_to,
+            stored=True,
+            dead_runners=query.dead_runners,
         )
         rows: list[Row] = []
         has_more, total = False, None

@@ -18,7 +18,7 @@ from cerebelum.host.surroundings import who
 from cerebelum.remote.channel import Channel
 from cerebelum.remote.store import RemoteStore
 from cerebelum.sdk.verbs import Course, How, Verbs
-from cerebelum.store import Page, Query, Row, Tombstone, lookup
+from cerebelum.store import Query, Row, Tombstone, lookup
 from cerebelum.wire import execution_pb2 as wire
 
 if TYPE_CHECKING:
@@ -41,10 +41,6 @@ class RemoteVerbs(Verbs):
     def performing(self, workflow: Path | Defines | None, loop: asyncio.AbstractEventLoop | None = None) -> Verbs:
         """The same: whatever is performed is performed there."""
         return self
-
-    def list(self, query: Query) -> Page:
-        """Executions that match, newest first, with the status to show."""
-        return self.store.find(query)
 
     # -- driving ------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Self
 
-from cerebelum.core.errors import CerebelumError, UsageError
+from cerebelum.core.errors import USAGE, CerebelumError, UsageError
 
 _LEAST = 16
 """Characters of a token."""
@@ -17,9 +17,13 @@ _LEAST = 16
 class Unauthenticated(CerebelumError):
     """The request brings no token that the service knows."""
 
+    exit_code = USAGE
+
 
 class Forbidden(CerebelumError):
     """The service shows executions, and changes none."""
+
+    exit_code = USAGE
 
 
 class Tokens:

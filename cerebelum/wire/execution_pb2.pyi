@@ -208,7 +208,7 @@ class LogChunk(_message.Message):
     def __init__(self, step: _Optional[str] = ..., attempt: _Optional[int] = ..., offset: _Optional[int] = ..., stream: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class FindExecutionsRequest(_message.Message):
-    __slots__ = ("execution_id", "id_prefix", "status", "workflow_name", "tags", "since", "after_started_at", "after_execution_id", "limit", "offset", "count_to")
+    __slots__ = ("execution_id", "id_prefix", "status", "workflow_name", "tags", "since", "after_started_at", "after_execution_id", "limit", "offset", "count_to", "stored", "dead_runners")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -220,6 +220,8 @@ class FindExecutionsRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     COUNT_TO_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    DEAD_RUNNERS_FIELD_NUMBER: _ClassVar[int]
     execution_id: str
     id_prefix: str
     status: _containers.RepeatedScalarFieldContainer[str]
@@ -231,7 +233,9 @@ class FindExecutionsRequest(_message.Message):
     limit: int
     offset: int
     count_to: int
-    def __init__(self, execution_id: _Optional[str] = ..., id_prefix: _Optional[str] = ..., status: _Optional[_Iterable[str]] = ..., workflow_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after_execution_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., count_to: _Optional[int] = ...) -> None: ...
+    stored: bool
+    dead_runners: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, execution_id: _Optional[str] = ..., id_prefix: _Optional[str] = ..., status: _Optional[_Iterable[str]] = ..., workflow_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after_execution_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., count_to: _Optional[int] = ..., stored: _Optional[bool] = ..., dead_runners: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExecutionPage(_message.Message):
     __slots__ = ("executions", "has_more", "total")

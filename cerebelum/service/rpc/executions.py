@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -25,8 +26,9 @@ from cerebelum.wire import execution_pb2 as wire
 T = TypeVar("T")
 _MOST_ROWS = 200
 """Executions of a page."""
-_MOST_CHUNKS = 500
-"""Pieces of output of a page."""
+_FEW_CHUNKS, _MOST_CHUNKS = 8, 500
+"""Pieces of output that are read at once."""
+_SMALL_BYTES = 128 << 10
 
 
 class Executions:
@@ -175,20 +177,23 @@ class Executions:
         step = request.step if request.HasField("step") else None
         attempt = request.attempt if request.HasField("attempt") else None
         position = _not_negative("after_position", request.after_position)
-        most = min(_not_negative("limit", request.limit) or _MOST_CHUNKS, _MOST_CHUNKS)
-
-        def page(store: EventStore) -> LogPage:
-            return store.read_log(name, step=step, attempt=attempt, after=position, limit=most)
-
+        left = _not_negative("limit", request.limit)
         if step is not None or attempt is not None:
             known = None if request.follow else attempt
             await self._store(lambda store: lookup.check_attempt(lookup.read(store, name).state, step, known))
-        while (found := await self._store(page)).chunks or request.limit:
-            position = found.position
-            yield rows.log_page(found)
-            if request.limit:
-                return
-        if request.follow:
+        most = _FEW_CHUNKS
+        while True:
+            wanted = min(left, most) if request.limit else most
+            found = await self._store(partial(_log_page, name, step, attempt, position, wanted))
+            for page in rows.log_pages(found, position) if found.chunks or request.limit else ():
+                yield page
+            position, left = found.position, left - len(found.chunks)
+            if len(found.chunks) < wanted or (request.limit and not left):
+                break
+            # What a stream holds while nobody reads it stays small, whatever the size of the pieces.
+            small = sum(len(chunk.data) for chunk in found.chunks) < _SMALL_BYTES
+            most = min(2 * most, _MOST_CHUNKS) if small else _FEW_CHUNKS
+        if request.follow and not request.limit:
             async for more in self._printed(name, step, attempt, position):
                 yield more
 
@@ -202,15 +207,16 @@ class Executions:
                     for chunk in look.chunks
                     if (step is None or chunk.step == step) and (attempt is None or chunk.attempt == attempt)
                 ]
-                if chunks:
-                    yield rows.log_page(LogPage(chunks, look.position))
+                for page in rows.log_pages(LogPage(chunks, look.position), position) if chunks else ():
+                    yield page
+                position = look.position
 
     async def FindExecutions(
         self, request: wire.FindExecutionsRequest, caller: Caller
     ) -> AsyncIterator[wire.ExecutionPage]:
         """Executions by every filter."""
         query = _query(request)
-        page = await self._read(lambda verbs: verbs.list(query))
+        page = await self._read(lambda verbs: verbs.store.find(query) if request.stored else verbs.list(query))
         for start in range(0, max(len(page.rows), 1), _MOST_ROWS):
             part = page.rows[start : start + _MOST_ROWS]
             last = start + _MOST_ROWS >= len(page.rows)
@@ -251,6 +257,10 @@ class Executions:
         if not execution_id:
             raise InvalidArgument("execution_id is empty", hint="an id, the beginning of one, or `last`")
         return await self._read(lambda verbs: verbs.resolve(execution_id))
+
+
+def _log_page(name: str, step: str | None, attempt: int | None, after: int, limit: int, store: EventStore) -> LogPage:
+    return store.read_log(name, step=step, attempt=attempt, after=after, limit=limit)
 
 
 def _again(request: wire.ResumeExecutionRequest) -> Again:
@@ -298,6 +308,7 @@ def _query(request: wire.FindExecutionsRequest) -> Query:
         tag=tuple(request.tags),
         since=_moment(request.since) if request.HasField("since") else None,
         after=after,
+        dead_runners=tuple(request.dead_runners),
         limit=_not_negative("limit", request.limit),
         offset=_not_negative("offset", request.offset),
         count_to=_not_negative("count_to", request.count_to),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from cerebelum.core.events import Entry
 from cerebelum.service.rpc.structs import stamp
-from cerebelum.store import LogPage, Row, Tombstone
+from cerebelum.store import Chunk, LogPage, Row, Tombstone
 from cerebelum.store.liveness import reported_dead
 from cerebelum.wire import execution_pb2 as wire
 
+_MOST_BYTES = 1 << 20
+"""Of output in one message; readers refuse what is larger than four of them."""
 _LONG = 1e9
 """Seconds: the silence of a runner that is dead."""
 
@@ -57,21 +60,31 @@ def event(execution_id: str, entry: Entry) -> wire.ExecutionEvent:
     )
 
 
-def log_page(page: LogPage) -> wire.LogPage:
-    """A page of output."""
-    return wire.LogPage(
-        chunks=[
-            wire.LogChunk(
-                step=chunk.step,
-                attempt=chunk.attempt,
-                offset=chunk.offset,
-                stream=chunk.stream,
-                at=stamp(chunk.at),
-                data=chunk.data,
-            )
-            for chunk in page.chunks
-        ],
-        position=page.position,
+def log_pages(page: LogPage, before: int) -> Iterator[wire.LogPage]:
+    """A page of output that was read from position `before` on, in messages of a bearable size.
+
+    Only the last one has the new position: who goes on from another one gets the page again.
+    """
+    part = wire.LogPage(position=before)
+    size = 0
+    for chunk in page.chunks:
+        if size + len(chunk.data) > _MOST_BYTES and size:
+            yield part
+            part, size = wire.LogPage(position=before), 0
+        part.chunks.append(_chunk(chunk))
+        size += len(chunk.data)
+    part.position = page.position
+    yield part
+
+
+def _chunk(chunk: Chunk) -> wire.LogChunk:
+    return wire.LogChunk(
+        step=chunk.step,
+        attempt=chunk.attempt,
+        offset=chunk.offset,
+        stream=chunk.stream,
+        at=stamp(chunk.at),
+        data=chunk.data,
     )
 
 
