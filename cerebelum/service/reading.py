@@ -41,5 +41,5 @@ class Reader:
             self.took(time.perf_counter() - began, failed)
 
     def close(self) -> None:
-        """Let the threads end, each after what it has begun; nothing can be looked at any more."""
+        """Let the threads end, each after what it has begun."""
         self._threads.close()
