@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cerebelum.service.operations import Operations
+from cerebelum.service.reading import Reader
 from cerebelum.service.settings import Address, Settings
+from cerebelum.service.tails import Tails
 
 GRACE = 5.0
 """Seconds that requests under way have to end in, once the service is told to stop."""
@@ -45,14 +47,15 @@ async def serve(operations: Operations, settings: Settings, on_ready: Callable[[
 
 
 def listeners(operations: Operations, settings: Settings) -> dict[str, Listener]:
-    """What serves the addresses of the settings, not started yet."""
+    """What serves the addresses of the settings, not started yet; all of them follow executions together."""
     found: dict[str, Listener] = {}
+    tails = Tails(Reader(operations.client.verbs))
     if settings.http is not None:
         from cerebelum.service.web.server import WebServer
 
-        found["http"] = WebServer(operations, settings, settings.http)
+        found["http"] = WebServer(operations, settings, settings.http, tails=tails)
     if settings.grpc is not None:
         from cerebelum.service.rpc.server import RpcServer
 
-        found["grpc"] = RpcServer(operations, settings, settings.grpc)
+        found["grpc"] = RpcServer(operations, settings, settings.grpc, tails)
     return found

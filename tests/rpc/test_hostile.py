@@ -84,8 +84,8 @@ def test_fields_that_nobody_knows_and_messages_that_are_none(world: World, servi
     assert call(known + b"\xd2\x0f\x04what", timeout=30).execution_id == "x"
     with pytest.raises(grpc.RpcError):
         call(b"\xff\xff\xff", timeout=30)
+    nothing: Any = service.channel.unary_unary(f"/{WORKER}/Nothing")
     with pytest.raises(grpc.RpcError) as error:
-        nothing: Any = service.channel.unary_unary(f"/{WORKER}/Nothing")
         nothing(b"", timeout=30)
     assert refused(error)[0] == grpc.StatusCode.UNIMPLEMENTED
     assert service.status("x").execution_id == "x"

@@ -10,7 +10,6 @@ from grpc_reflection.v1alpha import reflection
 
 from cerebelum.core.errors import UsageError
 from cerebelum.service.operations import Operations
-from cerebelum.service.reading import Reader
 from cerebelum.service.rpc.executions import Executions
 from cerebelum.service.rpc.handling import Desk, Gate
 from cerebelum.service.rpc.worker import Worker
@@ -37,13 +36,13 @@ _OPTIONS = (
 class RpcServer:
     """Serves gRPC at one address."""
 
-    def __init__(self, operations: Operations, settings: Settings, address: Address) -> None:
+    def __init__(self, operations: Operations, settings: Settings, address: Address, tails: Tails) -> None:
         self._operations = operations
         self._settings = settings
         self._address = address
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
-        self._tails = Tails(Reader(operations.client.verbs))
+        self._tails = tails
 
     async def start(self) -> Address:
         """Listen; the address, with the port that the system chose. Raises UsageError."""
