@@ -373,7 +373,10 @@ def test_a_supervisor_outlives_the_server(own: Arena, own_server: Postgres) -> N
         runner = own.spawn("run", f"{name}/busy.yaml", "--json", "--id", name, CEREBELUM_FAULT="after-commit:4")
         assert own.see(runner).code == -signal.SIGKILL
     supervisor = own.spawn("supervise", "--once", "--json")
+    assert supervisor.stdout is not None
     try:
+        # From here on it is at work; until it has found the server once, it may give up.
+        assert b"ExecutionResumed" in supervisor.stdout.readline()
         for _ in range(2):
             threading.Event().wait(0.8)
             own_server.kill()
