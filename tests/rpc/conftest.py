@@ -27,10 +27,9 @@ WORKER, OURS = "cerebelum.worker.WorkerService", "cerebelum.execution.ExecutionS
 class Service:
     """A service that runs."""
 
-    def __init__(self, world: World, *arguments: str, env: dict[str, str] | None = None) -> None:
-        self.process = world.start(
-            "serve", "--no-http", "--grpc", "127.0.0.1:0", "--json", *arguments, env=env, stdin=None
-        )
+    def __init__(self, world: World, *arguments: str, http: str | None = None) -> None:
+        way = ["--no-http"] if http is None else ["--http", http]
+        self.process = world.start("serve", *way, "--grpc", "127.0.0.1:0", "--json", *arguments)
         assert self.process.stdout is not None
         text = b""
         while not text.rstrip().endswith(b"}"):
@@ -38,6 +37,7 @@ class Service:
             assert line, finish(self.process)
             text += line
         self.address: str = json.loads(text)["grpc"]
+        self.http: str | None = json.loads(text)["http"]
         self.channel = grpc.insecure_channel(self.address)
         self.metadata: tuple[tuple[str, str], ...] = ()
 
