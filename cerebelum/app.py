@@ -194,7 +194,8 @@ class App:
             if (error.name or "").partition(".")[0] not in ("grpc", "google"):
                 raise
             raise UsageError(
-                "this installation cannot ask a service: gRPC is not installed", hint="pip install 'cerebelum[service]'"
+                "gRPC is not in this installation, so it cannot ask a service",
+                hint="it is in the file cerebelum-service, and comes with: pip install 'cerebelum[service]'",
             ) from None
         return verbs(url, self.environ)
 

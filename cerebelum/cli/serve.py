@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from cerebelum.service.settings import Address
 
 
+_GRPC = "127.0.0.1:9090"
+
+
 def serve(
     tools: Tools,
     files: tuple[str, ...],
-    grpc: str,
+    grpc: str | None,
     http: str,
     no_grpc: bool,
     no_http: bool,
@@ -40,14 +43,14 @@ def serve(
     from cerebelum.service import server
     from cerebelum.service.access import Tokens
     from cerebelum.service.operations import Operations
-    from cerebelum.service.settings import Address, Settings
+    from cerebelum.service.settings import Settings
     from cerebelum.service.workflows import Workflows
 
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together")
     settings = Settings(
-        grpc=None if no_grpc else Address.parse(grpc, "--grpc"),
-        http=None if no_http else Address.parse(http, "--http"),
+        grpc=None if no_grpc else _grpc(grpc),
+        http=None if no_http else _http(http),
         tokens=None if token_file is None else Tokens.read(token_file),
         tls=None if tls_cert is None or tls_key is None else (tls_cert, tls_key),
         host_names=host_names,
@@ -71,6 +74,36 @@ def serve(
     finally:
         client.close.blocking()
     return 0
+
+
+def _grpc(asked: str | None) -> Address | None:
+    """Where gRPC is to be served; nowhere, with a word on it, if it is not here and nobody has asked for it."""
+    from cerebelum.service.settings import Address
+
+    try:
+        import grpc  # noqa: F401
+    except ModuleNotFoundError:
+        missing = "gRPC is not in this installation"
+        hint = "it is in the file cerebelum-service, and comes with: pip install 'cerebelum[service]'"
+        if asked is not None:
+            raise UsageError(missing, hint=hint) from None
+        terminal.warn(f"{missing}, so there is only HTTP; {hint}")
+        return None
+    return Address.parse(_GRPC if asked is None else asked, "--grpc")
+
+
+def _http(asked: str) -> Address:
+    from cerebelum.service.settings import Address
+
+    try:
+        import starlette
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError:
+        raise UsageError(
+            "what serves HTTP is not in this installation",
+            hint="it comes with: pip install 'cerebelum[web]'; or leave it out with --no-http",
+        ) from None
+    return Address.parse(asked, "--http")
 
 
 def _ready(addresses: dict[str, Address], tls: object, as_json: bool) -> None:
@@ -108,7 +141,7 @@ command = click.Command(
     help=HELP,
     params=[
         click.Argument(["files"], metavar="[FILE]...", nargs=-1),
-        click.Option(["--grpc"], metavar="HOST:PORT", default="127.0.0.1:9090", show_default=True, help="For gRPC."),
+        click.Option(["--grpc"], metavar="HOST:PORT", help=f"For gRPC. [default: {_GRPC}]"),
         click.Option(
             ["--http"], metavar="HOST:PORT", default="127.0.0.1:8080", show_default=True, help="For JSON and the page."
         ),
