@@ -96,7 +96,7 @@ def _http(asked: str) -> Address:
     from cerebelum.service.settings import Address
 
     try:
-        import starlette
+        import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ModuleNotFoundError:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""`serve` and `--core-url` in an installation that lacks what they need: what is said, and what is served all the same."""
+"""`serve` and `--core-url` where what they need is missing: what is said, and what is served all the same."""
 
 from __future__ import annotations
 
