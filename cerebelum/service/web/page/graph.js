@@ -4,7 +4,7 @@ import { length, now, oneLine, symbol, tone, words } from "./display.js";
 import { el, fill, mark, roving, say, svg } from "./dom.js";
 import { layered, rowsOf } from "./layers.js";
 
-const BOX = 44, MARGIN = 16, LABEL = 22, COLUMN = 7.3, LEAST = 140, MOST_COLUMNS = 28;
+const BOX = 44, MARGIN = 16, LABEL = 22, COLUMN = 7.3, LEAST = 152, MOST_COLUMNS = 28;
 const GROUPS = ["steps", "on_failure", "on_success", "on_cancel", "finally"];
 
 const clipped = (text) => (text.length <= MOST_COLUMNS ? text : `${text.slice(0, MOST_COLUMNS - 1)}…`);
@@ -121,7 +121,7 @@ function placed(steps, most) {
     bottom = Math.max(bottom, y + drawing.height + 3 * MARGIN + LABEL);
   }
   const [main, ...handlers] = found;
-  const over = Math.max(most, ...handlers.map((part) => part.x + part.room - MARGIN)) - main.drawing.width;
+  const over = Math.max(0, ...handlers.map((part) => part.x + part.room - MARGIN)) - main.drawing.width;
   if (main.group === "steps") main.x += Math.max(0, over / 2);
   return found;
 }

@@ -17,10 +17,10 @@ function buttons(at, acts) {
   ];
 }
 
-function facts(at, started) {
+function facts(at, started, past) {
   const where = at.environment, { owner } = at;
   const user = `${where.user || "?"}@${where.host}`;
-  const end = at.ended_at || (at.status === "paused" ? at.updated_at : null);
+  const end = at.ended_at || (past || at.status === "paused" ? at.updated_at : null);
   const took = end ? length((Date.parse(end) - Date.parse(at.started_at)) / 1000) : [el("time", { "data-since": at.started_at }), " so far"];
   return [
     ["Workflow", [own(at.workflow), " ", el("span", { class: "note id" }, own(at.source.path))]],
@@ -56,7 +56,7 @@ export function headView(acts) {
     node, asks,
     /** How it stands; `past` if that was so at an earlier version. */
     show(at, started, { past, readOnly }) {
-      const key = JSON.stringify([at.status, at.reason, facts(at, started).map(([, what]) => what instanceof Node ? what.textContent : [what].flat(2).map((one) => one?.textContent ?? one).join())]);
+      const key = JSON.stringify([at.status, at.reason, facts(at, started, past).map(([, what]) => what instanceof Node ? what.textContent : [what].flat(2).map((one) => one?.textContent ?? one).join())]);
       if (key !== before) {
         before = key;
         fill(name, own(at.execution_id));
@@ -64,7 +64,7 @@ export function headView(acts) {
         fill(badge, `${symbol(at.status)} ${words(at.status)}`);
         fill(why, at.reason && at.status !== "completed" ? own(oneLine(at.reason)) : "");
         why.hidden = !why.textContent;
-        fill(list, facts(at, started).map(([term, what]) => el("div", {}, el("dt", {}, term), el("dd", {}, what))));
+        fill(list, facts(at, started, past).map(([term, what]) => el("div", {}, el("dt", {}, term), el("dd", {}, what))));
         tick(list);
       }
       const possible = past || readOnly ? [] : buttons(at, acts).filter(Boolean);

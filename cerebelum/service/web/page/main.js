@@ -3,7 +3,7 @@
 import { get, onUnauthenticated, hasToken } from "./api.js";
 import { keysDialog, tokenDialog } from "./dialogs.js";
 import { tick } from "./display.js";
-import { add, button, el, fill, mark, say } from "./dom.js";
+import { button, el, fill, mark, say } from "./dom.js";
 import { listView } from "./list.js";
 import { go, here } from "./route.js";
 import { onConnection, tryNow } from "./stream.js";
@@ -126,7 +126,7 @@ document.addEventListener("keydown", (event) => {
     else { go("#/"); queueMicrotask(() => setTimeout(() => view?.search?.(), 0)); }
   } else if (["j", "k", "ArrowDown", "ArrowUp"].includes(event.key) && view?.move) {
     const free = event.target === document.body || event.target === main;
-    if (free) { event.preventDefault(); view.move(event.key === "j" || event.key === "ArrowDown" ? 0 : 0); }
+    if (free) { event.preventDefault(); view.move(0); }
   }
 });
 
@@ -137,6 +137,5 @@ function back() {
 }
 
 shell.back = back;
-add(main);
 show();
 learn().catch(() => { if (hasToken()) view?.serviceKnown?.(); });

@@ -52,15 +52,15 @@ class Attempt {
 /** The panel. `choose(step)` is called when another step is chosen, with "" for all. */
 export function outputView(choose) {
   const earlier = button("Earlier output", () => showEarlier(), { class: "earlier", hidden: true });
-  const inside = el("div", { class: "blocks" });
-  const text = el("div", { class: "output-text", role: "log", "aria-label": "Output", "aria-live": "off", tabindex: "0" }, earlier, inside);
   const empty = el("p", { class: "quiet empty-output", hidden: true });
+  const inside = el("div", { class: "blocks" });
+  const text = el("div", { class: "output-text", role: "log", "aria-label": "Output", "aria-live": "off", tabindex: "0" }, earlier, empty, inside);
   const follow = el("input", { type: "checkbox", checked: true, id: "follow" });
   const wrap = el("input", { type: "checkbox", checked: true, id: "wrap" });
   const pick = el("select", { "aria-label": "Output of", on: { change: () => choose(pick.value) } });
   const node = el("section", { class: "panel output", "aria-label": "Output" },
     el("div", { class: "panel-head" }, el("h2", {}, "Output"), pick, el("span", { class: "grow" }),
-      el("label", { class: "tick" }, wrap, "Wrap"), el("label", { class: "tick" }, follow, "Follow")), text, empty);
+      el("label", { class: "tick" }, wrap, "Wrap"), el("label", { class: "tick" }, follow, "Follow")), text);
   const me = { node, position: 0 };
   let id = null, step = "", until = null, generation = 0;
   let blocks, first, gone, attempts, dirty, painting, loading, queue, lastShown;
