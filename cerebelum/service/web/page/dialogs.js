@@ -55,8 +55,7 @@ export function openDialog({ title, body, label, act, danger, wide, dismiss = "C
 
 /** A labelled control. */
 export function field(label, control, note) {
-  const name = `field-${++count}`;
-  control.id = name;
+  const name = (control.id ||= `field-${++count}`);
   return el("div", { class: "field" }, el("label", { for: name }, label), control, note && el("p", { class: "note" }, note));
 }
 

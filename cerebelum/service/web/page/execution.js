@@ -38,7 +38,7 @@ export function executionView(shell, first) {
   const travel = (at) => go(changed(place, { at }), true);
   const graph = graphView(choose), gantt = ganttView(choose), table = stepsView(choose), history = historyView(travel);
   const output = outputView((step) => go(changed(place, { step }), true));
-  const follows = (done) => { if (done?.status) now = { ...now, ...done }; over = false; refresh(); };
+  const follows = (done) => { if (done?.status) now = { ...now, ...done }; refresh(); };
   const head = headView({
     resume: () => resumeDialog(now, follows),
     pause: () => endDialog("pause", now, follows),
@@ -132,8 +132,10 @@ export function executionView(shell, first) {
       await fetchNow();
       if (closed) return;
       show();
-      // What was over goes on: it was resumed, here or elsewhere.
-      if (over && goesOn(now.status)) connect();
+      if (!over) return;
+      // What was over goes on, since somebody resumed it; or did, and is over again.
+      if (goesOn(now.status)) connect();
+      else if (history.last() < now.version) await Promise.all([history.load(id), version() === null && output.more()]);
     } catch (error) {
       if (error.status) fill(errors, problem(error));
     }
@@ -158,19 +160,14 @@ export function executionView(shell, first) {
     }
   };
 
-  const missed = async () => {
-    await history.load(id).catch(() => {});
-    refresh();
-  };
-
   /** Follow it while it goes on, and otherwise hear when somebody resumes it. */
   const connect = () => {
     stream?.close();
     over = !goesOn(now.status);
     if (over) {
       stream = follow("api/v1/stream", {
-        hear: (type, data) => { if (type === "change" && (!data.execution_id || data.execution_id === id)) missed(); },
-        opened: (again) => { if (again) missed(); },
+        hear: (type, data) => { if (type === "change" && (!data.execution_id || data.execution_id === id)) refresh(); },
+        opened: refresh,
       });
       return;
     }

@@ -235,7 +235,8 @@ export function listView(shell, first) {
       learnNames();
       stream = follow("api/v1/stream", {
         hear: (type) => { if (type === "change") again(); },
-        opened: (reopened) => { if (reopened) { again(); learnNames(); } },
+        // The list may be older than the stream.
+        opened: (reopened) => { setTimeout(again, reopened ? 0 : 1000); if (reopened) learnNames(); },
       });
     },
     update(next) {

@@ -221,6 +221,8 @@ export function outputView(choose) {
       follow.checked = true;
       return load(bounded);
     },
+    /** Read what has been printed since. */
+    more: () => (loading ? null : load(false)),
     /** Pieces that the stream brought, up to `position`. */
     take(pieces, position) {
       if (loading) return void queue.push(pieces);
