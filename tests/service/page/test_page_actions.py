@@ -49,7 +49,9 @@ def test_resume_with_changed_steps(page: Page, site: Site) -> None:
     page.button("Resume")
     page.says("dialog .errors .problem", "hello")
     page.click("#accept-changes")
-    page.until(lambda: page.texts(".plan .action")[1:] == ["▶ RERUN", "▶ RERUN"] and not page.all(".plan-frame .problem"))
+    page.until(
+        lambda: page.texts(".plan .action")[1:] == ["▶ RERUN", "▶ RERUN"] and not page.all(".plan-frame .problem")
+    )
     page.button("Resume")
     page.says(_STATUS, "completed")
 

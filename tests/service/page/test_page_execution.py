@@ -20,13 +20,22 @@ def test_a_run_is_watched_to_its_end(page: Page, site: Site) -> None:
     page.open(site.url, "#/executions/watched")
     page.js("window.sameDocument = true")
     page.says(_STATUS, "running")
-    page.until(lambda: [page.step(s) for s in ("first", "left", "right", "final")] == ["completed", "running", "completed", "pending"])
+    page.until(
+        lambda: (
+            [page.step(s) for s in ("first", "left", "right", "final")]
+            == ["completed", "running", "completed", "pending"]
+        )
+    )
     page.says(".output-text", "left waits")
     page.until(lambda: page.all(".gantt .span.running"), "a bar that grows")
-    width = "return document.querySelector('.gantt .span.running').getBoundingClientRect().width / document.querySelector('.gantt').clientWidth"
+    width = (
+        "return document.querySelector('.gantt .span.running').getBoundingClientRect().width"
+        " / document.querySelector('.gantt').clientWidth"
+    )
     assert 0 < page.js(width) < 1
     facts = page.text(".facts")
-    assert "gated" in facts and "seen" in facts and "@" in facts and "process" in facts
+    for fact in ("gated", "seen", "@", "process"):
+        assert fact in facts
     assert page.js("return document.querySelectorAll('#pause, #cancel, #fork').length") == 3
     gate.touch()
     page.says(_STATUS, "completed")

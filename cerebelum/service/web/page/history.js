@@ -2,7 +2,7 @@
 
 import { get, of } from "./api.js";
 import { clock, length, moment, oneLine, symbol, tone, value, words } from "./display.js";
-import { button, el, fill, mark, own, roving, say } from "./dom.js";
+import { button, el, fill, mark, own, roving } from "./dom.js";
 
 const MOST_SHOWN = 300, MORE = 1000;
 
