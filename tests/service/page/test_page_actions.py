@@ -147,7 +147,7 @@ def test_fork(page: Page, site: Site) -> None:
 def test_start(page: Page, site: Site) -> None:
     page.open(site.url)
     page.click("#start")
-    assert page.texts("#start-workflow option") == ["asking", "flaky", "gated"]
+    page.until(lambda: page.texts("#start-workflow option") == ["asking", "flaky", "gated"])
     page.choose("#start-workflow", "gated")
     page.button("Start")
     # What the service says against it is told, and the dialog stays.

@@ -62,20 +62,21 @@ export const own = (text, props) => el("bdi", props, text);
 /** A button that does something. */
 export const button = (label, act, props = {}) => el("button", { type: "button", ...props, on: { click: act } }, label);
 
-/** Call `act` once, soon, however often it is asked for; not again before `pause` ms have passed. */
+/** Call `act` once, soon, however often it is asked for; not again before `pause` ms, or some times what it took. */
 export function coalesced(act, pause) {
-  let timer = null, last = 0, busy = false, again = false;
+  let timer = null, next = 0, busy = false, again = false;
   const run = async () => {
     timer = null;
     if (busy) { again = true; return; }
     busy = true;
+    const began = Date.now();
     try { await act(); } finally {
       busy = false;
-      last = Date.now();
+      next = Date.now() + Math.max(pause, 3 * (Date.now() - began));
       if (again) { again = false; ask(); }
     }
   };
-  const ask = () => { timer ??= setTimeout(run, Math.max(20, last + pause - Date.now())); };
+  const ask = () => { timer ??= setTimeout(run, Math.max(20, next - Date.now())); };
   ask.stop = () => { clearTimeout(timer); timer = null; again = false; };
   return ask;
 }

@@ -49,9 +49,9 @@ export function executionView(shell, first) {
     back: (event) => { event.preventDefault(); shell.back(); },
   });
   const past = el("p", { class: "past-note", role: "status", hidden: true });
-  const errors = el("div", { class: "errors-of" }), values = el("div", { class: "values" });
+  const trouble = el("div", { class: "errors-of" }), errors = el("div", { class: "errors-of" }), values = el("div", { class: "values" });
   const node = el("div", { class: "execution", "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading…"));
-  const frame = [head.node, history.bar, past, head.asks, errors,
+  const frame = [head.node, history.bar, past, trouble, head.asks, errors,
     el("div", { class: "columns" },
       el("section", { class: "panel graph-panel", "aria-label": "Graph" }, el("div", { class: "panel-head" }, el("h2", {}, "Graph")), graph.node), output.node),
     el("section", { class: "panel timeline-panel", "aria-label": "Timeline" }, el("div", { class: "panel-head" }, el("h2", {}, "Timeline")), gantt.node),
@@ -131,13 +131,14 @@ export function executionView(shell, first) {
     try {
       await fetchNow();
       if (closed) return;
+      fill(trouble);
       show();
       if (!over) return;
       // What was over goes on, since somebody resumed it; or did, and is over again.
       if (goesOn(now.status)) connect();
       else if (history.last() < now.version) await Promise.all([history.load(id), version() === null && output.more()]);
     } catch (error) {
-      if (error.status) fill(errors, problem(error));
+      if (error.status) fill(trouble, problem(error));
     }
   };
   const refresh = coalesced(refetch, 250);
@@ -154,9 +155,10 @@ export function executionView(shell, first) {
       const [status, line] = await fetchThen(Math.min(at, Math.max(history.last(), 1)));
       if (closed || version() !== at) return;
       [shown, shownLine] = [status, line];
+      fill(trouble);
       show();
     } catch (error) {
-      if (error.status) fill(errors, problem(error));
+      if (error.status) fill(trouble, problem(error));
     }
   };
 
@@ -181,7 +183,7 @@ export function executionView(shell, first) {
         return true;
       },
       opened: (again) => { if (again) refresh(); },
-      failed: (error) => fill(errors, problem(error)),
+      failed: (error) => fill(trouble, problem(error)),
     });
   };
 

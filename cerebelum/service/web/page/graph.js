@@ -77,6 +77,18 @@ export function graphView(choose) {
     return group;
   };
 
+  /** Bring what goes on, or went wrong, into view; not while somebody is looking around. */
+  let active = "";
+  const reveal = () => {
+    const going = [...boxes].filter(([id]) => !["pending", "completed", "skipped", undefined].includes(states.get(id)?.status));
+    const key = going.map(([id]) => id).join();
+    if (key === active || !going.length || node.matches(":hover, :focus-within")) return;
+    active = key;
+    const [frame, box] = [node.getBoundingClientRect(), going[0][1].group.getBoundingClientRect()];
+    if (box.top < frame.top || box.bottom > frame.bottom) node.scrollTop += box.top - frame.top - frame.height / 2 + box.height / 2;
+    if (box.left < frame.left || box.right > frame.right) node.scrollLeft += box.left - frame.left - frame.width / 2 + box.width / 2;
+  };
+
   const paint = () => {
     for (const [id, { group, told, says, step }] of boxes) {
       const at = states.get(id) || { status: "pending" };
@@ -86,6 +98,7 @@ export function graphView(choose) {
       const why = at.error ? oneLine(at.error.message) : at.skipped ? `skipped: ${at.skipped.why || ""}` : "";
       say(told, [id, text, why, step.description, step.when && `when: ${step.when}`].filter(Boolean).join("\n"));
     }
+    reveal();
   };
 
   new ResizeObserver(draw).observe(node);

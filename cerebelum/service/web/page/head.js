@@ -36,7 +36,7 @@ function facts(at, started, past) {
     at.tags.length > 0 && ["Tags", at.tags.map((tag) => el("a", { class: "tag", href: link(null, { tag }) }, own(tag)))],
     ["Folder", el("span", { class: "id" }, own(where.cwd))],
     where.git_commit && ["Commit", el("span", { class: "id" }, own(where.git_commit.slice(0, 12)))],
-    Object.keys(at.inputs).length > 0 && ["Inputs", Object.entries(at.inputs).map(([name, given]) => [el("code", {}, own(oneLine(`${name}=${value(given)}`, 80))), " "])],
+    Object.keys(at.inputs).length > 0 && ["Inputs", [...Object.entries(at.inputs).slice(0, 5).map(([name, given]) => [el("code", {}, own(oneLine(`${name}=${value(given)}`, 60))), " "]), Object.keys(at.inputs).length > 5 && "…"]],
   ].filter(Boolean);
 }
 

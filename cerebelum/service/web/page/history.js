@@ -76,7 +76,7 @@ export function historyView(travel) {
 
   const show = () => {
     slider.max = last();
-    const value = at ?? last();
+    const value = Math.min(at ?? last(), last());
     if (Number(slider.value) !== value && document.activeElement !== slider) slider.value = value;
     if (at === null || Number(slider.value) === value) { slider.value = value; showLabel(value); }
     bar.classList.toggle("past", at !== null);

@@ -8,7 +8,7 @@ import { changed, go, link } from "./route.js";
 import { follow } from "./stream.js";
 
 const STATUSES = ["running", "sleeping", "waiting_for_approval", "paused", "failed", "cancelled", "completed"];
-const SINCE = [["", "at any time"], ["1h", "in the last hour"], ["24h", "in the last day"], ["7d", "in the last week"], ["30d", "in the last month"]];
+const SINCE = [["", "Any time"], ["1h", "Last hour"], ["24h", "Last day"], ["7d", "Last week"], ["30d", "Last month"]];
 const PAGE = 50;
 
 /** A row of the table, which stays the same element for as long as its execution is shown. */
@@ -119,7 +119,7 @@ export function listView(shell, first) {
       if (document.activeElement !== input && input.value !== text) input.value = text;
     }
     options(flow, [["", "All workflows"], ...names.map((name) => [name, name])], place.query.get("workflow") || "");
-    options(since, SINCE.map(([value, label]) => [value, `Started ${label}`]), place.query.get("since") || "");
+    options(since, SINCE, place.query.get("since") || "");
     clear.hidden = !["status", "id", "tag", "workflow", "since"].some((name) => place.query.get(name));
   };
 

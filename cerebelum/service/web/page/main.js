@@ -49,6 +49,7 @@ onConnection((lost) => {
   const bar = byId("lost");
   if (lost === !bar.hidden) return;
   bar.hidden = !lost;
+  if (!lost) learn().catch(() => {});
   fill(bar, lost && [el("span", {}, "Connection lost, trying again…"), button("Try now", tryNow)]);
 });
 
@@ -59,12 +60,15 @@ const shell = {
   /** Say something to those who cannot see it. */
   announce: (text) => say(byId("announce"), text),
   title: (text) => { document.title = `${text} · cerebelum`; },
+  /** The execution that was looked at last, and where the list was then. */
   opened: null,
+  list: "#/",
 };
 
 async function show() {
   const place = here();
   const kind = place.id ?? "list";
+  if (place.id === null) shell.list = location.hash || "#/";
   if (view && shown === kind) return view.update(place);
   view?.close();
   view = null;
@@ -133,7 +137,7 @@ document.addEventListener("keydown", (event) => {
 /** Back to the list as it was, or to the list if somebody came here by a link. */
 function back() {
   if (history.state?.fromList) history.back();
-  else go("#/");
+  else go(shell.list);
 }
 
 shell.back = back;
