@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from selenium.webdriver import Keys
 
+from tests.executions import fill
 from tests.service.page.browser import Page, Site
+from tests.stores import open_store
 
 pytestmark = pytest.mark.needs_tool("chromium", "chromedriver")
 
@@ -97,6 +100,22 @@ def test_time_travel(page: Page, site: Site) -> None:
     page.open(site.url, "#/executions/flaky-0?at=2")
     page.says(_STATUS, "running")
     assert page.step("hello") == "running"
+
+
+def test_thousands_of_events(page: Page, own: Callable[..., Site]) -> None:
+    site = own()
+    site("list")
+    with closing(open_store(site.home.url)) as store:
+        fill(store, 1, steps=600)
+    page.open(site.serve(), "#/executions/made-0000000")
+    page.says(".moment", "1202 of 1202")
+    page.until(lambda: len(page.texts(".events tr")) == 300)
+    assert page.texts(".events .what")[-1] == "completed"
+    page.button("Earlier events", ".history")
+    page.until(lambda: page.texts(".events .number")[0] == "1")
+    page.until(lambda: len(page.texts(".steps-graph .step")) == len(page.texts(".steps tbody tr")) == 600)
+    page.choose("#travel", "601")
+    page.until(lambda: [page.step(step) for step in ("s298", "s299", "s300")] == ["completed", "completed", "pending"])
 
 
 # -- the service goes away --------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ export function historyView(travel) {
       id = newId;
       for (;;) {
         const found = await get(of(id, "events"), { after: last(), limit: 1000 });
-        events.push(...found.events.filter((event) => event.version === last() + 1 || !events.length));
+        for (const event of found.events) if (event.version === last() + 1) events.push(event);
         if (found.events.length < 1000) break;
       }
       from = Math.max(0, events.length - MOST_SHOWN);

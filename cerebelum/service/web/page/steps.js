@@ -1,7 +1,7 @@
 // The steps as a table, the one that is chosen in full, and what went in and came out.
 
 import { length, moment, oneLine, symbol, tone, value, words } from "./display.js";
-import { el, fill, own, roving } from "./dom.js";
+import { el, fill, mark, own, roving } from "./dom.js";
 
 const MOST_VALUE = 20_000;
 
@@ -34,9 +34,16 @@ export function stepsView(choose) {
       el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head) => el("th", { role: "columnheader", scope: "col" }, head)))), body)));
   const items = () => [...body.querySelectorAll("tr[data-step]")];
   const rover = roving(body, items, (row) => choose(row.dataset.step));
-  let drawn = "";
+  const rows = new Map();
 
-  const rowOf = (step, hosts, chosen) => el("tr", { role: "row", tabindex: -1, "data-step": step.id, "data-status": step.status, "aria-selected": step.id === chosen, on: { click: () => !String(getSelection()) && choose(step.id) } },
+  /** The row of a step; the same as before where nothing has changed. */
+  const kept = (step, hosts) => {
+    const key = JSON.stringify([step, hosts]);
+    if (rows.get(step.id)?.key !== key) rows.set(step.id, { key, node: rowOf(step, hosts) });
+    return rows.get(step.id).node;
+  };
+
+  const rowOf = (step, hosts) => el("tr", { role: "row", tabindex: -1, "data-step": step.id, "data-status": step.status, on: { click: () => !String(getSelection()) && choose(step.id) } },
     el("th", { role: "rowheader", scope: "row" }, own(step.id, { class: "id" }), step.description && el("span", { class: "note about" }, own(oneLine(step.description))), hosts && step.host && el("span", { class: "note about" }, `on ${step.host}`)),
     el("td", { role: "gridcell", class: `fact ${tone(step.status)} tinted` }, `${symbol(step.status)} ${words(step.status)}`),
     el("td", { role: "gridcell", class: "fact number" }, step.attempt || ""),
@@ -44,22 +51,25 @@ export function stepsView(choose) {
     el("td", { role: "gridcell", class: "own" }, step.output !== null && el("code", {}, own(oneLine(value(step.output), 160)))),
     el("td", { role: "gridcell", class: "own" }, own(noteOf(step))));
 
+  const headingOf = (group) =>
+    el("tr", { role: "row" }, el("th", { role: "rowheader", class: "group", colspan: heads.length, scope: "rowgroup" }, group));
+
   return {
     panel,
     /** How the steps stand. */
     show(steps, chosen) {
-      const key = JSON.stringify([steps, chosen]);
-      if (key === drawn) return;
-      drawn = key;
       const focused = document.activeElement?.dataset?.step;
       const within = body.contains(document.activeElement);
       const hosts = new Set(steps.map((step) => step.host).filter(Boolean)).size > 1;
       let group = "steps";
-      fill(body, steps.map((step) => {
-        const heading = step.group !== group && el("tr", { role: "row" }, el("th", { role: "rowheader", class: "group", colspan: heads.length, scope: "rowgroup" }, step.group));
+      const wanted = steps.flatMap((step) => {
+        if (step.group !== group && !rows.has(`of ${step.group}`)) rows.set(`of ${step.group}`, { node: headingOf(step.group) });
+        const heading = step.group === group ? [] : [rows.get(`of ${step.group}`).node];
         group = step.group;
-        return [heading, rowOf(step, hosts, chosen)];
-      }));
+        return [...heading, mark(kept(step, hosts), { "aria-selected": step.id === chosen })];
+      });
+      if (wanted.length === body.children.length && wanted.every((row, at) => row === body.children[at])) return;
+      fill(body, wanted);
       rover.settle();
       if (within) rover.choose(items().find((row) => row.dataset.step === focused));
     },
