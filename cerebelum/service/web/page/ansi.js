@@ -1,4 +1,4 @@
-// What a terminal would show of a step's output: colours and letters in bold, lines that were written over. No commands.
+// What a terminal would show of a step's output: colours, bold letters, lines that were written over. No commands.
 
 /** How text looks; what is left out is as usual. */
 const PLAIN = Object.freeze({});
@@ -18,14 +18,17 @@ const rgb = (...parts) => (parts.every((part) => part >= 0 && part <= 255) ? `rg
 
 /** The look after an SGR sequence with these parameters (the text between `ESC [` and `m`). */
 export function sgr(look, parameters) {
-  const codes = parameters.split(";").flatMap((part) => {
-    // `38:2::1:2:3` is one colour, with an empty place for a colour space.
-    const sub = part.split(":");
-    if (sub.length > 1 && (sub[0] === "38" || sub[0] === "48")) {
-      return sub[1] === "2" ? [sub[0], "2", ...sub.slice(-3)] : sub.slice(0, 3);
-    }
-    return sub.length > 1 && sub[0] === "4" ? [sub[1] === "0" ? "24" : "4"] : [sub[0]];
-  }).map(Number);
+  const codes = parameters
+    .split(";")
+    .flatMap((part) => {
+      // `38:2::1:2:3` is one colour, with an empty place for a colour space.
+      const sub = part.split(":");
+      if (sub.length > 1 && (sub[0] === "38" || sub[0] === "48")) {
+        return sub[1] === "2" ? [sub[0], "2", ...sub.slice(-3)] : sub.slice(0, 3);
+      }
+      return sub.length > 1 && sub[0] === "4" ? [sub[1] === "0" ? "24" : "4"] : [sub[0]];
+    })
+    .map(Number);
   let next = { ...look };
   for (let at = 0; at < codes.length; at++) {
     const code = codes[at];
@@ -36,7 +39,7 @@ export function sgr(look, parameters) {
     else if (code === 4) next.underline = true;
     else if (code === 7) next.inverse = true;
     else if (code === 9) next.strike = true;
-    else if (code === 22) delete next.bold, delete next.dim;
+    else if (code === 22) (delete next.bold, delete next.dim);
     else if (code === 23) delete next.italic;
     else if (code === 24) delete next.underline;
     else if (code === 27) delete next.inverse;
@@ -58,7 +61,17 @@ export function sgr(look, parameters) {
 }
 
 // CSI with its parameters; OSC and other strings to their end; two-letter escapes; other control characters.
-const CONTROL = /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\^-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
+const CONTROL = new RegExp(
+  [
+    /\x1b\[([0-?]*)[ -/]*([@-~])/,
+    /\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)/,
+    /\x1b[ -/]*[0-Z\\^-~]/,
+    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/,
+  ]
+    .map((one) => one.source)
+    .join("|"),
+  "g",
+);
 // What may be the beginning of a sequence whose end has not come yet.
 const UNFINISHED = /\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]{0,4096}\x1b?|[ -/]*)?$/;
 
@@ -86,7 +99,8 @@ export class Line {
     if (!text) return;
     this.size += text.length;
     const last = this.runs.at(-1);
-    if (last && last[1] === look) last[0] += text; else this.runs.push([text, look]);
+    if (last && last[1] === look) last[0] += text;
+    else this.runs.push([text, look]);
   }
 
   put(letter, look) {
@@ -114,13 +128,14 @@ export class Line {
     const found = [];
     for (const [letter, look] of this.cells) {
       const last = found.at(-1);
-      if (last && last[1] === look) last[0] += letter; else found.push([letter, look]);
+      if (last && last[1] === look) last[0] += letter;
+      else found.push([letter, look]);
     }
     return found;
   }
 }
 
-/** Takes apart what one stream of an attempt prints: `text(string, look)`, `end()` of a line, `back()`, `erase(what)`. */
+/** Takes apart what a stream of an attempt prints: `text(string, look)`, `end()` of a line, `back()`, `erase(what)`. */
 export class Screen {
   constructor(hear) {
     this.hear = hear;
@@ -177,7 +192,10 @@ export function shown(text, look) {
   const node = document.createElement("span");
   let { fore, back } = look;
   if (look.inverse) [fore, back] = [back ?? "paper", fore ?? "text"];
-  for (const [name, colour] of [["color", fore], ["background-color", back]]) {
+  for (const [name, colour] of [
+    ["color", fore],
+    ["background-color", back],
+  ]) {
     if (typeof colour === "number") node.style.setProperty(name, `var(--ansi-${colour})`);
     else if (colour === "paper" || colour === "text") node.style.setProperty(name, `var(--${colour})`);
     else if (colour) node.style.setProperty(name, colour);

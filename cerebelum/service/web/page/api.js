@@ -55,7 +55,12 @@ export async function ask(path, { query, headers, ...how } = {}) {
     const sent = { Accept: "application/json", ...headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
     let response;
     try {
-      response = await fetch(url(path, query), { ...how, headers: sent, cache: "no-store", credentials: "same-origin" });
+      response = await fetch(url(path, query), {
+        ...how,
+        headers: sent,
+        cache: "no-store",
+        credentials: "same-origin",
+      });
     } catch (error) {
       throw error.name === "AbortError" ? error : new Lost();
     }
@@ -65,7 +70,9 @@ export async function ask(path, { query, headers, ...how } = {}) {
     if (response.status !== 401 || !askForToken) throw new ApiError(response.status, await body(response));
     response.body?.cancel();
     if (token === sessionStorage.getItem(KEY)) {
-      asking ??= askForToken(token !== null).finally(() => { asking = null; });
+      asking ??= askForToken(token !== null).finally(() => {
+        asking = null;
+      });
       sessionStorage.setItem(KEY, await asking);
     }
   }

@@ -1,8 +1,36 @@
 // Where moments are drawn, as cerebelum.render.gantt has it: long stretches in which nothing ran are drawn shorter.
 
-const SHORTENED = 0.4, TICK = 92;
-const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
-  7200, 10800, 21600, 43200, ...[1, 2, 7, 14, 30, 90, 365].map((days) => 86400 * days)];
+const SHORTENED = 0.4,
+  TICK = 92;
+const STEPS = [
+  0.001,
+  0.002,
+  0.005,
+  0.01,
+  0.02,
+  0.05,
+  0.1,
+  0.2,
+  0.5,
+  1,
+  2,
+  5,
+  10,
+  15,
+  30,
+  60,
+  120,
+  300,
+  600,
+  900,
+  1800,
+  3600,
+  7200,
+  10800,
+  21600,
+  43200,
+  ...[1, 2, 7, 14, 30, 90, 365].map((days) => 86400 * days),
+];
 /** What an attempt ran in; other spans are waits. */
 const WORK = ["completed", "failed", "interrupted", "running"];
 
@@ -19,7 +47,8 @@ export class Axis {
 
   divided(total, gaps, plot) {
     const cut = [];
-    let rest = total, room = plot;
+    let rest = total,
+      room = plot;
     gaps.sort((a, b) => b[1] - b[0] - (a[1] - a[0]));
     for (const gap of gaps) {
       const long = gap[1] - gap[0];

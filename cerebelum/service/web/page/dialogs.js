@@ -6,11 +6,18 @@ let count = 0;
 
 /** Whatever went wrong, with what helps. */
 export function problem(error) {
-  return el("div", { class: "problem", role: "alert" },
-    el("strong", {}, "✗ "), el("bdi", {}, error.message),
+  return el(
+    "div",
+    { class: "problem", role: "alert" },
+    el("strong", {}, "✗ "),
+    el("bdi", {}, error.message),
     error.hint && el("p", { class: "note" }, el("bdi", {}, error.hint)),
-    (error.problems || []).slice(0, 20).map((found) =>
-      el("p", { class: "note" }, el("bdi", {}, [found.where, found.path, found.message].filter(Boolean).join(": ")))));
+    (error.problems || [])
+      .slice(0, 20)
+      .map((found) =>
+        el("p", { class: "note" }, el("bdi", {}, [found.where, found.path, found.message].filter(Boolean).join(": "))),
+      ),
+  );
 }
 
 /**
@@ -22,9 +29,14 @@ export function openDialog({ title, body, label, act, danger, wide, dismiss = "C
     const name = `dialog-${++count}`;
     const errors = el("div", { class: "errors" });
     const submit = label && el("button", { type: "submit", class: danger ? "danger" : "primary" }, label);
-    const form = el("form", { method: "dialog", novalidate: true },
-      el("h2", { id: name }, title), el("div", { class: "inside" }, body), errors,
-      el("div", { class: "choices" }, dismiss && button(label ? "Back" : dismiss, () => dialog.close()), submit));
+    const form = el(
+      "form",
+      { method: "dialog", novalidate: true },
+      el("h2", { id: name }, title),
+      el("div", { class: "inside" }, body),
+      errors,
+      el("div", { class: "choices" }, dismiss && button(label ? "Back" : dismiss, () => dialog.close()), submit),
+    );
     const dialog = el("dialog", { "aria-labelledby": name, class: wide ? "wide-dialog" : "" }, form);
     let result;
     form.addEventListener("submit", async (event) => {
@@ -41,7 +53,10 @@ export function openDialog({ title, body, label, act, danger, wide, dismiss = "C
         submit.disabled = false;
       }
     });
-    dialog.addEventListener("close", () => { dialog.remove(); resolve(result); });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(result);
+    });
     // A click beside it closes it, unless something was being written or selected.
     dialog.addEventListener("mousedown", (event) => {
       if (event.target === dialog && dismiss && !form.querySelector("textarea, input[type=text]")) dialog.close();
@@ -49,19 +64,34 @@ export function openDialog({ title, body, label, act, danger, wide, dismiss = "C
     if (!dismiss) dialog.addEventListener("cancel", (event) => event.preventDefault());
     document.body.append(dialog);
     dialog.showModal();
-    (form.querySelector("[autofocus]") || form.querySelector(".inside :is(input, select, textarea)") || submit)?.focus();
+    (
+      form.querySelector("[autofocus]") ||
+      form.querySelector(".inside :is(input, select, textarea)") ||
+      submit
+    )?.focus();
   });
 }
 
 /** A labelled control. */
 export function field(label, control, note) {
   const name = (control.id ||= `field-${++count}`);
-  return el("div", { class: "field" }, el("label", { for: name }, label), control, note && el("p", { class: "note" }, note));
+  return el(
+    "div",
+    { class: "field" },
+    el("label", { for: name }, label),
+    control,
+    note && el("p", { class: "note" }, note),
+  );
 }
 
 /** A box to tick. */
 export function tickBox(label, control, note) {
-  return el("label", { class: "tickbox" }, control, el("span", {}, label, note && el("span", { class: "note" }, ` ${note}`)));
+  return el(
+    "label",
+    { class: "tickbox" },
+    control,
+    el("span", {}, label, note && el("span", { class: "note" }, ` ${note}`)),
+  );
 }
 
 /** A place for a JSON object. */
@@ -90,12 +120,22 @@ export function jsonOf(area, what) {
 
 /** Ask for a token; `wrong` if there was one and the service did not know it. */
 export function tokenDialog(wrong) {
-  const token = el("input", { type: "password", autocomplete: "current-password", autofocus: true, id: "token", required: true });
+  const token = el("input", {
+    type: "password",
+    autocomplete: "current-password",
+    autofocus: true,
+    id: "token",
+    required: true,
+  });
   return openDialog({
     title: "This service needs a token",
     body: [
       wrong && el("p", { class: "problem", role: "alert" }, "✗ The service does not know this token."),
-      field("Token", token, "From the file that the service was given with --token-file. It is kept until this tab is closed."),
+      field(
+        "Token",
+        token,
+        "From the file that the service was given with --token-file. It is kept until this tab is closed.",
+      ),
     ],
     label: "Continue",
     dismiss: null,
@@ -121,7 +161,17 @@ const KEYS = [
 export function keysDialog() {
   openDialog({
     title: "Keys",
-    body: el("dl", { class: "keys" }, KEYS.map(([keys, what]) =>
-      [el("dt", {}, keys.split(" ").map((key) => [el("kbd", {}, key), " "])), el("dd", {}, what)])),
+    body: el(
+      "dl",
+      { class: "keys" },
+      KEYS.map(([keys, what]) => [
+        el(
+          "dt",
+          {},
+          keys.split(" ").map((key) => [el("kbd", {}, key), " "]),
+        ),
+        el("dd", {}, what),
+      ]),
+    ),
   });
 }

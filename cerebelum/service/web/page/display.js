@@ -26,7 +26,11 @@ export function oneLine(text, most = 200) {
 export function length(seconds) {
   if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
   const whole = Math.round(seconds);
-  for (const [unit, name, smaller, smallName] of [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]]) {
+  for (const [unit, name, smaller, smallName] of [
+    [86400, "d", 3600, "h"],
+    [3600, "h", 60, "min"],
+    [60, "min", 1, "s"],
+  ]) {
     if (whole < unit) continue;
     const rest = Math.floor((whole % unit) / smaller);
     return `${Math.floor(whole / unit)} ${name}${rest ? ` ${rest} ${smallName}` : ""}`;
@@ -71,10 +75,26 @@ export function value(given) {
 /** A status in words. */
 export const words = (status) => status.replaceAll("_", " ");
 
-const SYMBOLS = { completed: "✓", failed: "✗", running: "▶", answered: "▶", cancelled: "■", interrupted: "■", skipped: "–",
-  pending: "·", "not started": "·" };
-const TONES = { answered: "running", retrying: "waiting", sleeping: "waiting", waiting_for_approval: "waiting",
-  paused: "waiting", pending: "quiet", "not started": "quiet" };
+const SYMBOLS = {
+  completed: "✓",
+  failed: "✗",
+  running: "▶",
+  answered: "▶",
+  cancelled: "■",
+  interrupted: "■",
+  skipped: "–",
+  pending: "·",
+  "not started": "·",
+};
+const TONES = {
+  answered: "running",
+  retrying: "waiting",
+  sleeping: "waiting",
+  waiting_for_approval: "waiting",
+  paused: "waiting",
+  pending: "quiet",
+  "not started": "quiet",
+};
 
 /** The symbol of a status of a step or of an execution. */
 export const symbol = (status) => SYMBOLS[status] || "‖";
@@ -85,7 +105,7 @@ export const tone = (status) => TONES[status] || (status in SYMBOLS ? status : "
 /** Of what somebody drives, or should. */
 export const goesOn = (status) => ["running", "sleeping", "waiting_for_approval"].includes(status);
 
-// -- time that ticks ----------------------------------------------------------------------------------------------------
+// -- time that ticks --------------------------------------------------------------------------------------------------
 
 let ahead = 0;
 

@@ -64,20 +64,37 @@ export const button = (label, act, props = {}) => el("button", { type: "button",
 
 /** Call `act` once, soon, however often it is asked for; not again before `pause` ms, or some times what it took. */
 export function coalesced(act, pause) {
-  let timer = null, next = 0, busy = false, again = false;
+  let timer = null,
+    next = 0,
+    busy = false,
+    again = false;
   const run = async () => {
     timer = null;
-    if (busy) { again = true; return; }
+    if (busy) {
+      again = true;
+      return;
+    }
     busy = true;
     const began = Date.now();
-    try { await act(); } finally {
+    try {
+      await act();
+    } finally {
       busy = false;
       next = Date.now() + Math.max(pause, 3 * (Date.now() - began));
-      if (again) { again = false; ask(); }
+      if (again) {
+        again = false;
+        ask();
+      }
     }
   };
-  const ask = () => { timer ??= setTimeout(run, Math.max(20, next - Date.now())); };
-  ask.stop = () => { clearTimeout(timer); timer = null; again = false; };
+  const ask = () => {
+    timer ??= setTimeout(run, Math.max(20, next - Date.now()));
+  };
+  ask.stop = () => {
+    clearTimeout(timer);
+    timer = null;
+    again = false;
+  };
   return ask;
 }
 
@@ -99,12 +116,26 @@ export function roving(container, items, act) {
   };
   container.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || !items().includes(event.target)) return;
-    const by = { ArrowDown: 1, ArrowRight: 1, j: 1, ArrowUp: -1, ArrowLeft: -1, k: -1, Home: -1e9, End: 1e9 }[event.key];
-    if (by !== undefined) { event.preventDefault(); event.stopPropagation(); move(by); }
-    else if (act && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); act(event.target); }
+    const by = { ArrowDown: 1, ArrowRight: 1, j: 1, ArrowUp: -1, ArrowLeft: -1, k: -1, Home: -1e9, End: 1e9 }[
+      event.key
+    ];
+    if (by !== undefined) {
+      event.preventDefault();
+      event.stopPropagation();
+      move(by);
+    } else if (act && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      act(event.target);
+    }
   });
   container.addEventListener("focusin", (event) => {
     if (items().includes(event.target)) choose(event.target, false);
   });
-  return { move, choose, settle: () => { if (!current()) choose(items()[0], false); } };
+  return {
+    move,
+    choose,
+    settle: () => {
+      if (!current()) choose(items()[0], false);
+    },
+  };
 }

@@ -18,13 +18,26 @@ const MOST_REMEMBERED = 200;
 
 /** What an execution was before it was started. */
 function unborn(at) {
-  return { ...at, status: "not started", reason: null, steps_done: 0, steps: at.steps.map((step) => ({ ...step, status: "pending" })) };
+  return {
+    ...at,
+    status: "not started",
+    reason: null,
+    steps_done: 0,
+    steps: at.steps.map((step) => ({ ...step, status: "pending" })),
+  };
 }
 
 /** The view of the execution at a place. */
 export function executionView(shell, first) {
-  let place = first, id = first.id;
-  let now = null, shown = null, shownLine = null, stream = null, over = false, closed = false, said = null;
+  let place = first,
+    id = first.id;
+  let now = null,
+    shown = null,
+    shownLine = null,
+    stream = null,
+    over = false,
+    closed = false,
+    said = null;
   const remembered = new Map();
   const version = () => {
     const at = Number.parseInt(place.query.get("at"), 10);
@@ -36,9 +49,15 @@ export function executionView(shell, first) {
   // -- the parts --
 
   const travel = (at) => go(changed(place, { at }), true);
-  const graph = graphView(choose), gantt = ganttView(choose), table = stepsView(choose), history = historyView(travel);
+  const graph = graphView(choose),
+    gantt = ganttView(choose),
+    table = stepsView(choose),
+    history = historyView(travel);
   const output = outputView((step) => go(changed(place, { step }), true));
-  const follows = (done) => { if (done?.status) now = { ...now, ...done }; refresh(); };
+  const follows = (done) => {
+    if (done?.status) now = { ...now, ...done };
+    refresh();
+  };
   const head = headView({
     resume: () => resumeDialog(now, follows),
     pause: () => endDialog("pause", now, follows),
@@ -46,16 +65,44 @@ export function executionView(shell, first) {
     approve: (step) => decideDialog("approve", now, step, follows),
     reject: (step) => decideDialog("reject", now, step, follows),
     fork: () => forkDialog(now, chosen()),
-    back: (event) => { event.preventDefault(); shell.back(); },
+    back: (event) => {
+      event.preventDefault();
+      shell.back();
+    },
   });
   const past = el("p", { class: "past-note", role: "status", hidden: true });
-  const trouble = el("div", { class: "errors-of" }), errors = el("div", { class: "errors-of" }), values = el("div", { class: "values" });
+  const trouble = el("div", { class: "errors-of" }),
+    errors = el("div", { class: "errors-of" }),
+    values = el("div", { class: "values" });
   const node = el("div", { class: "execution", "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading…"));
-  const frame = [head.node, history.bar, past, trouble, head.asks, errors,
-    el("div", { class: "columns" },
-      el("section", { class: "panel graph-panel", "aria-label": "Graph" }, el("div", { class: "panel-head" }, el("h2", {}, "Graph")), graph.node), output.node),
-    el("section", { class: "panel timeline-panel", "aria-label": "Timeline" }, el("div", { class: "panel-head" }, el("h2", {}, "Timeline")), gantt.node),
-    table.panel, values, history.panel];
+  const frame = [
+    head.node,
+    history.bar,
+    past,
+    trouble,
+    head.asks,
+    errors,
+    el(
+      "div",
+      { class: "columns" },
+      el(
+        "section",
+        { class: "panel graph-panel", "aria-label": "Graph" },
+        el("div", { class: "panel-head" }, el("h2", {}, "Graph")),
+        graph.node,
+      ),
+      output.node,
+    ),
+    el(
+      "section",
+      { class: "panel timeline-panel", "aria-label": "Timeline" },
+      el("div", { class: "panel-head" }, el("h2", {}, "Timeline")),
+      gantt.node,
+    ),
+    table.panel,
+    values,
+    history.panel,
+  ];
 
   // -- showing --
 
@@ -66,11 +113,15 @@ export function executionView(shell, first) {
     graph.paint(at === null ? shown.steps : shown.steps.map((step) => ({ ...step, past: true })));
     graph.choose(chosen());
     table.show(shown.steps, chosen());
-    output.steps(shown.steps.map((step) => step.id), chosen());
+    output.steps(
+      shown.steps.map((step) => step.id),
+      chosen(),
+    );
     if (shownLine) gantt.show(shownLine, at !== null);
     history.at(at);
     past.hidden = at === null;
-    const moment = at === null ? "" : at === 0 ? "This is before it was started." : `This is how it stood after version ${at}.`;
+    const moment =
+      at === null ? "" : at === 0 ? "This is before it was started." : `This is how it stood after version ${at}.`;
     if (past.textContent !== moment) fill(past, moment);
     showErrors();
     node.classList.toggle("is-past", at !== null);
@@ -82,23 +133,38 @@ export function executionView(shell, first) {
     }
   };
 
-  let errorsBefore = "", valuesBefore = "";
+  let errorsBefore = "",
+    valuesBefore = "";
   const showErrors = () => {
-    const failed = shown.steps.filter((step) => step.error && ["failed", "retrying", "interrupted"].includes(step.status));
+    const failed = shown.steps.filter(
+      (step) => step.error && ["failed", "retrying", "interrupted"].includes(step.status),
+    );
     const whole = !failed.length && shown.error ? [[shown.workflow, shown.error, ""]] : [];
-    const list = [...failed.map((step) => [step.id, step.error, step.attempt > 1 ? `attempt ${step.attempt}` : ""]), ...whole];
+    const list = [
+      ...failed.map((step) => [step.id, step.error, step.attempt > 1 ? `attempt ${step.attempt}` : ""]),
+      ...whole,
+    ];
     const key = JSON.stringify(list);
     if (key !== errorsBefore) {
       errorsBefore = key;
-      fill(errors, list.slice(0, 20).map((one) => errorPanel(...one)));
+      fill(
+        errors,
+        list.slice(0, 20).map((one) => errorPanel(...one)),
+      );
     }
     const step = shown.steps.find((one) => one.id === chosen());
-    const panels = [Object.keys(shown.inputs).length > 0 && ["Inputs", shown.inputs], shown.output !== null && ["Output of the workflow", shown.output],
-      step && step.output !== null && [`Output of ${step.id}`, step.output]].filter(Boolean);
+    const panels = [
+      Object.keys(shown.inputs).length > 0 && ["Inputs", shown.inputs],
+      shown.output !== null && ["Output of the workflow", shown.output],
+      step && step.output !== null && [`Output of ${step.id}`, step.output],
+    ].filter(Boolean);
     const valuesKey = JSON.stringify(panels);
     if (valuesKey !== valuesBefore) {
       valuesBefore = valuesKey;
-      fill(values, panels.map((panel) => valuePanel(...panel)));
+      fill(
+        values,
+        panels.map((panel) => valuePanel(...panel)),
+      );
     }
   };
 
@@ -168,7 +234,9 @@ export function executionView(shell, first) {
     over = !goesOn(now.status);
     if (over) {
       stream = follow("api/v1/stream", {
-        hear: (type, data) => { if (type === "change" && (!data.execution_id || data.execution_id === id)) refresh(); },
+        hear: (type, data) => {
+          if (type === "change" && (!data.execution_id || data.execution_id === id)) refresh();
+        },
         opened: refresh,
       });
       return;
@@ -176,13 +244,20 @@ export function executionView(shell, first) {
     stream = follow(of(id, "stream"), {
       query: () => ({ after: history.last(), output: 1, log_after: output.position || null }),
       hear: (type, data) => {
-        if (type === "event") { history.take(data); refresh(); }
-        else if (type === "output") output.take(data.lines, data.position);
+        if (type === "event") {
+          history.take(data);
+          refresh();
+        } else if (type === "output") output.take(data.lines, data.position);
         else if (type === "status") refresh();
-        else if (type === "end") { afterEnd(); return false; }
+        else if (type === "end") {
+          afterEnd();
+          return false;
+        }
         return true;
       },
-      opened: (again) => { if (again) refresh(); },
+      opened: (again) => {
+        if (again) refresh();
+      },
       failed: (error) => fill(trouble, problem(error)),
     });
   };
@@ -194,7 +269,7 @@ export function executionView(shell, first) {
 
   const showOutput = (bounded) => {
     const at = version();
-    return output.show(id, chosen(), at === null ? null : history.moment(at) ?? "", bounded);
+    return output.show(id, chosen(), at === null ? null : (history.moment(at) ?? ""), bounded);
   };
 
   const begin = async () => {
@@ -217,7 +292,10 @@ export function executionView(shell, first) {
       if (closed) return;
       fill(node, el("p", {}, el("a", { href: "#/" }, "‹ Executions")), problem(error));
       node.removeAttribute("aria-busy");
-      if (!error.status) setTimeout(() => { if (!closed) begin(); }, 1500);
+      if (!error.status)
+        setTimeout(() => {
+          if (!closed) begin();
+        }, 1500);
     }
   };
 

@@ -8,7 +8,13 @@ import { changed, go, link } from "./route.js";
 import { follow } from "./stream.js";
 
 const STATUSES = ["running", "sleeping", "waiting_for_approval", "paused", "failed", "cancelled", "completed"];
-const SINCE = [["", "Any time"], ["1h", "Last hour"], ["24h", "Last day"], ["7d", "Last week"], ["30d", "Last month"]];
+const SINCE = [
+  ["", "Any time"],
+  ["1h", "Last hour"],
+  ["24h", "Last day"],
+  ["7d", "Last week"],
+  ["30d", "Last month"],
+];
 const PAGE = 50;
 
 /** A row of the table, which stays the same element for as long as its execution is shown. */
@@ -24,13 +30,23 @@ class Row {
     this.started = el("time", {});
     this.took = el("td", { role: "gridcell", class: "took" });
     this.tags = el("td", { role: "gridcell", class: "tags" });
-    this.node = el("tr", { role: "row", tabindex: "-1", on: { click: (event) => this.clicked(event, open) } },
+    this.node = el(
+      "tr",
+      { role: "row", tabindex: "-1", on: { click: (event) => this.clicked(event, open) } },
       el("td", { role: "gridcell", class: "state" }, this.status),
       el("th", { role: "rowheader", scope: "row", class: "name" }, this.link, this.reason),
       el("td", { role: "gridcell", class: "flow" }, this.workflow),
-      el("td", { role: "gridcell", class: "progress" }, el("span", { class: "track", "aria-hidden": "true" }, this.bar), this.steps),
+      el(
+        "td",
+        { role: "gridcell", class: "progress" },
+        el("span", { class: "track", "aria-hidden": "true" }, this.bar),
+        this.steps,
+      ),
       el("td", { role: "gridcell", class: "current" }, this.current),
-      el("td", { role: "gridcell", class: "when" }, this.started), this.took, this.tags);
+      el("td", { role: "gridcell", class: "when" }, this.started),
+      this.took,
+      this.tags,
+    );
   }
 
   clicked(event, open) {
@@ -58,9 +74,20 @@ class Row {
     mark(this.started, { datetime: row.started_at, "data-ago": row.started_at, title: moment(row.started_at) });
     const running = goesOn(row.status);
     const end = row.ended_at || row.updated_at;
-    fill(this.took, running ? el("time", { "data-since": row.started_at })
-      : row.ended_at || row.status === "paused" ? length((Date.parse(end) - Date.parse(row.started_at)) / 1000) : "");
-    fill(this.tags, row.tags.map((tag) => el("a", { class: "tag", href: tagLink(tag), tabindex: "-1", title: `only with tag ${tag}` }, own(tag))));
+    fill(
+      this.took,
+      running
+        ? el("time", { "data-since": row.started_at })
+        : row.ended_at || row.status === "paused"
+          ? length((Date.parse(end) - Date.parse(row.started_at)) / 1000)
+          : "",
+    );
+    fill(
+      this.tags,
+      row.tags.map((tag) =>
+        el("a", { class: "tag", href: tagLink(tag), tabindex: "-1", title: `only with tag ${tag}` }, own(tag)),
+      ),
+    );
     if (before && before.status !== row.status) {
       this.node.classList.remove("news");
       void this.node.offsetWidth;
@@ -76,16 +103,38 @@ export function listView(shell, first) {
   let names = [];
   let abort = null;
   const rows = new Map();
-  const open = (id) => { go(link(id)); history.replaceState({ fromList: true }, ""); };
+  const open = (id) => {
+    go(link(id));
+    history.replaceState({ fromList: true }, "");
+  };
 
   // -- the filters --
 
   const chips = STATUSES.map((status) =>
-    el("button", { type: "button", class: `chip ${tone(status)}`, "data-status": status, on: { click: () => toggle(status) } },
-      el("span", { "aria-hidden": "true" }, symbol(status)), ` ${words(status)}`));
-  const id = el("input", { type: "search", id: "search", placeholder: "Find an id…  /", "aria-label": "Ids that begin with", autocomplete: "off", spellcheck: "false" });
+    el(
+      "button",
+      { type: "button", class: `chip ${tone(status)}`, "data-status": status, on: { click: () => toggle(status) } },
+      el("span", { "aria-hidden": "true" }, symbol(status)),
+      ` ${words(status)}`,
+    ),
+  );
+  const id = el("input", {
+    type: "search",
+    id: "search",
+    placeholder: "Find an id…  /",
+    "aria-label": "Ids that begin with",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const flow = el("select", { "aria-label": "Workflow" });
-  const tag = el("input", { type: "search", class: "short", placeholder: "Tag", "aria-label": "Tag", autocomplete: "off", spellcheck: "false" });
+  const tag = el("input", {
+    type: "search",
+    class: "short",
+    placeholder: "Tag",
+    "aria-label": "Tag",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const since = el("select", { "aria-label": "Started" });
   const clear = button("Clear", () => go("#/"), { class: "plain-button" });
 
@@ -102,19 +151,28 @@ export function listView(shell, first) {
   flow.addEventListener("change", () => set({ workflow: flow.value }));
   since.addEventListener("change", () => set({ since: since.value }));
   id.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" || event.key === "ArrowDown") { event.preventDefault(); move.move(0); }
+    if (event.key === "Enter" || event.key === "ArrowDown") {
+      event.preventDefault();
+      move.move(0);
+    }
   });
 
   const options = (select, given, current) => {
     const known = given.some(([one]) => one === current) || !current ? given : [...given, [current, current]];
-    fill(select, known.map(([one, label]) => el("option", { value: one }, label)));
+    fill(
+      select,
+      known.map(([one, label]) => el("option", { value: one }, label)),
+    );
     select.value = current;
   };
 
   const showFilters = () => {
     const now = chosen();
     for (const chip of chips) mark(chip, { "aria-pressed": now.includes(chip.dataset.status) });
-    for (const [input, name] of [[id, "id"], [tag, "tag"]]) {
+    for (const [input, name] of [
+      [id, "id"],
+      [tag, "tag"],
+    ]) {
       const text = place.query.get(name) || "";
       if (document.activeElement !== input && input.value !== text) input.value = text;
     }
@@ -127,15 +185,30 @@ export function listView(shell, first) {
 
   const heads = ["Status", "Execution", "Workflow", "Steps", "Now", "Started", "Took", "Tags"];
   const body = el("tbody", { role: "rowgroup" });
-  const table = el("table", { role: "grid", class: "executions", "aria-label": "Executions", "aria-busy": "true" },
-    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head) => el("th", { role: "columnheader", scope: "col" }, head)))),
-    body);
+  const table = el(
+    "table",
+    { role: "grid", class: "executions", "aria-label": "Executions", "aria-busy": "true" },
+    el(
+      "thead",
+      { role: "rowgroup" },
+      el(
+        "tr",
+        { role: "row" },
+        heads.map((head) => el("th", { role: "columnheader", scope: "col" }, head)),
+      ),
+    ),
+    body,
+  );
   const note = el("div", { class: "empty" }, "Loading…");
   const count = el("span", { role: "status" });
   const newer = button("‹ Newer", () => set({ page: number() > 2 ? number() - 1 : null }));
   const older = button("Older ›", () => set({ page: number() + 1 }));
   const number = () => Math.max(1, Number.parseInt(place.query.get("page"), 10) || 1);
-  const move = roving(body, () => [...body.children], (row) => open(row.dataset.id));
+  const move = roving(
+    body,
+    () => [...body.children],
+    (row) => open(row.dataset.id),
+  );
 
   const showPage = () => {
     const gone = new Set(rows.keys());
@@ -160,8 +233,10 @@ export function listView(shell, first) {
     }
     move.settle();
     tick(body);
-    const from = page.offset + 1, to = page.offset + page.executions.length;
-    const total = page.total === null ? "" : ` of ${page.total.toLocaleString("en")}${page.total_is_exact ? "" : " or more"}`;
+    const from = page.offset + 1,
+      to = page.offset + page.executions.length;
+    const total =
+      page.total === null ? "" : ` of ${page.total.toLocaleString("en")}${page.total_is_exact ? "" : " or more"}`;
     say(count, page.executions.length ? `${from.toLocaleString("en")}–${to.toLocaleString("en")}${total}` : "");
     newer.disabled = number() === 1;
     older.disabled = !page.has_more;
@@ -171,9 +246,27 @@ export function listView(shell, first) {
     fill(note);
     note.hidden = Boolean(page.executions.length);
     if (!page.executions.length) {
-      fill(note, clear.hidden && number() === 1
-        ? [el("strong", {}, "Nothing has been run yet."), el("p", {}, "Executions show up here as soon as they are started: ", el("code", {}, "cerebelum run FILE"))]
-        : [el("strong", {}, "Nothing matches."), el("p", {}, button("Clear the filters", () => go("#/")))]);
+      fill(
+        note,
+        clear.hidden && number() === 1
+          ? [
+              el("strong", {}, "Nothing has been run yet."),
+              el(
+                "p",
+                {},
+                "Executions show up here as soon as they are started: ",
+                el("code", {}, "cerebelum run FILE"),
+              ),
+            ]
+          : [
+              el("strong", {}, "Nothing matches."),
+              el(
+                "p",
+                {},
+                button("Clear the filters", () => go("#/")),
+              ),
+            ],
+      );
     }
   };
 
@@ -182,10 +275,19 @@ export function listView(shell, first) {
     const mine = (abort = new AbortController());
     const { query } = place;
     try {
-      const found = await get("api/v1/executions", {
-        status: chosen().join(","), workflow: query.get("workflow"), tag: query.getAll("tag"), since: query.get("since"),
-        id_prefix: query.get("id"), limit: PAGE, offset: (number() - 1) * PAGE,
-      }, mine.signal);
+      const found = await get(
+        "api/v1/executions",
+        {
+          status: chosen().join(","),
+          workflow: query.get("workflow"),
+          tag: query.getAll("tag"),
+          since: query.get("since"),
+          id_prefix: query.get("id"),
+          limit: PAGE,
+          offset: (number() - 1) * PAGE,
+        },
+        mine.signal,
+      );
       if (abort !== mine) return;
       page = found;
       showPage();
@@ -217,12 +319,19 @@ export function listView(shell, first) {
   };
 
   const foot = el("nav", { class: "pages", "aria-label": "Pages", hidden: true }, newer, count, older);
-  const node = el("div", { class: "list" },
+  const node = el(
+    "div",
+    { class: "list" },
     el("h1", { class: "sr" }, "Executions"),
-    el("section", { class: "filters", role: "search", "aria-label": "Filters" },
+    el(
+      "section",
+      { class: "filters", role: "search", "aria-label": "Filters" },
       el("div", { class: "chips", role: "group", "aria-label": "Status" }, chips),
-      el("div", { class: "fields" }, id, flow, tag, since, clear)),
-    el("div", { class: "card" }, table, note), foot);
+      el("div", { class: "fields" }, id, flow, tag, since, clear),
+    ),
+    el("div", { class: "card" }, table, note),
+    foot,
+  );
   table.hidden = true;
 
   showFilters();
@@ -234,9 +343,14 @@ export function listView(shell, first) {
       load();
       learnNames();
       stream = follow("api/v1/stream", {
-        hear: (type) => { if (type === "change") again(); },
+        hear: (type) => {
+          if (type === "change") again();
+        },
         // The list may be older than the stream.
-        opened: (reopened) => { setTimeout(again, reopened ? 0 : 1000); if (reopened) learnNames(); },
+        opened: (reopened) => {
+          setTimeout(again, reopened ? 0 : 1000);
+          if (reopened) learnNames();
+        },
       });
     },
     update(next) {
@@ -244,7 +358,10 @@ export function listView(shell, first) {
       showFilters();
       load();
     },
-    search() { id.focus(); id.select(); },
+    search() {
+      id.focus();
+      id.select();
+    },
     move: (by) => move.move(by),
     close() {
       stream?.close();

@@ -15,7 +15,7 @@ let service = { read_only: true, workflows: [], version: null, authenticated_as:
 let view = null;
 let shown = null;
 
-// -- light and dark -----------------------------------------------------------------------------------------------------
+// -- light and dark ---------------------------------------------------------------------------------------------------
 
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -42,7 +42,7 @@ byId("theme").addEventListener("click", () => {
 systemIsDark.addEventListener("change", showTheme);
 showTheme();
 
-// -- the connection and the token ---------------------------------------------------------------------------------------
+// -- the connection and the token -------------------------------------------------------------------------------------
 
 onUnauthenticated(tokenDialog);
 onConnection((lost) => {
@@ -53,13 +53,17 @@ onConnection((lost) => {
   fill(bar, lost && [el("span", {}, "Connection lost, trying again…"), button("Try now", tryNow)]);
 });
 
-// -- what is looked at --------------------------------------------------------------------------------------------------
+// -- what is looked at ------------------------------------------------------------------------------------------------
 
 const shell = {
-  get service() { return service; },
+  get service() {
+    return service;
+  },
   /** Say something to those who cannot see it. */
   announce: (text) => say(byId("announce"), text),
-  title: (text) => { document.title = `${text} · cerebelum`; },
+  title: (text) => {
+    document.title = `${text} · cerebelum`;
+  },
   /** The execution that was looked at last, and where the list was then. */
   opened: null,
   list: "#/",
@@ -93,7 +97,7 @@ byId("skip").addEventListener("click", (event) => {
   main.focus();
 });
 
-// -- starting -----------------------------------------------------------------------------------------------------------
+// -- starting ---------------------------------------------------------------------------------------------------------
 
 byId("start").addEventListener("click", async () => {
   const { startDialog } = await import("./starting.js");
@@ -109,7 +113,7 @@ async function learn() {
   view?.serviceKnown?.();
 }
 
-// -- keys ---------------------------------------------------------------------------------------------------------------
+// -- keys -------------------------------------------------------------------------------------------------------------
 
 byId("keys").addEventListener("click", keysDialog);
 
@@ -127,10 +131,16 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "/") {
     event.preventDefault();
     if (view?.search) view.search();
-    else { go("#/"); queueMicrotask(() => setTimeout(() => view?.search?.(), 0)); }
+    else {
+      go("#/");
+      queueMicrotask(() => setTimeout(() => view?.search?.(), 0));
+    }
   } else if (["j", "k", "ArrowDown", "ArrowUp"].includes(event.key) && view?.move) {
     const free = event.target === document.body || event.target === main;
-    if (free) { event.preventDefault(); view.move(0); }
+    if (free) {
+      event.preventDefault();
+      view.move(0);
+    }
   }
 });
 
@@ -142,4 +152,6 @@ function back() {
 
 shell.back = back;
 show();
-learn().catch(() => { if (hasToken()) view?.serviceKnown?.(); });
+learn().catch(() => {
+  if (hasToken()) view?.serviceKnown?.();
+});

@@ -1,5 +1,5 @@
-// What the steps print, as it comes. Lines are kept in blocks; only the latest blocks are on the page, and earlier ones are
-// drawn when somebody asks for them.
+// What the steps print, as it comes. Lines are kept in blocks; only the latest blocks are on the page, and earlier ones
+// are drawn when somebody asks for them.
 
 import { get, of } from "./api.js";
 import { Line, Screen, shown } from "./ansi.js";
@@ -7,8 +7,12 @@ import { problem } from "./dialogs.js";
 import { clock, size } from "./display.js";
 import { add, button, el, fill } from "./dom.js";
 
-const BLOCK_LINES = 400, MOST_SHOWN = 8, MOST_KEPT = 250, MORE = 5, PATIENCE = 1500;
-// Lines of a block, blocks on the page, blocks in memory, blocks that a click brings back; ms that a watcher is kept waiting.
+// Lines of a block; blocks on the page, in memory, and that a click brings back; ms that a watcher is kept waiting.
+const BLOCK_LINES = 400,
+  MOST_SHOWN = 8,
+  MOST_KEPT = 250,
+  MORE = 5,
+  PATIENCE = 1500;
 const encoder = new TextEncoder();
 
 const bytesOf = (piece) => {
@@ -38,10 +42,26 @@ class Attempt {
   begin(name) {
     const line = () => (this.open && this.open.stream === name ? this.open : (this.open = this.panel.line(this, name)));
     const screen = new Screen({
-      text: (text, look) => { const open = line(); open.line.write(text, look); this.panel.changed(open); },
-      end: () => { this.panel.changed(line()); this.open = null; },
-      back: () => { if (this.open) { this.open.line.back(); } },
-      erase: (what) => { if (this.open) { this.open.line.erase(what); this.panel.changed(this.open); } },
+      text: (text, look) => {
+        const open = line();
+        open.line.write(text, look);
+        this.panel.changed(open);
+      },
+      end: () => {
+        this.panel.changed(line());
+        this.open = null;
+      },
+      back: () => {
+        if (this.open) {
+          this.open.line.back();
+        }
+      },
+      erase: (what) => {
+        if (this.open) {
+          this.open.line.erase(what);
+          this.panel.changed(this.open);
+        }
+      },
     });
     const stream = { screen, decoder: new TextDecoder() };
     this.streams.set(name, stream);
@@ -54,19 +74,48 @@ export function outputView(choose) {
   const earlier = button("Earlier output", () => showEarlier(), { class: "earlier", hidden: true });
   const empty = el("p", { class: "quiet empty-output", hidden: true });
   const inside = el("div", { class: "blocks" });
-  const text = el("div", { class: "output-text", role: "log", "aria-label": "Output", "aria-live": "off", tabindex: "0" }, earlier, empty, inside);
+  const text = el(
+    "div",
+    { class: "output-text", role: "log", "aria-label": "Output", "aria-live": "off", tabindex: "0" },
+    earlier,
+    empty,
+    inside,
+  );
   const follow = el("input", { type: "checkbox", checked: true, id: "follow" });
   const wrap = el("input", { type: "checkbox", checked: true, id: "wrap" });
   const pick = el("select", { "aria-label": "Output of", on: { change: () => choose(pick.value) } });
-  const node = el("section", { class: "panel output", "aria-label": "Output" },
-    el("div", { class: "panel-head" }, el("h2", {}, "Output"), pick, el("span", { class: "grow" }),
-      el("label", { class: "tick" }, wrap, "Wrap"), el("label", { class: "tick" }, follow, "Follow")), text);
+  const node = el(
+    "section",
+    { class: "panel output", "aria-label": "Output" },
+    el(
+      "div",
+      { class: "panel-head" },
+      el("h2", {}, "Output"),
+      pick,
+      el("span", { class: "grow" }),
+      el("label", { class: "tick" }, wrap, "Wrap"),
+      el("label", { class: "tick" }, follow, "Follow"),
+    ),
+    text,
+  );
   const me = { node, position: 0 };
-  let id = null, step = "", until = null, generation = 0;
+  let id = null,
+    step = "",
+    until = null,
+    generation = 0;
   let blocks, first, gone, attempts, dirty, painting, loading, queue, lastShown;
 
   const clear = () => {
-    [blocks, first, gone, attempts, dirty, loading, queue, lastShown] = [[], 0, 0, new Map(), new Set(), false, [], null];
+    [blocks, first, gone, attempts, dirty, loading, queue, lastShown] = [
+      [],
+      0,
+      0,
+      new Map(),
+      new Set(),
+      false,
+      [],
+      null,
+    ];
     me.position = 0;
     fill(inside);
     earlier.hidden = empty.hidden = true;
@@ -81,14 +130,24 @@ export function outputView(choose) {
     text.scrollTop = text.scrollHeight;
     seen = text.scrollTop;
   };
-  follow.addEventListener("change", () => { trim(); toEnd(); });
-  wrap.addEventListener("change", () => { text.classList.toggle("no-wrap", !wrap.checked); toEnd(); });
-  text.addEventListener("scroll", () => {
-    const { scrollTop } = text;
-    if (text.scrollHeight - scrollTop - text.clientHeight < 24) follow.checked = true;
-    else if (scrollTop < seen - 2) follow.checked = false;
-    seen = scrollTop;
-  }, { passive: true });
+  follow.addEventListener("change", () => {
+    trim();
+    toEnd();
+  });
+  wrap.addEventListener("change", () => {
+    text.classList.toggle("no-wrap", !wrap.checked);
+    toEnd();
+  });
+  text.addEventListener(
+    "scroll",
+    () => {
+      const { scrollTop } = text;
+      if (text.scrollHeight - scrollTop - text.clientHeight < 24) follow.checked = true;
+      else if (scrollTop < seen - 2) follow.checked = false;
+      seen = scrollTop;
+    },
+    { passive: true },
+  );
   new ResizeObserver(toEnd).observe(text);
 
   // -- lines --
@@ -136,13 +195,19 @@ export function outputView(choose) {
   const drawBlock = (block, before = null) => {
     block.node = el("div", { class: "block" });
     inside.insertBefore(block.node, before);
-    for (const made of block.rows) { made.node = null; draw(made); }
+    for (const made of block.rows) {
+      made.node = null;
+      draw(made);
+    }
   };
 
   /** Take what is too much off the page, and out of memory. */
   const trim = () => {
     const least = blocks.length - (follow.checked ? MOST_SHOWN : MOST_SHOWN * 5);
-    for (; first < least; first++) { blocks[first].node?.remove(); blocks[first].node = null; }
+    for (; first < least; first++) {
+      blocks[first].node?.remove();
+      blocks[first].node = null;
+    }
     while (blocks.length > MOST_KEPT) {
       const [oldest] = blocks.splice(0, 1);
       oldest.node?.remove();
@@ -151,7 +216,10 @@ export function outputView(choose) {
     }
     earlier.hidden = first === 0 && gone === 0;
     earlier.disabled = first === 0;
-    fill(earlier, first > 0 ? "Earlier output" : `${gone.toLocaleString("en")} earlier lines are shown by: cerebelum logs`);
+    fill(
+      earlier,
+      first > 0 ? "Earlier output" : `${gone.toLocaleString("en")} earlier lines are shown by: cerebelum logs`,
+    );
   };
 
   const paint = () => {
@@ -184,7 +252,8 @@ export function outputView(choose) {
   // -- where it comes from --
 
   const load = async (bounded) => {
-    const mine = generation, began = Date.now();
+    const mine = generation,
+      began = Date.now();
     loading = true;
     try {
       for (;;) {
@@ -212,8 +281,10 @@ export function outputView(choose) {
   };
 
   return Object.assign(me, {
-    /** Begin with the output of an execution (or of one step, until a moment); resolves when what there is has been read,
-     * or with `bounded` after a while, since the rest comes by the stream. */
+    /**
+     * Begin with the output of an execution (or of one step, until a moment). Resolves when what there is has been
+     * read, or with `bounded` after a while, since the rest comes by the stream.
+     */
     show(newId, newStep, newUntil = null, bounded = false) {
       [id, step, until] = [newId, newStep, newUntil];
       generation++;
@@ -232,9 +303,15 @@ export function outputView(choose) {
     /** The steps to choose from. */
     steps(ids, chosen) {
       const names = [["", "all steps"], ...ids.map((name) => [name, name])];
-      if (pick.length !== names.length) fill(pick, names.map(([value, label]) => el("option", { value }, label)));
+      if (pick.length !== names.length)
+        fill(
+          pick,
+          names.map(([value, label]) => el("option", { value }, label)),
+        );
       pick.value = chosen;
     },
-    close() { generation++; },
+    close() {
+      generation++;
+    },
   });
 }

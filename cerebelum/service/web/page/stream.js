@@ -1,4 +1,4 @@
-// Server-sent events, read with fetch() so that the token goes along; connected again, from where it was, when it breaks.
+// Server-sent events, read with fetch() so that the token goes along; connected again, from where it was, if it breaks.
 
 import { ApiError, ask } from "./api.js";
 
@@ -59,18 +59,30 @@ export class Parser {
  */
 export function follow(path, { query, hear, opened, failed }) {
   const me = {};
-  let closed = false, lastId = null, connection = null, failures = 0, times = 0;
+  let closed = false,
+    lastId = null,
+    connection = null,
+    failures = 0,
+    times = 0;
 
-  const wait = (ms) => new Promise((wake) => {
-    const done = () => { clearTimeout(timer); trying.delete(done); wake(); };
-    const timer = setTimeout(done, ms);
-    trying.add(done);
-  });
-  const visible = () => new Promise((wake) => {
-    if (!document.hidden) return wake();
-    document.addEventListener("visibilitychange", wake, { once: true });
-  });
-  const hide = () => { if (document.hidden) connection?.abort(); };
+  const wait = (ms) =>
+    new Promise((wake) => {
+      const done = () => {
+        clearTimeout(timer);
+        trying.delete(done);
+        wake();
+      };
+      const timer = setTimeout(done, ms);
+      trying.add(done);
+    });
+  const visible = () =>
+    new Promise((wake) => {
+      if (!document.hidden) return wake();
+      document.addEventListener("visibilitychange", wake, { once: true });
+    });
+  const hide = () => {
+    if (document.hidden) connection?.abort();
+  };
   document.addEventListener("visibilitychange", hide);
 
   const read = async () => {
