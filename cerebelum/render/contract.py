@@ -338,6 +338,7 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "plugins": ("plugins",),
     "shell": ("stepInside",),
     "supervise": ("event",),
+    "serve": ("serving",),
     "store info": ("storeInfo",),
     "store verify": ("verification",),
     "store export": ("exported",),
@@ -371,6 +372,7 @@ OUTPUTS: tuple[type[Any], ...] = (
     Head,
     Diagnosis,
     Version,
+    Serving,
     Error,
 )
 """Everything that is printed as it is, but the events."""

@@ -23,7 +23,7 @@ from cerebelum.service.reading import Reader
 from cerebelum.service.recent import RecentEvents, RecentOutput
 from cerebelum.store import Change, Chunk, LogPage, Row, lookup
 
-_OFTEN = 0.1
+_OFTEN = 0.05
 """Seconds between two looks at an execution, where the store tells of nothing."""
 _SELDOM = 1.0
 """Seconds between two looks, where it does: the death of a runner is never told."""
@@ -102,11 +102,10 @@ class Tails:
         """End every watch; the iterators just end. Closing twice is allowed."""
         self._closed = True
         listening, self._listening = self._listening, None
-        if listening is not None:
-            with suppress(StoreError):
-                end = await listening
-                if end is not None:
-                    end()
+        if listening is not None and not listening.cancel() and not listening.exception():
+            end = listening.result()
+            if end is not None:
+                end()
         for tail in self._tails.values():
             tail.close()
         self._changes.close()

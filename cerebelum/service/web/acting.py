@@ -111,8 +111,10 @@ async def _now(tails: Tails, execution_id: str, how: Again | None = None) -> Asy
         plan = await tails.read(lambda verbs: plan_of(verbs, execution_id, again))
         raise NotNow(error, plan) from None
     except UsageError as error:
-        # An id that could be several, or a text that is none, is wrong by itself.
-        await tails.read(lambda verbs: verbs.resolve(execution_id))
+        # An id that could be several, or a step that there is not, is wrong by itself.
+        steps = await tails.read(lambda verbs: verbs.status(execution_id).state.steps)
+        if how is not None and how.from_step and (how.from_step not in steps or not how.skip_completed_steps):
+            raise
         raise NotNow(error) from None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -14,7 +14,9 @@ from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
 from cerebelum.core.errors import StoreError
+from cerebelum.sdk.verbs import Verbs
 from cerebelum.service.operations import Operations
+from cerebelum.service.recent import Shared
 from cerebelum.service.settings import Address, Settings
 from cerebelum.service.tails import Tails
 from cerebelum.service.web import openapi, routes
@@ -28,6 +30,12 @@ from cerebelum.service.web.observing import Observer
 from cerebelum.service.web.routes import ROUTES, Look, Route
 from cerebelum.service.web.static import Static, page_files
 from cerebelum.service.web.streams import Slots, of_all, of_execution
+from cerebelum.store import Query
+
+if TYPE_CHECKING:
+    from cerebelum.service.web.contract import Health
+
+T = TypeVar("T")
 
 _JSON = "application/json"
 _CSP = (
@@ -59,6 +67,8 @@ class Application:
         self.metrics = Metrics()
         self.observer = Observer(tails, self.metrics)
         self.openapi = openapi.text().encode()
+        # Who asks again and again whether the store is back takes no thread more.
+        self.health = Shared(lambda _: tails.read(_health))
         self._say = settings.say
         self._under_way = 0
         self._static = Static(page_files())
@@ -200,6 +210,8 @@ class _Endpoint:
 
     async def _answer(self, route: Route, call: Call) -> Answer:
         application = self._application
+        if route.path == routes.HEALTH:
+            return Answer(200, await self._in_time(application.health.read(0), application.limits.health_seconds))
         if route.look is not None:
             look = route.look
             body = await self._in_time(application.tails.read(lambda verbs: _encoded(look, verbs, call)))
@@ -211,9 +223,9 @@ class _Endpoint:
             return Answer(200, text.encode(), {"Content-Type": CONTENT_TYPE})
         return Answer(200, application.openapi)
 
-    async def _in_time(self, looking: Any) -> Any:
+    async def _in_time(self, looking: Awaitable[T], most: float | None = None) -> T:
         """Raises StoreError if the store does not answer in time."""
-        seconds = self._application.limits.answer_seconds
+        seconds = most or self._application.limits.answer_seconds
         try:
             async with asyncio.timeout(seconds):
                 return await looking
@@ -232,7 +244,14 @@ class _Endpoint:
         await stream(scope, receive, send)
 
 
-def _encoded(look: Look, verbs: Any, call: Call) -> bytes:
+def _health(verbs: Verbs) -> bytes:
+    """Raises StoreError if the store cannot be reached."""
+    verbs.store.find(Query(limit=1))
+    answer: Health = {"ok": True}
+    return msgspec.json.encode(answer)
+
+
+def _encoded(look: Look, verbs: Verbs, call: Call) -> bytes:
     answer = look(verbs, call)
     return answer.body if isinstance(answer, Encoded) else msgspec.json.encode(answer)
 

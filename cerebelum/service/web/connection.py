@@ -24,6 +24,7 @@ class Connection(H11Protocol):
         self._since = 0.0
         """When it was made, or gave the last answer."""
         self._closing_since: float | None = None
+        self._unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there are too many."""
@@ -63,6 +64,11 @@ class Connection(H11Protocol):
 
     def sweep(self, now: float) -> None:
         """End it if it has kept us waiting for too long."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent < self._unsent:
+            # They are still taking the last answer.
+            self._since, self._closing_since = now, None
+        self._unsent = unsent
         if self.transport.is_closing():
             self._closing_since = self._closing_since or now
             if now - self._closing_since > self._limits.close_seconds:

@@ -17,6 +17,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_seconds: float = 30.0
     answer_seconds: float = 30.0
     """For the store to answer."""
+    health_seconds: float = 3.0
+    """For the store to answer whoever only wants to know whether it does."""
     idle_seconds: int = 5
     """For which a connection is kept open after an answer, while nothing comes."""
     send_seconds: float = 30.0

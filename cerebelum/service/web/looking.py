@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cerebelum.sdk.verbs import Verbs
     from cerebelum.service.web.contract import (
         Graph,
-        Health,
         OutputAfter,
         Service,
         Span,
@@ -57,12 +56,6 @@ class Encoded(msgspec.Struct, frozen=True):
     """An answer that is JSON already."""
 
     body: bytes
-
-
-def health(verbs: Verbs, call: Call) -> Health:
-    """Whether the store can be reached. Raises StoreError if not."""
-    verbs.store.find(Query(limit=1))
-    return {"ok": True}
 
 
 def service(verbs: Verbs, call: Call) -> Service:

@@ -48,8 +48,14 @@ class Observer:
         self._found: _Found | None = None
         self._looking = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
+        self._follows = False
         self._workflows: set[str] = set()
         self._known: OrderedDict[str, int] = OrderedDict()
+
+    @property
+    def follows(self) -> bool:
+        """Whether steps are being counted."""
+        return self._follows
 
     async def text(self, streams: int) -> str:
         """All metrics in the text format of Prometheus. Raises StoreError."""
@@ -88,6 +94,7 @@ class Observer:
     async def _hear(self) -> None:
         since = await self._tails.read(lambda verbs: verbs.clock.now())
         async with self._tails.changes() as changes:
+            self._follows = True
             async for told in changes:
                 for name in dict.fromkeys(change.execution_id for change in told if change.kind == "events"):
                     # One that was pruned, or a store that is away: what is not seen is not counted.

@@ -49,6 +49,17 @@ class WebServer:
         self._sweeping: asyncio.Task[None] | None = None
         self._application: Application | None = None
 
+    @property
+    def application(self) -> Application:
+        """What answers, once this has started."""
+        assert self._application is not None
+        return self._application
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._state.connections)
+
     async def start(self) -> Address:
         """Listen; the address, with the port that the system chose.
 

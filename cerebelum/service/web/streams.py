@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from cerebelum.core.errors import CerebelumError, UsageError
+from cerebelum.core.events import Entry
 from cerebelum.service.tails import Look, Standing, Tails
 from cerebelum.service.web.asked import LARGEST, Streamed
 from cerebelum.service.web.errors import Refused
@@ -31,6 +33,9 @@ _RETRY = b"retry: 1000\n\n"
 _BEAT = b": beat\n\n"
 _BATCH = 32 << 10
 """Bytes that are sent at once, at least one message."""
+
+_SAME = 32
+"""Events that are put into words once for all who watch."""
 
 T = TypeVar("T")
 
@@ -147,8 +152,8 @@ class _Teller:
         self._standing: Standing | None = None
 
     def messages(self, look: Look) -> Iterator[bytes]:
-        for entry, line in zip(look.events, event_lines(self._name, look.events), strict=True):
-            yield message("event", line, entry.version)
+        for entry in look.events:
+            yield _of_event(self._name, entry)
         if look.chunks:
             yield message("output", output_shape(look.chunks, look.position))
         if look.standing is not None:
@@ -158,6 +163,12 @@ class _Teller:
             yield message("end", _standing(self._standing))
         if look == Look(position=look.position):
             yield _BEAT
+
+
+@lru_cache(_SAME)
+def _of_event(name: str, entry: Entry) -> bytes:
+    [line] = event_lines(name, [entry])
+    return message("event", line, entry.version)
 
 
 def _standing(now: Standing) -> StandingChanged:
