@@ -177,7 +177,7 @@ async def within(
     try:
         base = f"{'https' if tls else 'http'}://{address.text()}"
         trusted = ssl.create_default_context(cafile=tls[0] if tls else None)
-        limits_ = httpx.Limits(max_connections=None)
+        limits_ = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         async with httpx.AsyncClient(
             base_url=base, timeout=PATIENCE, trust_env=False, verify=trusted, limits=limits_
         ) as http:

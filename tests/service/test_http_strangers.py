@@ -30,7 +30,7 @@ pytestmark = [only_sqlite, pytest.mark.usefixtures("store_url")]
 
 TOKEN, OTHERS = "t" * 24, "u" * 24
 LIST = "/api/v1/executions"
-QUICK = msgspec.structs.replace(Limits(), head_seconds=0.5, body_seconds=0.5, close_seconds=0.5)
+QUICK = msgspec.structs.replace(Limits(), head_seconds=2.0, body_seconds=1.0, close_seconds=1.0)
 
 
 def error(answer: httpx.Response, code: int) -> Any:
@@ -359,6 +359,30 @@ def test_what_is_no_http_is_refused(world: World, sent: bytes, caplog: pytest.Lo
     assert not caplog.records
 
 
+ODD = [
+    (b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", b"404"),
+    (b"OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", b"404"),
+    (b"GET http://evil.example/healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", b"404"),
+    (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
+    (b"GET /api/v1/executions HTTP/1.0\r\n\r\n", b"403"),
+    (b"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n", b"200"),
+    (b"GET /healthz HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello", b"200"),
+    (b"GET /api/v1/executions?%zz&a=%ff HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", b"400"),
+    (b"GET /api/v1/executions?" + b"tag=a&" * 2000 + b" HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", b"400"),
+]
+
+
+@pytest.mark.parametrize(("sent", "code"), ODD, ids=range(len(ODD)))
+def test_odd_requests_have_an_answer(world: World, sent: bytes, code: bytes) -> None:
+    async def main() -> None:
+        async with within(world) as at:
+            said = await raw(at, sent.replace(b"{host}", at.address.text().encode()))
+            assert said.split()[1] == code, said
+            assert at.said == []
+
+    asyncio.run(main())
+
+
 def test_requests_that_come_at_once_are_answered_in_order(world: World) -> None:
     async def main() -> None:
         async with within(world) as at:
@@ -380,13 +404,16 @@ def test_there_are_no_more_connections_than_may_be(world: World) -> None:
 
     async def main() -> None:
         async with within(world, limits=limits) as at, asyncio.timeout(PATIENCE):
-            assert await still_serves(at)
-            held = [await asyncio.open_connection(at.address.host, at.address.port) for _ in range(15)]
+            held = [await asyncio.open_connection(at.address.host, at.address.port) for _ in range(16)]
+            while at.server.connections < 16:
+                await asyncio.sleep(0.01)
             assert await raw(at, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") == b""
-            assert await still_serves(at)
             for _, writer in held:
                 writer.close()
                 await writer.wait_closed()
+            while at.server.connections:
+                await asyncio.sleep(0.01)
+            assert await still_serves(at)
 
     asyncio.run(main())
 
