@@ -6,9 +6,11 @@
 #   make lint     the same without the tests
 #   make format   put the code into its format
 #   make binary   build dist/cerebelum, the program in one file (names what the machine lacks for that)
+#   make binary-service  the same as dist/cerebelum-service, with gRPC in it
 #   make smoke    build it and use it as a user would
 #   make test-binary  run the end-to-end and crash tests against dist/cerebelum (CEREBELUM_BIN names another)
 #   make elsewhere  run it on older and on other distributions (root and debootstrap)
+#   make proto    write the Python code of proto/ anew
 #   make lock     write the requirement locks anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
 #   make clean    remove .venv, dist and the caches
 #
@@ -23,7 +25,7 @@ CHAOS_MINUTES ?= 5
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test chaos lint format lock clean venv dev binary smoke test-binary elsewhere same-bytes
+.PHONY: help demo test chaos lint format lock clean venv dev proto binary binary-service smoke test-binary elsewhere same-bytes
 
 # The environment of whoever calls make must not reach into .venv.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_PREFIX PIP_TARGET PIP_USER PIP_NO_BINARY __PYVENV_LAUNCHER__
@@ -98,8 +100,15 @@ lock: .venv/.created
 	$(COMPILE) -o requirements-build.lock --group build -c requirements.lock
 	$(COMPILE) -o requirements-dev.lock pyproject.toml --group dev --all-extras -c requirements.lock -c requirements-build.lock
 
+# The messages of the gRPC services.
+proto: dev
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. proto/cerebelum/wire/*.proto
+
 binary: dev
 	$(BIN)/python -B build/binary.py $(BINARY_FLAGS)
+
+binary-service: dev
+	CEREBELUM_FILE=cerebelum-service $(BIN)/python -B build/binary.py $(BINARY_FLAGS)
 
 smoke: binary
 	$(BIN)/python -B build/smoke.py dist/cerebelum

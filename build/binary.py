@@ -1,4 +1,7 @@
-"""Builds `dist/cerebelum`, one file: `make binary`. Everything it makes is below `dist/`."""
+"""Builds `dist/cerebelum`, one file: `make binary`. Everything it makes is below `dist/`.
+
+With CEREBELUM_FILE=cerebelum-service it is `dist/cerebelum-service`, the same with gRPC in it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import sys
 from pathlib import Path
 
 import certifi
-from contents import sqlite
+from contents import FILE, sqlite
 from glibc import PARTS, NotPortable, lower, needs, offers
 from layout import arrange, libraries
 from pack import pack
@@ -94,7 +97,7 @@ def epoch() -> str:
 
 
 def freeze(work: Path, form: str) -> Path:
-    """Let PyInstaller make its folder or file; returns its path."""
+    """Let PyInstaller make its folder or file, with what `contents.FILE` has in it; returns its path."""
     data = work / "data"
     data.mkdir(parents=True)
     facts = {"commit": git("rev-parse", "HEAD") or None, "form": form}
@@ -103,6 +106,7 @@ def freeze(work: Path, form: str) -> Path:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "_PYI", "PYINSTALLER"))}
     env |= {
         "CEREBELUM_FORM": form,
+        "CEREBELUM_FILE": FILE,
         "CEREBELUM_DATA": "\n".join(f"{data / name}\tcerebelum_frozen" for name in sorted(os.listdir(data))),
         "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": epoch(),
@@ -145,7 +149,7 @@ def build(dist: Path, form: str) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     frozen = freeze(work, form)
-    out = dist / frozen.name
+    out = dist / frozen.name.replace("cerebelum", FILE)
     if form == "folder":
         arrange(frozen, compile_program(work, frozen / "_internal"), work / "root")
         lower_glibc(work / "root")
@@ -154,12 +158,19 @@ def build(dist: Path, form: str) -> Path:
         print(f"build id {build_id}")
     else:
         shutil.copy2(frozen, out)
-    shutil.copy(work / "work" / "cerebelum" / "generated" / "cerebelum.cdx.json", dist)
+    shutil.copy(work / "work" / "cerebelum" / "generated" / "cerebelum.cdx.json", dist / f"{FILE}.cdx.json")
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    (dist / "SHA256SUMS").write_text(f"{digest}  {out.name}\n")
+    note_digest(dist / "SHA256SUMS", digest, out.name)
     shutil.rmtree(work)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, Python {platform.python_version()}, SHA-256 {digest}")
     return out
+
+
+def note_digest(sums: Path, digest: str, name: str) -> None:
+    """Write the digest of a file into the list of them, in the place of an older one."""
+    known = sums.read_text().splitlines() if sums.exists() else []
+    lines = [line for line in known if line.split()[-1] != name] + [f"{digest}  {name}"]
+    sums.write_text("".join(f"{line}\n" for line in sorted(lines, key=lambda line: line.split()[-1])))
 
 
 def choose_form(asked: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import PurePath
 from typing import NamedTuple
@@ -9,7 +10,11 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOTS = ("cerebelum[postgres]",)
+EXTRAS = {"cerebelum": "postgres,web", "cerebelum-service": "postgres,service"}
+"""The files that are built, with the extras of the package that each has in it."""
+FILE = os.environ.get("CEREBELUM_FILE", "cerebelum")
+"""The one that is being built."""
+ROOTS = (f"cerebelum[{EXTRAS[FILE]}]",)
 NOT_SHIPPED = {
     *("tkinter", "_tkinter", "turtle", "turtledemo", "idlelib", "test", "ensurepip", "venv", "lib2to3"),
     # Readline and gdbm are under the GPL, Berkeley DB (behind _dbm) under one like it; nis brings a Kerberos along.
@@ -20,7 +25,15 @@ NOT_NEEDED = {
     # What the packages of the program import only if it is there, or for what the program does not do.
     *("chardet", "charset_normalizer", "attr", "attrs", "pygments", "markdown_it", "mdurl", "IPython", "numpy"),
     *("setuptools", "pkg_resources", "pip", "wheel", "pytest", "_pytest", "hypothesis", "mypy", "wcwidth"),
+    # uvicorn without what makes it faster: that is compiled, and for more requests than are made here.
+    "grpc_tools",
+    *("httptools", "uvloop", "watchfiles", "websockets", "wsproto", "trio", "dotenv", "jinja2", "httpx", "httpcore"),
 }
+if FILE == "cerebelum":
+    # It alone is a quarter of the larger file.
+    NOT_NEEDED |= {"grpc", "grpc_health", "grpc_reflection", "google"}
+SYSTEM = frozenset({"libgcc_s.so.1", "libstdc++.so.6"}) if FILE == "cerebelum-service" else frozenset[str]()
+"""Libraries that are the system's, as they are for every wheel for Linux: gRPC is compiled C++."""
 # Time zones are the system's.
 _WITHOUT_MODULES = {"tzdata", "markdown-it-py"}
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import glibc
+from contents import SYSTEM
 
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 _NOT_NEEDED = {".pyi", ".typed", ".pyx", ".pxd", ".c", ".h"}
@@ -73,7 +74,7 @@ def connect(root: Path) -> None:
             _patchelf("--force-rpath", "--set-rpath", ":".join(folders), library)
         elif told:
             _patchelf("--remove-rpath", library)
-        for name in set(wanted) - set(_OF_THE_SYSTEM):
+        for name in set(wanted) - set(_OF_THE_SYSTEM) - SYSTEM:
             if not any((library.parent / f.replace("$ORIGIN", ".", 1) / name).is_file() for f in folders):
                 raise WrongLayout(f"{library.relative_to(root)} needs {name}, which is not in the program")
 

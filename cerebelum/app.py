@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cerebelum.cli import terminal
 from cerebelum.core.errors import UsageError
 from cerebelum.host.environment import plugin_places
+from cerebelum.sdk.core_url import VARIABLE, is_service, store_of
 from cerebelum.start import brief, lean, tricks
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class App:
         """What `--store` said."""
         self.plugin_files: list[str] = []
         """What `--plugin` named."""
+        self.core_url: str | None = None
+        """The service that CEREBELUM_CORE_URL names, which `--store` outdoes."""
         self._client: Verbs | None = None
         self._registry: Registry | None = None
         self._observers: Observers | None = None
@@ -50,7 +53,11 @@ class App:
 
     def store_url(self) -> str:
         """The URL of the store in use. Raises UsageError if there is no place for one."""
-        given = self.store if self.store is not None else self.environ.get("CEREBELUM_STORE") or None
+        given = self.store
+        if given is None and self.core_url:
+            return store_of(self.core_url, VARIABLE)
+        if given is None:
+            given = self.environ.get("CEREBELUM_STORE") or None
         return "sqlite:///" + os.path.join(self._state(), "cerebelum.db") if given is None else _url(given)
 
     def state_folder(self) -> Path:
@@ -91,6 +98,8 @@ class App:
                 from cerebelum.backends import postgres
 
                 return postgres.open_store(url)
+        if is_service(url):
+            return self._service(url).store
         openers = self.registry().backends()
         if scheme in openers:
             return openers[scheme](url)
@@ -161,16 +170,34 @@ class App:
     def client(self) -> Verbs:
         """The client of this process."""
         if self._client is None:
-            from cerebelum.sdk.verbs import Verbs
-
-            self._client = Verbs(
-                self.open_store,
-                self.executors,
-                environ=self.environ,
-                observers=self.listeners,
-                on_close=self._end_observers,
-            )
+            self._client = self._make_client()
         return self._client
+
+    def _make_client(self) -> Verbs:
+        if (self.store or self.core_url) and is_service(url := self.store_url()):
+            return self._service(url)
+        from cerebelum.sdk.verbs import Verbs
+
+        return Verbs(
+            self.open_store,
+            self.executors,
+            environ=self.environ,
+            observers=self.listeners,
+            on_close=self._end_observers,
+        )
+
+    def _service(self, url: str) -> Verbs:
+        """The verbs at a service. Raises UsageError."""
+        try:
+            from cerebelum.remote.verbs import verbs
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("grpc", "google"):
+                raise
+            raise UsageError(
+                "gRPC is not in this installation, so it cannot ask a service",
+                hint="it is in the file cerebelum-service, and comes with: pip install 'cerebelum[service]'",
+            ) from None
+        return verbs(url, self.environ)
 
     def close(self) -> None:
         """Let observers hear what is left, for a short while, and let go of the store."""
@@ -244,6 +271,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> 
     """Perform one command line and return its exit code; messages have been printed then."""
     terminal.prepare()
     app = App(os.environ if environ is None else environ)
+    app.core_url = app.environ.get(VARIABLE)
     try:
         try:
             if name := tricks.unknown():

@@ -1,7 +1,7 @@
-"""Keeps the pages true: runs the commands they show, puts in what was printed, and writes cli.md from the help texts
-and output.schema.json from the types of what is printed.
+"""Keeps the pages true: runs the commands they show, puts in what was printed, and writes cli.md from the help texts,
+output.schema.json from the types of what is printed, and openapi.json from the addresses of the service.
 
-    .venv/bin/python -m docs.generate              every page, and the schema
+    .venv/bin/python -m docs.generate              every page, and what is written from types
     .venv/bin/python -m docs.generate README.md    this one
 
 A page is a sequence of code blocks that share one empty folder. A block whose first line is `# name.ext` is a file of
@@ -24,6 +24,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "docs" / "cli.md"
 SCHEMA = ROOT / "docs" / "output.schema.json"
+OPENAPI = ROOT / "docs" / "openapi.json"
 PAGES = (*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(CLI.parent.glob("*.md")))
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -230,6 +231,13 @@ def schema_file() -> str:
     return terminal.as_json(output_schema.schema()).decode() + "\n"
 
 
+def openapi_file() -> str:
+    """The text of openapi.json: what the service answers at that address."""
+    from cerebelum.service.web import openapi
+
+    return openapi.text()
+
+
 _CLI_HEAD = """\
 # The command line
 
@@ -241,14 +249,16 @@ environment variables are in [operations.md](operations.md), the JSON in [json.m
 
 
 def main(names: Sequence[str]) -> None:
-    """Bring the named pages (all, and the schema, if none is named) up to date."""
-    for path in [Path(name).resolve() for name in names] or (*PAGES, SCHEMA):
+    """Bring the named pages (all, and what is written from types, if none is named) up to date."""
+    for path in [Path(name).resolve() for name in names] or (*PAGES, SCHEMA, OPENAPI):
         page = path.read_text() if path.exists() else ""
         new = page
         if path == CLI:
             new = cli_page()
         elif path == SCHEMA:
             new = schema_file()
+        elif path == OPENAPI:
+            new = openapi_file()
         elif "```console" in page:
             with tempfile.TemporaryDirectory(prefix="cerebelum-docs-") as folder:
                 new = renewed(page, perform(page, Path(folder)))

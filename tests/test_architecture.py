@@ -20,9 +20,12 @@ ROOMS["hookspecs"] = ROOMS["registry"] = {"core", "store", "steps", "hookspecs",
 ROOMS["engine"] = {"core", "host", "definition", "store", "steps"}
 ROOMS["sdk"] = {*ROOMS["engine"], "engine"}
 ROOMS["render"] = {*ROOMS["sdk"], "sdk"}
-ROOMS["cli"] = {*ROOMS["render"], "render", "registry"}
+ROOMS["wire"] = set()
+ROOMS["remote"] = {*ROOMS["sdk"], "sdk", "wire"}
+ROOMS["service"] = {*ROOMS["render"], "render", "wire"}
+ROOMS["cli"] = {*ROOMS["service"], "service", "registry"}
 ROOMS["start"] = {*ROOMS["cli"], "cli"}
-ROOMS["app"] = {*ROOMS["start"], "start", "plugins", "backends"}
+ROOMS["app"] = {*ROOMS["start"], "start", "plugins", "backends", "remote"}
 ROOMS["__main__"] = {"app", "start"}
 ROOMS["testing"] = {*ROOMS["app"], "app"}
 

@@ -53,7 +53,7 @@ def every_verb_explains_itself(desk: Desk) -> None:
     names = {line.split()[0] for line in verbs if not line.startswith("   ")}
     used = {"run", "resume", "status", "list", "logs", "history", "pause", "cancel", "approve", "reject", "fork"}
     used |= {"supervise", "validate", "schema", "plugins", "store", "doctor", "watch", "active", "init", "graph"}
-    used |= {"report", "shell", "completion"}
+    used |= {"report", "shell", "completion", "serve"}
     expect(names == used, f"these checks know {used}, but there are {names}")
     for name in sorted(names):
         expect("Usage" in desk(name, "--help"), f"{name} --help")

@@ -27,7 +27,7 @@ def approve(
     row = tools.client().approve(
         unicode_text(execution_id, "the id"),
         None if step is None else unicode_text(step, "the step"),
-        by=who(tools, by),
+        by=who(by),
         comment=None if comment is None else unicode_text(comment, "the comment"),
         response=_read(response),
     )

@@ -13,7 +13,7 @@ from cerebelum.cli.tools import Tools
 from cerebelum.store.lookup import INTERRUPTED, NOT_DRIVEN
 
 if TYPE_CHECKING:
-    from cerebelum.sdk.verbs import How
+    from cerebelum.sdk.verbs import Course
     from cerebelum.store import Row
 
 BY = click.Option(["--by"], metavar="NAME", help="In whose name; your user and host if left out.")
@@ -21,17 +21,16 @@ WHY = click.Option(["--why"], metavar="TEXT", help="The reason, for the log.")
 COMMENT = click.Option(["--comment"], metavar="TEXT", help="A comment, for the log.")
 
 
-def who(tools: Tools, by: str | None) -> str:
+def who(by: str | None) -> str:
     """Who asks: what was given, or this user's name with the host."""
     if by is not None:
         return unicode_text(by, "the name")
-    from cerebelum.host.process_tree import host_name
-    from cerebelum.host.surroundings import user
+    from cerebelum.host import surroundings
 
-    return f"{user()}@{host_name()}"
+    return surroundings.who()
 
 
-def manner(tools: Tools) -> How:
+def manner(tools: Tools) -> Course:
     """How this process drives an execution, where it has to finish itself what was asked for."""
     from cerebelum.engine.settings import Settings
 

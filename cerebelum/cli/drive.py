@@ -14,7 +14,7 @@ import click
 from cerebelum.cli import displays, terminal
 from cerebelum.cli.detach import detached
 from cerebelum.cli.interrupts import ignore_late_signals, say_stopping
-from cerebelum.cli.options import QUIET, Duration
+from cerebelum.cli.options import QUIET, Duration, unicode_text
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.reports import junit_path, tell_build_system, write_junit
 from cerebelum.cli.step_output import OUTPUTS, Output
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 class Manner(TypedDict):
     """What the options of `MANNER` say."""
 
+    by: str | None
     as_json: bool
     quiet: bool
     output: Output | None
@@ -106,7 +107,15 @@ def _see_through(
     result: Result | None = None
     try:
         with terminal.spoken_by(live.say) if live else nullcontext():
-            result = drive({"settings": settings, "heed_signals": True, "on_start": begin, "on_note": terminal.warn})
+            result = drive(
+                {
+                    "settings": settings,
+                    "heed_signals": True,
+                    "on_start": begin,
+                    "on_note": terminal.warn,
+                    "by": None if manner["by"] is None else unicode_text(manner["by"], "the name"),
+                }
+            )
     finally:
         display.close()
         stopped = result is None or result.state.paused is not None
@@ -218,6 +227,7 @@ OUTPUT: list[click.Parameter] = [
 """Options of every verb that shows an execution while it goes on."""
 
 MANNER: list[click.Parameter] = [
+    click.Option(["--by"], metavar="NAME", help="In whose name, for the log, if not in yours."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print each event as a line of JSON, and nothing else."),
     QUIET,
     *OUTPUT,

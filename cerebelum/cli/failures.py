@@ -12,12 +12,10 @@ import click
 
 from cerebelum.cli import terminal
 from cerebelum.core import errors
-from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
+from cerebelum.core.errors import CerebelumError, DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from cerebelum.render import contract
 
 
 def report(
@@ -76,31 +74,15 @@ def text(error: CerebelumError) -> str:
     return harmless(f"cerebelum: error: {error.text()}")
 
 
-def shape(error: CerebelumError) -> contract.Error:
-    """An error as `--json` shows it."""
-    said: contract.ErrorFacts = {
-        "message": error.message,
-        "where": error.where,
-        "hint": error.hint,
-        "exit_code": error.exit_code,
-    }
-    if isinstance(error, DefinitionError):
-        said["problems"] = [finding(p) for p in error.problems]
-    return {"error": said}
-
-
-def finding(problem: Problem) -> contract.Finding:
-    """A problem of a workflow file as `--json` shows it."""
-    return {"where": problem.where, "path": problem.path, "message": problem.message, "hint": problem.hint}
-
-
 def _tell(error: CerebelumError, as_json: bool, stores: Sequence[str]) -> None:
     from cerebelum.host.addresses import without_passwords
 
     if as_json:
         import json
 
-        terminal.complain(without_passwords(json.dumps(shape(error)), stores))
+        from cerebelum.core.error_facts import facts
+
+        terminal.complain(without_passwords(json.dumps({"error": facts(error)}), stores))
     else:
         terminal.complain(without_passwords(text(error), stores))
 

@@ -10,7 +10,7 @@ import click
 from cerebelum.cli.drive import MANNER, Manner, see_through
 from cerebelum.cli.options import TARGET, complete_steps, unicode_text
 from cerebelum.cli.resume import show_plan
-from cerebelum.cli.run import read_inputs
+from cerebelum.cli.run import INPUTS_FILE, read_inputs
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import DefinitionChanged
 
@@ -20,6 +20,7 @@ def fork(
     execution_id: str,
     from_step: str,
     input_pairs: tuple[str, ...],
+    inputs_file: str | None,
     new_id: str | None,
     file: str | None,
     recorded: bool,
@@ -27,7 +28,7 @@ def fork(
     **manner: Unpack[Manner],
 ) -> int:
     """The verb; returns the exit code."""
-    inputs = read_inputs(input_pairs, None)
+    inputs = read_inputs(input_pairs, inputs_file)
     client = tools.client()
     name = unicode_text(execution_id, "the id")
     step = unicode_text(from_step, "the step")
@@ -77,6 +78,7 @@ command = click.Command(
         click.Option(
             ["--input", "input_pairs"], multiple=True, metavar="NAME=VALUE", help="Another value for an input."
         ),
+        INPUTS_FILE,
         click.Option(["--id", "new_id"], metavar="ID", help="The new execution's id."),
         click.Option(["--file"], metavar="FILE", help="The workflow file, if it has moved."),
         click.Option(["--recorded"], is_flag=True, help="Use the definition as it was recorded."),

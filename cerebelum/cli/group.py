@@ -14,6 +14,7 @@ import msgspec
 from cerebelum.cli import terminal
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
+from cerebelum.sdk.core_url import is_service, store_of
 
 
 class Verb(msgspec.Struct, frozen=True):
@@ -39,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "reject": Verb("reject", "Refuse what a step asks for."),
     "fork": Verb("fork", "Start a new execution in the middle of an old one."),
     "supervise": Verb("supervise", "Take up what nobody drives: the interrupted, the due."),
+    "serve": Verb("serve", "Open the store to programs, colleagues and browsers."),
     "init": Verb("init", "Write a workflow to start from."),
     "graph": Verb("graph", "Show which steps need which."),
     "report": Verb("report", "Write an execution as one HTML page."),
@@ -229,6 +231,13 @@ def shared_options() -> list[click.Option]:
             help="Where executions are kept: a URL, or the path of an SQLite file. [env: CEREBELUM_STORE]",
         ),
         click.Option(
+            ["--core-url"],
+            metavar="HOST:PORT",
+            expose_value=False,
+            callback=_use_service,
+            help="Ask this service (cerebelum serve) instead of a store. [env: CEREBELUM_CORE_URL]",
+        ),
+        click.Option(
             ["--plugin"],
             metavar="FILE",
             multiple=True,
@@ -251,7 +260,19 @@ def with_shared_options(command: click.Command) -> click.Command:
 
 def _use_store(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
-        cast(Tools, ctx.obj).store = value
+        _name_store(ctx, value)
+
+
+def _use_service(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        _name_store(ctx, store_of(value, "--core-url"))
+
+
+def _name_store(ctx: click.Context, store: str) -> None:
+    tools = cast(Tools, ctx.obj)
+    if tools.store is not None and is_service(store) != is_service(tools.store):
+        raise UsageError("--store and --core-url exclude each other", hint="a service knows which store it is of")
+    tools.store = store
 
 
 def _use_plugins(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:

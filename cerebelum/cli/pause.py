@@ -12,7 +12,7 @@ from cerebelum.cli.tools import Tools
 def pause(tools: Tools, execution_id: str, by: str | None, why: str | None, as_json: bool) -> int:
     """The verb; returns the exit code."""
     why = None if why is None else unicode_text(why, "the reason")
-    row = tools.client().pause(unicode_text(execution_id, "the id"), by=who(tools, by), why=why, **manner(tools))
+    row = tools.client().pause(unicode_text(execution_id, "the id"), by=who(by), why=why, **manner(tools))
     done = "paused" if row.summary.status == "paused" else "is being paused"
     return tell(tools, row, done, as_json)
 

@@ -17,7 +17,7 @@ def reject(
     row = tools.client().reject(
         unicode_text(execution_id, "the id"),
         None if step is None else unicode_text(step, "the step"),
-        by=who(tools, by),
+        by=who(by),
         comment=None if comment is None else unicode_text(comment, "the comment"),
     )
     return tell(tools, row, "rejected", as_json)

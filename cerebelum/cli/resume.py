@@ -11,7 +11,7 @@ from cerebelum.cli import terminal
 from cerebelum.cli.drive import MANNER, Manner, see_through
 from cerebelum.cli.options import TARGET, complete_steps, unicode_text
 from cerebelum.cli.tools import Tools
-from cerebelum.core.errors import DefinitionChanged
+from cerebelum.core.errors import DefinitionChanged, UsageError
 
 
 def resume(
@@ -19,6 +19,7 @@ def resume(
     execution_id: str,
     plan: bool,
     from_step: str | None,
+    anew: bool,
     accept_changes: bool,
     file: str | None,
     recorded: bool,
@@ -29,7 +30,10 @@ def resume(
     """The verb; returns the exit code."""
     client = tools.client()
     name = unicode_text(execution_id, "the id")
+    if anew and from_step is not None:
+        raise UsageError("--from and --from-start exclude each other")
     choice: dict[str, Any] = {
+        "anew": anew,
         "from_step": None if from_step is None else unicode_text(from_step, "the step"),
         "accept_changes": accept_changes,
         "file": None if file is None else Path(unicode_text(file, "the file")),
@@ -84,6 +88,7 @@ command = click.Command(
             help="Run again from this step, with everything after it.",
             shell_complete=complete_steps,
         ),
+        click.Option(["--from-start", "anew"], is_flag=True, help="Run every step again."),
         click.Option(["--accept-changes"], is_flag=True, help="Keep the outputs of completed steps that have changed."),
         click.Option(["--file"], metavar="FILE", help="The workflow file, if it has moved."),
         click.Option(["--recorded"], is_flag=True, help="Use the definition as it was recorded."),

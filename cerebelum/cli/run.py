@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
@@ -13,6 +13,10 @@ from cerebelum.cli.drive import MANNER, Manner, see_through
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from cerebelum.engine.session import Result
+    from cerebelum.sdk.verbs import How
 
 _MOST_INPUTS = 64 << 20
 
@@ -63,6 +67,7 @@ def run(
     execution_id: str | None,
     or_resume: bool,
     tags: tuple[str, ...],
+    correlation_id: str | None,
     dry_run: bool,
     **manner: Unpack[Manner],
 ) -> int:
@@ -70,6 +75,7 @@ def run(
     path = Path(unicode_text(file, "the file"))
     inputs = read_inputs(input_pairs, inputs_file)
     tags = tuple(unicode_text(tag, "the tag") for tag in tags)
+    correlation = None if correlation_id is None else unicode_text(correlation_id, "the correlation id")
     client = tools.client()
     if dry_run:
         from cerebelum import render
@@ -80,19 +86,17 @@ def run(
         else:
             terminal.show(render.preview_text(preview))
         return 0
-    return see_through(
-        tools,
-        lambda how: client.run(
-            path,
-            inputs,
-            execution_id=execution_id,
-            or_resume=or_resume,
-            tags=tags,
-            **how,
-        ),
-        manner,
-    )
 
+    def start(how: How) -> Result:
+        how["correlation_id"] = correlation
+        return client.run(path, inputs, execution_id=execution_id, or_resume=or_resume, tags=tags, **how)
+
+    return see_through(tools, start, manner)
+
+
+INPUTS_FILE = click.Option(
+    ["--inputs-file"], metavar="FILE", help="Inputs as a JSON object or YAML mapping; - is standard input."
+)
 
 HELP = """Start the workflow in FILE, of YAML or of Python, show what happens, and exit with its result.
 
@@ -116,12 +120,11 @@ command = click.Command(
         click.Option(
             ["-i", "--input", "input_pairs"], metavar="NAME=VALUE", multiple=True, help="An input of the workflow."
         ),
-        click.Option(
-            ["--inputs-file"], metavar="FILE", help="Inputs as a JSON object or YAML mapping; - is standard input."
-        ),
+        INPUTS_FILE,
         click.Option(["--id", "execution_id"], metavar="ID", help="The execution's id; made up if not given."),
         click.Option(["--or-resume"], is_flag=True, help="With --id: go on with it if it is there; done if completed."),
         click.Option(["-t", "--tag", "tags"], metavar="TAG", multiple=True, help="A tag to find it by."),
+        click.Option(["--correlation-id"], metavar="TEXT", help="What another system knows it by."),
         click.Option(["--dry-run"], is_flag=True, help="Check everything, show what would run, and stop."),
         *MANNER,
     ],

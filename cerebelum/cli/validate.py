@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.failures import finding
 from cerebelum.cli.options import JSON
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
+from cerebelum.core.error_facts import Finding, finding
 from cerebelum.core.errors import DefinitionError, UsageError
 from cerebelum.render.display import harmless
 
@@ -40,7 +40,7 @@ def _checked(file: str, executors: Any) -> contract.CheckedFile:
     from cerebelum.definition.sources import MAX_BYTES, text_of
     from cerebelum.host.surroundings import current_folder
 
-    problems: list[contract.Finding]
+    problems: list[Finding]
     shown = file.encode("utf-8", "backslashreplace").decode()
     try:
         if file == "-":

@@ -68,6 +68,8 @@ class ExecutionStarted(Event, frozen=True, kw_only=True, tag="ExecutionStarted")
     parent: str | None = None
     reused: dict[str, Any] = {}
     """For a fork: outputs taken over from the parent, by step id."""
+    by: str | None = None
+    """Who asked for it, where that is not the user of `environment`."""
 
 
 class ExecutionResumed(Event, frozen=True, kw_only=True, tag="ExecutionResumed"):
@@ -87,6 +89,8 @@ class ExecutionResumed(Event, frozen=True, kw_only=True, tag="ExecutionResumed")
     environment: Environment | None = None
     continues: bool = False
     """True where the segment that was cut off goes on; False where a new one begins, with failures forgotten."""
+    by: str | None = None
+    """Who asked for it, where that is not the user of `environment`."""
 
 
 class StepStarted(Event, frozen=True, kw_only=True, tag="StepStarted"):

@@ -10,6 +10,7 @@ from typing import Any, Literal, assert_never
 import msgspec
 
 from cerebelum.core.active import Active
+from cerebelum.core.chunks import Chunks
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import (
     AnyEvent,
@@ -63,7 +64,7 @@ class State(msgspec.Struct, frozen=True):
     steps: Steps
     started_at: datetime
     updated_at: datetime
-    waits: tuple[int, ...]
+    waits: Chunks[int]
     """By position: how many of a step's needs are not settled."""
     ready: tuple[int, ...]
     """Positions, in order, of steps that may start as far as their needs go."""
@@ -210,7 +211,7 @@ def settled(graph: Graph, step_id: str, step: StepState) -> bool:
     )
 
 
-def _order(graph: Graph, steps: Steps) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+def _order(graph: Graph, steps: Steps) -> tuple[Chunks[int], tuple[int, ...], int]:
     """`waits`, `ready` and `done` worked out from nothing."""
     settled_ids = {s for s, st in steps.items() if settled(graph, s, st)}
     waits = tuple(sum(1 for need in step.needs if need not in settled_ids) for step in graph.steps)
@@ -218,7 +219,7 @@ def _order(graph: Graph, steps: Steps) -> tuple[tuple[int, ...], tuple[int, ...]
         p for p, step in enumerate(graph.steps) if waits[p] == 0 and steps[step.id].status in ("pending", "interrupted")
     )
     low, high = graph.bounds["steps"]
-    return waits, ready, sum(1 for step in graph.steps[low:high] if step.id in settled_ids)
+    return Chunks.of(waits), ready, sum(1 for step in graph.steps[low:high] if step.id in settled_ids)
 
 
 def _resumed(state: State, event: ExecutionResumed) -> State:
@@ -310,14 +311,11 @@ def _settle(state: State, event: AnyEvent, step_id: str, step: StepState, **fiel
     position = state.graph.position[step_id]
     waits = state.waits
     freed = []
-    if dependents := state.graph.dependents[position]:
-        left = list(waits)
-        for dependent in dependents:
-            left[dependent] -= 1
-            follower = state.steps[state.graph.steps[dependent].id]
-            if left[dependent] == 0 and follower.status in ("pending", "interrupted"):
-                freed.append(dependent)
-        waits = tuple(left)
+    for dependent in state.graph.dependents[position]:
+        left = waits[dependent] - 1
+        waits = waits.replaced(dependent, left)
+        if left == 0 and state.steps[state.graph.steps[dependent].id].status in ("pending", "interrupted"):
+            freed.append(dependent)
     done = state.done + (state.graph.group[position] == "steps")
     return _set(state, event, step_id, step, freed, done=done, waits=waits, **fields)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from cerebelum.core.chunks import Chunks
 from cerebelum.core.events import ApprovalRequested, Skip, StepError, Why
 
 StepStatus = Literal[
@@ -82,31 +83,25 @@ class StepState(msgspec.Struct, frozen=True):
 
 
 class Steps(Mapping[str, StepState]):
-    """All steps' standings by id, immutable; replacing one shares the rest, so that its cost hardly grows with them."""
+    """All steps' standings by id. Never changed once it is made."""
 
-    __slots__ = ("_chunks", "_position")
+    __slots__ = ("_position", "_steps")
 
-    def __init__(self, position: Mapping[str, int], chunks: tuple[tuple[StepState, ...], ...]) -> None:
+    def __init__(self, position: Mapping[str, int], steps: Chunks[StepState]) -> None:
         self._position = position
-        self._chunks = chunks
+        self._steps = steps
 
     @classmethod
     def of(cls, position: Mapping[str, int], steps: Iterable[StepState]) -> Steps:
         """The steps whose places are in `position`, given in the order of their places."""
-        every = tuple(steps)
-        return cls(position, tuple(every[i : i + _CHUNK] for i in range(0, len(every), _CHUNK)))
+        return cls(position, Chunks.of(steps))
 
     def replaced(self, step_id: str, step: StepState) -> Steps:
         """The same with another standing for one step."""
-        place, offset = divmod(self._position[step_id], _CHUNK)
-        chunks = self._chunks
-        chunk = chunks[place]
-        chunk = (*chunk[:offset], step, *chunk[offset + 1 :])
-        return Steps(self._position, (*chunks[:place], chunk, *chunks[place + 1 :]))
+        return Steps(self._position, self._steps.replaced(self._position[step_id], step))
 
     def __getitem__(self, step_id: str) -> StepState:
-        position = self._position[step_id]
-        return self._chunks[position // _CHUNK][position % _CHUNK]
+        return self._steps[self._position[step_id]]
 
     def __contains__(self, step_id: object) -> bool:
         return step_id in self._position
@@ -116,9 +111,6 @@ class Steps(Mapping[str, StepState]):
 
     def __len__(self) -> int:
         return len(self._position)
-
-
-_CHUNK = 32
 
 
 def refused(call: Call) -> bool:

@@ -54,6 +54,10 @@ class Driver(msgspec.Struct, frozen=True):
     on_start: Callable[[str], None] = _nothing
     on_note: Callable[[str], None] = _nothing
     on_engine: Callable[[Stoppable], None] = _nothing
+    by: str | None = None
+    """Who asked for it, where that is not this user."""
+    correlation_id: str | None = None
+    """What somebody else knows an execution by that is started."""
 
     def run(
         self,
@@ -130,8 +134,10 @@ class Driver(msgspec.Struct, frozen=True):
             inputs=start.inputs,
             environment=surroundings(current_folder()),
             tags=tags,
+            correlation_id=self.correlation_id,
             parent=parent,
             reused=dict(reused or {}),
+            by=self.by,
         )
         with self._registered() as registration:
             fence = Ownership(registration.runner.id, 1)
@@ -200,6 +206,7 @@ class Driver(msgspec.Struct, frozen=True):
                 epoch=fence.epoch,
                 environment=surroundings(folder),
                 continues=plan.continues_handlers,
+                by=self.by,
             )
             return self._drive(execution_id, Opened(event), registration, fence, prepared, log)
 

@@ -46,6 +46,11 @@ def user() -> str:
         return str(os.getuid())
 
 
+def who() -> str:
+    """Who asks from here: this user, with the host."""
+    return f"{user()}@{host_name()}"
+
+
 def git_commit(folder: Path) -> str | None:
     """The commit (hex) checked out in the repository that holds `folder`, read without running git."""
     for place in (folder, *folder.parents):

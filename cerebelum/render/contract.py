@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NotRequired, TypedDict
 
+from cerebelum.core.error_facts import ErrorFacts, Finding
 from cerebelum.core.events import Skip, Why
 from cerebelum.core.model import Group
 from cerebelum.core.plan import Action
@@ -220,15 +221,6 @@ class LogLine(TypedDict):
     base64: NotRequired[str]
 
 
-class Finding(TypedDict):
-    """Something that is wrong with a workflow file; `where` is `file:line:col`, `path` like `steps[2].retry.delay`."""
-
-    where: str
-    path: str
-    message: str
-    hint: str | None
-
-
 class CheckedFile(TypedDict):
     """A workflow file that was checked. One that is wrong has neither `workflow` nor `steps`."""
 
@@ -301,14 +293,11 @@ class Version(TypedDict):
     file: str | None
 
 
-class ErrorFacts(TypedDict):
-    """What went wrong. `where` is a position, an id or a path; `problems` are those of a wrong workflow file."""
+class Serving(TypedDict):
+    """What `serve --json` prints once it listens: `HOST:PORT`, null for what it does not serve."""
 
-    message: str
-    where: str | None
-    hint: str | None
-    exit_code: int
-    problems: NotRequired[Sequence[Finding]]
+    grpc: str | None
+    http: str | None
 
 
 class StepInside(TypedDict):
@@ -349,6 +338,7 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "plugins": ("plugins",),
     "shell": ("stepInside",),
     "supervise": ("event",),
+    "serve": ("serving",),
     "store info": ("storeInfo",),
     "store verify": ("verification",),
     "store export": ("exported",),
@@ -382,6 +372,7 @@ OUTPUTS: tuple[type[Any], ...] = (
     Head,
     Diagnosis,
     Version,
+    Serving,
     Error,
 )
 """Everything that is printed as it is, but the events."""

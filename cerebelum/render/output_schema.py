@@ -99,10 +99,6 @@ _MEANINGS: dict[str, str] = {
 def schema() -> Schema:
     """JSON Schema (2020-12) with a definition for everything that `--json` prints."""
     events = AnyEvent.__args__
-    definitions = {name: _definition(kind) for kind, name in _reached((*OUTPUTS, *events)).items()}
-    for event in events:
-        definitions[event.__name__] = _as_line(definitions[event.__name__])
-    definitions["logLine"]["oneOf"] = [{"required": ["text"]}, {"required": ["base64"]}]
     about = "What cerebelum prints with --json: $defs has an entry for each kind of output. Keys may be added."
     text = "A line of `run`, `resume`, `fork`, `watch` and `history` with --json."
     return {
@@ -110,8 +106,19 @@ def schema() -> Schema:
         "title": "cerebelum --json",
         "description": about,
         "anyOf": [{"$ref": "#/$defs/event"}, *map(_ref, OUTPUTS)],
-        "$defs": {"event": {"description": text, "oneOf": list(map(_ref, events))}, **definitions},
+        "$defs": {"event": {"description": text, "oneOf": list(map(_ref, events))}, **definitions(OUTPUTS)},
     }
+
+
+def definitions(outputs: tuple[type[Any], ...]) -> Schema:
+    """A schema for each of these types, for those within them, and for every event, by `name_of`."""
+    events = AnyEvent.__args__
+    found = {name: _definition(kind) for kind, name in _reached((*outputs, *events)).items()}
+    for event in events:
+        found[event.__name__] = _as_line(found[event.__name__])
+    if "logLine" in found:
+        found["logLine"]["oneOf"] = [{"required": ["text"]}, {"required": ["base64"]}]
+    return found
 
 
 def _reached(wanted: tuple[type[Any], ...]) -> dict[type[Any], str]:
@@ -121,7 +128,7 @@ def _reached(wanted: tuple[type[Any], ...]) -> dict[type[Any], str]:
     def visit(kind: kinds.Type) -> None:
         match kind:
             case kinds.StructType(cls=cls) | kinds.TypedDictType(cls=cls) if cls not in found:
-                found[cls] = _name(cls)
+                found[cls] = name_of(cls)
                 for field in kind.fields:
                     visit(field.type)
             case kinds.UnionType():
@@ -140,7 +147,7 @@ def _reached(wanted: tuple[type[Any], ...]) -> dict[type[Any], str]:
     return found
 
 
-def _name(kind: type[Any]) -> str:
+def name_of(kind: type[Any]) -> str:
     """Structs are recorded, and keep their names (which are the `type` of an event); the rest begins small."""
     if issubclass(kind, msgspec.Struct):
         return _NAMES.get(kind, kind.__name__)
@@ -148,7 +155,7 @@ def _name(kind: type[Any]) -> str:
 
 
 def _ref(kind: type[Any]) -> Schema:
-    return {"$ref": f"#/$defs/{_name(kind)}"}
+    return {"$ref": f"#/$defs/{name_of(kind)}"}
 
 
 def _definition(wanted: type[Any]) -> Schema:

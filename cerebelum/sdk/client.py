@@ -11,8 +11,10 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import GOING_ON
 from cerebelum.core.step_kind import Defines
+from cerebelum.host.surroundings import who
 from cerebelum.sdk.background import Background
 from cerebelum.sdk.both_ways import Bell, Closing, Rest, Threads, stream, verb, waiting
+from cerebelum.sdk.core_url import VARIABLE, store_of
 from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.statuses import COUNT_TO, ExecutionPage, ExecutionState, ExecutionStatus, of_row, of_view, page_of
 from cerebelum.sdk.statuses import wanted as statuses
@@ -21,9 +23,9 @@ from cerebelum.store.liveness import driven
 from cerebelum.store.news import News
 
 if TYPE_CHECKING:
+    from cerebelum.core.plan import Plan
     from cerebelum.sdk.verbs import Verbs
 
-_CORE_URL = "CEREBELUM_CORE_URL"
 _LOOK_SECONDS = 0.2
 """Between two looks, where the store does not tell."""
 _MOST_SECONDS = 1.0
@@ -38,8 +40,10 @@ class ExecutionClient(Closing):
     """Executions of one store. Every method can be awaited, and is blocking as `client.method.blocking(…)`.
 
     `store` is a URL or the path of an SQLite file; without it, CEREBELUM_STORE or the user's default store is meant.
-    `core_url` (CEREBELUM_CORE_URL) is for a service that does not exist yet. `on_note(text)` is told, in another
-    thread, what the user should know when an execution goes on: that its file is gone, or that files are elsewhere.
+    `core_url`, such as `host:9090`, or else CEREBELUM_CORE_URL if no store is given, names a service (`cerebelum
+    serve`) that is asked instead: what is started or gone on with is driven there, and stays so when this client is
+    closed. `on_note(text)` is told, in another thread, what the user should know when an execution goes on: that its
+    file is gone, or that files are elsewhere.
 
     Wherever an id is taken, it may be a unique prefix, or `last`. An id that means nothing raises NotFound. What cannot
     be done raises a `CerebelumError`; an execution that fails is no error. One client can be used from several threads
@@ -61,8 +65,7 @@ class ExecutionClient(Closing):
     ) -> None:
         from cerebelum.sdk import wiring
 
-        _refuse_core(core_url, given=store is not None)
-        self._begin(wiring.verbs(None if store is None else os.fspath(store)), on_note, lent=False)
+        self._begin(wiring.verbs(_store(store, core_url)), on_note, lent=False)
 
     @classmethod
     def over(cls, verbs: Verbs, *, on_note: Callable[[str], None] = _nothing) -> Self:
@@ -257,6 +260,56 @@ class ExecutionClient(Closing):
         )
         return (yield from job.begun())
 
+    @waiting
+    def fork_execution(
+        self,
+        execution_id: str,
+        from_step: str,
+        inputs: Any = None,
+        *,
+        new_id: str | None = None,
+        accept_changes: bool = False,
+        recorded: bool = False,
+        workflow: Defines | None = None,
+    ) -> Generator[Rest, None, str]:
+        """Start a new execution that takes over what an old one completed before `from_step`; its id.
+
+        `inputs` replace recorded ones. It is driven in the background, and raises what `resume_execution` raises, but
+        works on any execution.
+        """
+        verbs, given = self.verbs.performing(workflow), plain(inputs)
+        job = self._background.start(
+            lambda how: verbs.fork(
+                execution_id,
+                from_step,
+                given,
+                execution_id=new_id,
+                accept_changes=accept_changes,
+                recorded=recorded,
+                **how,
+            )
+        )
+        return (yield from job.begun())
+
+    @verb
+    def plan_resume(
+        self,
+        execution_id: str,
+        skip_completed_steps: bool = True,
+        *,
+        from_step: str | None = None,
+        accept_changes: bool = False,
+        recorded: bool = False,
+    ) -> Plan:
+        """What `resume_execution` with the same arguments would do to each step. Changes nothing."""
+        return self.verbs.plan(
+            execution_id,
+            from_step=from_step,
+            anew=not skip_completed_steps,
+            accept_changes=accept_changes,
+            recorded=recorded,
+        )
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     @verb
@@ -275,7 +328,7 @@ class ExecutionClient(Closing):
         out. Returns how it stands. Raises NotFound, UsageError if nothing waits, it was decided already, or the time is
         over.
         """
-        row = self.verbs.approve(execution_id, step, by=by or _who(), comment=comment, response=response)
+        row = self.verbs.approve(execution_id, step, by=by or who(), comment=comment, response=response)
         return self._status(row.summary.execution_id)
 
     @verb
@@ -283,7 +336,7 @@ class ExecutionClient(Closing):
         self, execution_id: str, step: str | None = None, *, by: str | None = None, comment: str | None = None
     ) -> ExecutionStatus:
         """Refuse what a step waits for: the step fails. Otherwise like `approve`."""
-        row = self.verbs.reject(execution_id, step, by=by or _who(), comment=comment)
+        row = self.verbs.reject(execution_id, step, by=by or who(), comment=comment)
         return self._status(row.summary.execution_id)
 
     @waiting
@@ -296,7 +349,19 @@ class ExecutionClient(Closing):
         """
         verbs = self.verbs
         job = self._background.start(
-            lambda how: verbs.cancel(execution_id, by=by or _who(), why=why, on_engine=how["on_engine"])
+            lambda how: verbs.cancel(execution_id, by=by or who(), why=why, on_engine=how["on_engine"])
+        )
+        row: Row = yield from job.ended()
+        return self._status(row.summary.execution_id)
+
+    @waiting
+    def pause(
+        self, execution_id: str, *, by: str | None = None, why: str | None = None
+    ) -> Generator[Rest, None, ExecutionStatus]:
+        """Have an execution paused, to be resumed later; otherwise like `cancel`."""
+        verbs = self.verbs
+        job = self._background.start(
+            lambda how: verbs.pause(execution_id, by=by or who(), why=why, on_engine=how["on_engine"])
         )
         row: Row = yield from job.ended()
         return self._status(row.summary.execution_id)
@@ -331,15 +396,15 @@ def _rests(row: Row) -> bool:
     return lookup.shown(row)[0] not in GOING_ON or not driven(row)
 
 
-def _refuse_core(core_url: str | None, *, given: bool) -> None:
-    """Raises UsageError if a service is named; a store that is `given` outdoes the environment."""
-    url = core_url if core_url is not None or given else os.environ.get(_CORE_URL) or None
-    if url is not None:
-        where = "core_url" if core_url is not None else _CORE_URL
-        raise UsageError(
-            f"{where} names the service {url}, and this version of cerebelum has no way yet to use one",
-            hint="leave it out, and name a store: ExecutionClient(store=URL)",
-        )
+def _store(store: str | os.PathLike[str] | None, core_url: str | None) -> str | None:
+    """The store that is meant, or the service; None for the default one. Raises UsageError."""
+    if store is not None and core_url is not None:
+        raise UsageError("store and core_url exclude each other", hint="a service knows which store it is of")
+    if core_url is not None:
+        return store_of(core_url, "core_url")
+    if store is None and (named := os.environ.get(VARIABLE)):
+        return store_of(named, VARIABLE)
+    return None if store is None else os.fspath(store)
 
 
 def _count(name: str, value: int) -> int:
@@ -359,10 +424,3 @@ def _aware(moment: datetime | None) -> datetime | None:
             f"since={moment} has no time zone", hint="say which is meant, such as datetime.now(UTC) or .astimezone()"
         )
     return moment
-
-
-def _who() -> str:
-    from cerebelum.host.process_tree import host_name
-    from cerebelum.host.surroundings import user
-
-    return f"{user()}@{host_name()}"

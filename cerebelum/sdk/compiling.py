@@ -182,7 +182,7 @@ class _Compiler:
         for text in _texts(value):
             check_syntax(text)
         for root, *rest in references(value):
-            if root == "steps" and rest and rest[0] not in self._order.before[node.name]:
+            if root == "steps" and rest and str(rest[0]) not in self._order.before(node.name):
                 raise self._not_before(node, str(rest[0]))
             if root == "inputs" and rest and self._inputs is not None and rest[0] not in self._inputs:
                 hint = did_you_mean(str(rest[0]), self._inputs) or f"there is {listed(self._inputs)}"
@@ -191,12 +191,11 @@ class _Compiler:
     def _arguments(self, node: Decorated[Any, Any]) -> dict[str, str]:
         """Which parameters are the results of which steps. Raises CerebelumError."""
         found = {}
-        before = self._order.before[node.name]
         for name, parameter in inspect.signature(node.function).parameters.items():
             if name in _GIVEN or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
             step = self._by_parameter.get(name)
-            if step is not None and step in before:
+            if step is not None and step in self._order.before(node.name):
                 found[name] = _output(step)
             elif parameter.default is parameter.empty:
                 if parameter.annotation in (Context, "Context"):
@@ -205,14 +204,14 @@ class _Compiler:
         return found
 
     def _not_before(self, node: Node, name: str) -> CerebelumError:
-        there = self._order.before[node.name]
+        there = sorted(self._order.before(node.name))
         if name == "self":
             return CerebelumError("a method is no step without its object", hint="such as step(tools.upload)")
         if name in self._order.nodes:
             of_main = self._order.group[node.name] != "steps" and self._order.group[name] == "steps"
             hint = "a handler finds the results that there are in context.outputs" if of_main else None
             return CerebelumError(f"{quoted(name)} is a step, but does not come before this one", hint=hint)
-        hint = did_you_mean(name, [*there, *_GIVEN]) or (f"before it come {listed(sorted(there))}" if there else None)
+        hint = did_you_mean(name, [*there, *_GIVEN]) or (f"before it come {listed(there)}" if there else None)
         return CerebelumError(f"{quoted(name)} is no step before this one", hint=hint or "nothing comes before it")
 
     def _problem(self, node: Node, message: str, hint: str | None) -> None:

@@ -36,9 +36,7 @@ class Order:
         for node in built.written:
             if self.nodes.get(node.name) is not node:
                 self.add(node.where, f"the step {quoted(node.name)} is never reached", "put it into a timeline")
-        self.before = self._before()
-        """All steps before each step."""
-        self.nodes = {name: self.nodes[name] for name in self.before}
+        self.nodes = {name: self.nodes[name] for name in self._in_order()}
 
     def add(self, where: str, message: str, hint: str | None = None) -> None:
         """Note a problem, once."""
@@ -52,9 +50,19 @@ class Order:
         led_to = {to for rules in self.diverted.values() for _, to in rules}
         return [n for n in self.nodes if self.group[n] == "steps" and n not in needed and n not in led_to]
 
-    def _before(self) -> dict[str, set[str]]:
-        """By step, needed ones first. They go in no circles, since each was placed behind what was there."""
-        found: dict[str, set[str]] = {}
+    def before(self, name: str) -> Iterator[str]:
+        """All steps before a step, the nearest first."""
+        found = dict.fromkeys(self.needs[name])
+        todo = [*found]
+        for each in todo:
+            yield each
+            new = [need for need in self.needs[each] if need not in found]
+            found.update(dict.fromkeys(new))
+            todo += new
+
+    def _in_order(self) -> Iterator[str]:
+        """The steps, needed ones first. They go in no circles, since each was placed behind what was there."""
+        found: set[str] = set()
         for name in self.nodes:
             todo = [name]
             while todo:
@@ -62,9 +70,10 @@ class Order:
                 if missing := [need for need in self.needs[last] if need not in found]:
                     todo += reversed(missing)
                     continue
-                found[last] = set(self.needs[last]).union(*(found[need] for need in self.needs[last]))
                 todo.pop()
-        return found
+                if last not in found:
+                    found.add(last)
+                    yield last
 
     def _link(self, chain: Chain, before: list[str], group: Group) -> list[str]:
         """Place the steps of a chain that follows `before`; the names of its last ones."""

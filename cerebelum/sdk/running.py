@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.step_kind import Defines
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.sdk import wiring
+from cerebelum.sdk.core_url import VARIABLE, store_of
 from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.results import ExecutionResult, WorkflowError, result_of
 from cerebelum.steps.capture import Echo
@@ -119,9 +119,19 @@ class Run:
 
 
 def connecting(options: Mapping[str, Any]) -> Callable[[], Verbs]:
-    """What opens the verbs on the store that the options name."""
+    """What opens the verbs on the store, or at the service, that the options name. Raises UsageError."""
     store = options.get("store")
-    return lambda: wiring.verbs(None if store is None else os.fspath(store))
+    core_url, where = options.get("core_url"), "core_url"
+    if core_url is None and options.get("distributed"):
+        core_url, where = os.environ.get(VARIABLE), VARIABLE
+        if not core_url:
+            raise UsageError(f"distributed, but {VARIABLE} is not set", hint=f"{VARIABLE}=host:9090, or core_url=")
+    if core_url is None:
+        return lambda: wiring.verbs(None if store is None else os.fspath(store))
+    if store is not None:
+        raise UsageError("store and a service exclude each other", hint="a service knows which store it is of")
+    service = store_of(core_url, where)
+    return lambda: wiring.verbs(service)
 
 
 async def awaited(run: Run, work: Callable[[], ExecutionResult]) -> ExecutionResult:
@@ -164,27 +174,22 @@ async def awaited(run: Run, work: Callable[[], ExecutionResult]) -> ExecutionRes
 
 
 def start_detached(workflow: Runnable, inputs: Any, options: Mapping[str, Any]) -> str:
-    """Start a workflow in a process of its own; its id. Raises UsageError."""
-    import json
+    """Start a workflow in a process of its own; its id. Raises what `PythonWorkflow.start` raises."""
+    from cerebelum.sdk.launching import launch
 
     if not workflow.path.is_file():
         raise UsageError(
             f"the workflow {workflow.name} is in no file, so no other process can load it",
             hint="put it into a file, or await execute() here",
         )
-    words = [*wiring.program(), "run", f"{workflow.path}:{workflow.function_name}", "--detach", "--inputs-file", "-"]
-    if (store := options.get("store")) is not None:
-        words += ["--store", os.fspath(store)]
+    words = ["run", f"{workflow.path}:{workflow.function_name}"]
     if (execution_id := options.get("execution_id")) is not None:
         words += ["--id", execution_id]
     words += ["--or-resume"] if options.get("or_resume") else []
     words += [word for tag in options.get("tags", ()) for word in ("--tag", tag)]
     words += ["--park"] if options.get("park") else []
-    done = subprocess.run(words, input=json.dumps(plain(inputs)), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.strip().removeprefix("cerebelum: error: ")
-        raise UsageError(said or f"the process ended with exit code {done.returncode}")
-    return done.stdout.strip().splitlines()[0]
+    store = options.get("store")
+    return launch(words, store=None if store is None else os.fspath(store), inputs=plain(inputs))
 
 
 def perform(workflow: Runnable, arguments: Iterable[str] | None) -> None:

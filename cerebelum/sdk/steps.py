@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, get_type_hints, overload
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from cerebelum.core.errors import UsageError
 from cerebelum.sdk.chains import Node, caller
@@ -114,8 +114,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
         >>> fetch()
         [3, 1, 2]
     """
-    if unknown := sorted(options.keys() - get_type_hints(StepOptions).keys()):
-        known = ", ".join(get_type_hints(StepOptions))
+    if unknown := sorted(options.keys() - StepOptions.__annotations__.keys()):
+        known = ", ".join(StepOptions.__annotations__)
         raise UsageError(f"@step has no option {unknown[0]}", hint=f"it takes {known}")
     if function is None:
         return lambda function: step(function, **options)

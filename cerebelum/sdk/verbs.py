@@ -39,13 +39,14 @@ if TYPE_CHECKING:
     from cerebelum.store.heads import Heads
     from cerebelum.store.pruning import Rule
     from cerebelum.store.verify import Verified
+    from cerebelum.store.views import Views
 
 
 _LOOK_SECONDS = 0.2
 """Between two looks for new output, where the store does not tell."""
 
 
-class How(TypedDict, total=False):
+class Course(TypedDict, total=False):
     """How an execution is driven: what all methods that drive one take by keyword."""
 
     settings: Settings
@@ -58,6 +59,15 @@ class How(TypedDict, total=False):
     """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
     on_engine: Callable[[Stoppable], None]
     """Given, before anything is driven, what can be asked to stop, from any thread."""
+
+
+class How(Course, total=False):
+    """How an execution is driven that is started or gone on with."""
+
+    by: str | None
+    """Who asked for it, where that is not this user: kept in its first event."""
+    correlation_id: str | None
+    """What somebody else knows it by; for one that is started."""
 
 
 class Verbs:
@@ -85,6 +95,7 @@ class Verbs:
         self._on_close = on_close
         self._opened: EventStore | None = None
         self._opening = threading.Lock()
+        self._views: Views | None = None
 
     @property
     def store(self) -> EventStore:
@@ -133,7 +144,16 @@ class Verbs:
 
         With `at`, as it was at that version or moment. Raises NotFound, also if there was nothing yet then.
         """
-        return lookup.view(self.store, self.resolve(name), at)
+        execution_id = self.resolve(name)
+        if self._views is not None and at is None:
+            return self._views.view(self.store, execution_id)
+        return lookup.view(self.store, execution_id, at)
+
+    def remember(self) -> None:
+        """Keep the states of executions that are asked for, since they will be asked for again."""
+        from cerebelum.store.views import Views
+
+        self._views = Views()
 
     def verify(self, name: str | None = None, heads: Heads | None = None) -> Iterator[Verified]:
         """Check the logs of one execution, or of all of them, for damage, and against `heads` that were kept elsewhere.
@@ -305,12 +325,14 @@ class Verbs:
         name: str,
         *,
         from_step: str | None = None,
+        anew: bool = False,
         accept_changes: bool = False,
         file: Path | None = None,
         recorded: bool = False,
     ) -> Plan:
         """What `resume` with the same arguments would do to each step. Changes nothing."""
-        return self._driver({}).plan(self.resolve(name), ResumeOptions(from_step, accept_changes, file, recorded))
+        choice = ResumeOptions(from_step, accept_changes, file, recorded, anew=anew)
+        return self._driver({}).plan(self.resolve(name), choice)
 
     def resume(
         self,
@@ -336,7 +358,7 @@ class Verbs:
         return self._driver(how).resume(self.resolve(name), choice)
 
     def supervise(
-        self, *, once: bool, most: int, tell: Callable[[str], None] = lambda text: None, **how: Unpack[How]
+        self, *, once: bool, most: int, tell: Callable[[str], None] = lambda text: None, **how: Unpack[Course]
     ) -> Stopping | None:
         """Take up what nobody drives: executions of dead runners, waits that are over, approvals that were decided.
 
@@ -345,7 +367,7 @@ class Verbs:
         """
         return self._driver(how).supervise(once=once, most=most, tell=tell)
 
-    def _driver(self, how: How) -> Driver:
+    def _driver(self, how: How | Course) -> Driver:
         from cerebelum.engine.driver import Driver
 
         driver = Driver(self.store, self.executors(), self._environ, self.clock, **how)
@@ -354,7 +376,7 @@ class Verbs:
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def cancel(self, name: str, *, by: str, why: str | None = None, **how: Unpack[How]) -> Row:
+    def cancel(self, name: str, *, by: str, why: str | None = None, **how: Unpack[Course]) -> Row:
         """Cancel an execution: whoever drives it stops its steps; if nobody does, this process finishes it.
 
         Returns how it stands. Raises NotFound, UsageError if it has ended.
@@ -363,7 +385,7 @@ class Verbs:
 
         return self._ask(name, partial(requests.cancel, by=by, why=why), how)
 
-    def pause(self, name: str, *, by: str, why: str | None = None, **how: Unpack[How]) -> Row:
+    def pause(self, name: str, *, by: str, why: str | None = None, **how: Unpack[Course]) -> Row:
         """Have an execution paused, to be resumed later. Raises NotFound, UsageError if it has ended."""
         from cerebelum.engine import requests
 
@@ -394,7 +416,7 @@ class Verbs:
         make = partial(requests.reject, step=step, by=by, comment=comment)
         return lookup.as_shown(self._request(name, make).row)
 
-    def _ask(self, name: str, make: requests.Make, how: How) -> Row:
+    def _ask(self, name: str, make: requests.Make, how: Course) -> Row:
         """Ask, and finish what was asked for if nobody else is there to do it."""
         log = self._request(name, make)
         if log.state.ended is None and (log.state.cancel or log.state.pausing):

@@ -60,6 +60,10 @@ class RunOptions(TypedDict, total=False):
     """With `execution_id`: go on with that execution if it is there, and do nothing if it has completed."""
     park: bool
     """Return instead of waiting where there is only a sleep or an approval to wait for."""
+    core_url: str | None
+    """A service that starts the workflow of this name, which it was given, and drives it there."""
+    distributed: bool
+    """The same, at the service that CEREBELUM_CORE_URL names."""
 
 
 class PythonWorkflow:
@@ -122,19 +126,20 @@ class PythonWorkflow:
         execution_id: str,
         *,
         store: str | os.PathLike[str] | None = None,
+        core_url: str | None = None,
         from_step: str | None = None,
         accept_changes: bool = False,
         park: bool = False,
     ) -> ExecutionResult:
         """Go on with an execution that failed, was paused or interrupted; what has completed is not run again.
 
-        `from_step` has it run again from there. Raises WorkflowError, NotFound, OwnedElsewhere, DefinitionChanged,
-        UsageError, StoreError.
+        `from_step` has it run again from there; with `core_url`, a service goes on with it. Raises WorkflowError,
+        NotFound, OwnedElsewhere, DefinitionChanged, UsageError, StoreError.
         """
         from cerebelum.sdk.running import Run, awaited, connecting
 
         refuse_while_loading(self.name)
-        run = Run(self, connecting({"store": store}))
+        run = Run(self, connecting({"store": store, "core_url": core_url}))
         return await awaited(run, lambda: run.resume(execution_id, from_step, accept_changes, park))
 
     def start(self, inputs: Any = None, **options: Unpack[RunOptions]) -> str:

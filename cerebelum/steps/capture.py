@@ -10,8 +10,7 @@ import contextvars
 import io
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 from cerebelum.steps import descriptors
@@ -106,8 +105,9 @@ class _Output:
 
     def close(self) -> None:
         with self._lock:
-            self.flush("stdout")
-            self.flush("stderr")
+            for stream, waiting in self._waiting.items():
+                if waiting:
+                    self.flush(stream)
             self._over = True
 
 
@@ -226,21 +226,26 @@ def _install() -> None:
             sys.stderr = _Proxy(sys.stderr, "stderr")
 
 
-@contextmanager
-def captured(sink: Sink) -> Iterator[None]:
+class Captured:
     """Within it, what this thread and the tasks started from it print goes to `sink`."""
-    _install()
-    output = _Output(sink)
-    token = _current.set(output)
-    try:
-        if descriptors.may_be_caught():
-            with descriptors.given_to(output):
-                yield
-        else:
-            yield
-    finally:
-        _current.reset(token)
-        output.close()
+
+    __slots__ = ("_given", "_output", "_token")
+
+    def __init__(self, sink: Sink) -> None:
+        self._output = _Output(sink)
+
+    def __enter__(self) -> None:
+        _install()
+        self._given = descriptors.give_to(self._output)
+        self._token = _current.set(self._output)
+
+    def __exit__(self, *raised: object) -> None:
+        try:
+            if self._given:
+                descriptors.take_from(self._output)
+        finally:
+            _current.reset(self._token)
+            self._output.close()
 
 
 class Echo:

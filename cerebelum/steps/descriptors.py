@@ -187,26 +187,27 @@ def mask_with(masker: Masker) -> None:
             _masks[stream] = [m.stream() for m in _maskers]
 
 
-@contextmanager
-def given_to(target: Target) -> Iterator[None]:
-    """Within it, what arrives is the target's, unless another one comes after it."""
+def give_to(target: Target) -> bool:
+    """From now on what arrives is the target's, unless another one comes after it; False where nothing is caught."""
     if not may_be_caught():
-        yield
-        return
+        return False
     with _lock:
         _divert(_allowed)
         drain()
         _running.append(target)
-    try:
-        yield
-    finally:
-        if not _forked:
-            if _pipes is not None:
-                _pipes.flush_libc()
-            with _lock:
-                drain()
-                _flush()
-                _running.remove(target)
+    return True
+
+
+def take_from(target: Target) -> None:
+    """What has arrived so far was the target's, and nothing will be any more."""
+    if _forked:
+        return
+    if _pipes is not None:
+        _pipes.flush_libc()
+    with _lock:
+        drain()
+        _flush()
+        _running.remove(target)
 
 
 def drain() -> None:
@@ -248,6 +249,8 @@ def _give(stream: Stream, data: bytes) -> None:
 
 def _flush() -> None:
     """Let go of ends that might have been the beginning of a secret."""
+    if not _maskers:
+        return
     for stream, masks in _masks.items():
         data = b""
         for mask in masks:

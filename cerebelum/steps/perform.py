@@ -53,9 +53,9 @@ def perform(call: Invocation, executors: Mapping[str, Executor], masker: Masker,
 def _run(executor: Executor, call: Invocation) -> Outcome:
     if getattr(executor, "captures_output", False):
         return executor.run(call)
-    from cerebelum.steps.capture import captured
+    from cerebelum.steps.capture import Captured
 
-    with captured(call.sink):
+    with Captured(call.sink):
         return executor.run(call)
 
 

@@ -470,6 +470,20 @@ def what_nobody_drives_is_taken_up(outputs: Outputs) -> None:
     assert types[-1] == "ExecutionCompleted"
 
 
+@shows("serve serving")
+def a_service_says_where_it_listens(outputs: Outputs) -> None:
+    process = outputs.world.start("serve", "--no-grpc", "--http", "127.0.0.1:0", "--json")
+    assert process.stdout is not None
+    said = b""
+    while not said.endswith(b"}\n"):
+        said += process.stdout.readline()
+    process.terminate()
+    assert finish(process).code == 0
+    told = outputs.check("serving", json.loads(said))
+    assert (told["grpc"], told["http"].partition(":")[0]) == (None, "127.0.0.1")
+    outputs.used.add("serve serving")
+
+
 # --- what is held ----------------------------------------------------------------------------------------------------
 
 

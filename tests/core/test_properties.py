@@ -47,7 +47,7 @@ often, quick = examples(120), examples(35)
 def whole(state: State) -> bytes:
     """Everything a state holds, as bytes, so that nothing in it can be changed unnoticed."""
     fields = {name: getattr(state, name) for name in state.__struct_fields__ if name not in ("graph", "steps")}
-    return msgspec.msgpack.encode([fields, list(state.steps.items()), list(state.active)])
+    return msgspec.msgpack.encode([fields, list(state.steps.items()), list(state.active)], enc_hook=list)
 
 
 def end(world: World) -> tuple[str, dict[str, tuple[str, Any]]]:
@@ -155,7 +155,7 @@ def assert_up_to_date(state: State, failed: tuple[str, ...]) -> None:
         if state.steps[s.id].status in SETTLED or (state.steps[s.id].status == "failed" and s.continue_on_error)
     }
     waits = tuple(len(set(s.needs) - settled) for s in state.graph.steps)
-    assert state.waits == waits
+    assert tuple(state.waits) == waits
     assert state.ready == tuple(
         p
         for p, s in enumerate(state.graph.steps)

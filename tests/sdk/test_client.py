@@ -417,13 +417,14 @@ def test_a_closed_client_says_so(world: World, client: ExecutionClient) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("given", ["argument", "environment"])
-def test_a_service_is_refused_as_long_as_there_is_none(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "host:9090"
-    if given == "environment":
-        monkeypatch.setenv("CEREBELUM_CORE_URL", url)
-    with pytest.raises(UsageError, match=r"host:9090.*no way yet"):
-        ExecutionClient(core_url=url if given == "argument" else None)
+def test_what_names_no_service_and_a_store_beside_one_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"core_url: 'http://host:9090' names no service"):
+        ExecutionClient(core_url="http://host:9090")
+    with pytest.raises(UsageError, match="exclude each other"):
+        ExecutionClient("x.db", core_url="host:9090")
+    monkeypatch.setenv("CEREBELUM_CORE_URL", "two words")
+    with pytest.raises(UsageError, match="CEREBELUM_CORE_URL: 'two words' names no service"):
+        ExecutionClient()
 
 
 def test_a_store_that_is_named_outdoes_a_service_of_the_environment(

@@ -107,18 +107,18 @@ def load_function(target: Target, folder: Path) -> Callable[..., Any]:
 
 
 def call_function(
-    function: Callable[..., Any], given: Mapping[str, Any], context: Context, inputs: Mapping[str, Any]
+    function: Callable[..., Any], given: Mapping[str, Any], context: Callable[[], Context], inputs: Mapping[str, Any]
 ) -> Any:
-    """Call with the arguments of `with:`, and `context` and `inputs` where parameters of these names are free.
+    """Call with the arguments of `with:`, and `context()` and `inputs` where parameters of these names are free.
 
     Raises ArgumentError before the call if the arguments do not fit.
     """
-    arguments = copied(dict(given))
+    arguments = copied(given)
     takes = _takes(function)
     if takes is None:
         return function(**arguments)
-    if "context" in takes.named:
-        arguments.setdefault("context", context)
+    if "context" in takes.named and "context" not in arguments:
+        arguments["context"] = context()
     if "inputs" in takes.named and "inputs" not in arguments:
         arguments["inputs"] = copied(dict(inputs))
     unknown = [] if takes.anything else sorted(arguments.keys() - takes.named)

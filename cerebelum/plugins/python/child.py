@@ -74,7 +74,7 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
         if signature is not None and "context" in signature.parameters:
             signal.signal(signal.SIGTERM, lambda *_: asked.set())
         with answering(msgspec.convert(request["answers"], tuple[Answer, ...])):
-            value = call_function(function, request["with"], context, request["inputs"])
+            value = call_function(function, request["with"], lambda: context, request["inputs"])
             if hasattr(value, "__await__"):
                 import asyncio
 

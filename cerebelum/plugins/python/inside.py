@@ -12,7 +12,7 @@ from cerebelum.core.errors import CerebelumError, ExpressionError
 from cerebelum.core.events import StepError
 from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.plugins.python.call import ArgumentError, call_function, explain, facts
-from cerebelum.steps.capture import captured
+from cerebelum.steps.capture import Captured
 from cerebelum.steps.context import Context
 from cerebelum.steps.executor import Invocation, Stop
 from cerebelum.steps.output_values import OutputError, one_line, to_output
@@ -26,23 +26,14 @@ def in_process(
     call: Invocation, load: Callable[[], Callable[..., Any]], loop: asyncio.AbstractEventLoop | None = None
 ) -> Outcome:
     """Call the function that `load()` gives; a coroutine runs on `loop`, or on an event loop for all of them."""
-    context = Context(
-        **facts(call),
-        inputs=call.inputs,
-        outputs=call.outputs,
-        secrets=call.secrets,
-        is_cancelled=lambda: call.stop.requested,
-        wait=call.stop.wait,
-        write=lambda data: call.sink.write("stdout", data),
-    )
     error: StepError
     try:
-        with captured(call.sink), answering(call.answers):
+        with Captured(call.sink), answering(call.answers):
             try:
                 function = load()
             except CerebelumError as wrong:
                 return Failed(StepError(kind="not_found", message=one_line(wrong)))
-            value = call_function(function, call.options.get("with") or {}, context, call.inputs)
+            value = call_function(function, call.options.get("with") or {}, lambda: _context(call), call.inputs)
             if hasattr(value, "__await__"):
                 value = _awaited(value, call.stop, loop)
         return Interrupted() if call.stop.requested else Completed(to_output(value))
@@ -59,6 +50,18 @@ def in_process(
             return Interrupted()
         error = explain(raised)
     return Failed(msgspec.structs.replace(error, tail=call.sink.tail() or None))
+
+
+def _context(call: Invocation) -> Context:
+    return Context(
+        **facts(call),
+        inputs=call.inputs,
+        outputs=call.outputs,
+        secrets=call.secrets,
+        is_cancelled=lambda: call.stop.requested,
+        wait=call.stop.wait,
+        write=lambda data: call.sink.write("stdout", data),
+    )
 
 
 _starting = threading.Lock()

@@ -1,0 +1,1 @@
+"""A store that is elsewhere, behind `cerebelum serve`: named `grpc://HOST:PORT`, or `grpcs://` with TLS."""

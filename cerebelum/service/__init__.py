@@ -1,0 +1,1 @@
+"""What `cerebelum serve` opens a store with: gRPC, JSON over HTTP, and a page. It stands on `ExecutionClient`."""

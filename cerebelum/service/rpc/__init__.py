@@ -1,0 +1,1 @@
+"""The service over gRPC: the published status service, and one for everything else."""

@@ -1,0 +1,1 @@
+"""JSON over HTTP, live events, and the page in a browser."""

@@ -1,0 +1,78 @@
+"""Views of executions that are asked for again and again: of each, only what is new is read and folded."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import msgspec
+
+from cerebelum.core.events import decode
+from cerebelum.core.state import State, evolve
+from cerebelum.store import EventStore, lookup
+from cerebelum.store.lookup import View
+
+_MOST_CHARACTERS = 64 << 20
+"""Of the events whose fold is remembered; the states are about as large."""
+
+
+class _Folded(msgspec.Struct, frozen=True):
+    state: State
+    digest: str
+    size: int
+    """Characters of the events."""
+
+
+class Views:
+    """Remembers the states of the executions that were asked for last. Used from several threads."""
+
+    def __init__(self, most_characters: int = _MOST_CHARACTERS) -> None:
+        self._most = most_characters
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Folded] = OrderedDict()
+        self._size = 0
+
+    def view(self, store: EventStore, execution_id: str) -> View:
+        """What `lookup.view` gives for now. Raises NotFound."""
+        row = lookup.present(store, execution_id)
+        summary = row.summary
+        with self._lock:
+            known = self._known.get(execution_id)
+        if known is None or known.digest != summary.digest:
+            known = self._fold(store, execution_id, known, summary.version, summary.digest)
+            if known is None:
+                # It is another one than it was, or damaged.
+                self._forget(execution_id)
+                return lookup.view(store, execution_id, None)
+        self._keep(execution_id, known)
+        status, reason = lookup.shown(row)
+        return View(known.state, status, reason, row)
+
+    def _fold(
+        self, store: EventStore, execution_id: str, known: _Folded | None, version: int, digest: str
+    ) -> _Folded | None:
+        """The state at a version, from what is known of it; None if the log is not what was known."""
+        state = None if known is None else known.state
+        size = 0 if known is None else known.size
+        last = None
+        for entry in store.read(execution_id, 0 if state is None else state.version):
+            if entry.version > version:
+                break
+            state = evolve(state, decode(entry.text, where=f"{execution_id} version {entry.version}"), execution_id)
+            size += len(entry.text)
+            last = entry
+        return None if state is None or last is None or last.digest != digest else _Folded(state, digest, size)
+
+    def _keep(self, execution_id: str, found: _Folded) -> None:
+        with self._lock:
+            before = self._known.pop(execution_id, None)
+            self._size += found.size - (before.size if before is not None else 0)
+            self._known[execution_id] = found
+            while self._size > self._most and len(self._known) > 1:
+                _, oldest = self._known.popitem(last=False)
+                self._size -= oldest.size
+
+    def _forget(self, execution_id: str) -> None:
+        with self._lock:
+            before = self._known.pop(execution_id, None)
+            self._size -= before.size if before is not None else 0
