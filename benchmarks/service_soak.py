@@ -149,9 +149,8 @@ async def soak(addresses: dict[str, str], pid: int, store: Path, hours: float) -
                 flush=True,
             )
     grown = [last / early for last, early in zip(samples[-1], samples[1], strict=True)]
-    print(
-        f"the last tenth beside the second: memory {grown[0]:.2f} x, descriptors {grown[1]:.2f} x, threads {grown[2]:.2f} x"
-    )
+    words = ("memory", "descriptors", "threads")
+    print("the last tenth beside the second: " + ", ".join(f"{w} {g:.2f} x" for w, g in zip(words, grown, strict=True)))
 
 
 def main() -> None:
