@@ -17,6 +17,7 @@ from cerebelum.store import Query
 from cerebelum.store.liveness import judge
 from tests.crash.arena import Arena, stop_hard
 from tests.engine.harness import await_words, left_of, said
+from tests.lifecycle.world import wait_until
 
 FLOW = """
 name: held
@@ -61,8 +62,10 @@ def test_a_runner_stopped_past_its_time_and_taken_over_writes_no_more(arena: Are
             fence = ownership.take(store, row, successor, Hasty())
             assert (fence.owner, fence.epoch) == (successor.runner.id, 2)
             before = arena.events(arena.id)
-            runner.send_signal(signal.SIGCONT)
             go.write_text("go\n")
+            # Before the runner goes on, which ends what is left of its steps.
+            wait_until(lambda: arena.lines("effects") == ["quick"], "the end of the step")
+            runner.send_signal(signal.SIGCONT)
             ran = arena.see(runner)
             assert ran.code == 4, ran
             assert "another runner has taken over" in ran.error
@@ -127,7 +130,10 @@ def test_a_runner_whose_beat_goes_on_is_not_taken_over_however_long_it_is_watche
 
 def test_ctrl_z_never_leaves_the_store_locked(arena: Arena) -> None:
     """Whoever stops a runner stops it between two transactions, and others go on using the store."""
-    arena.write("name: many\nsteps:\n" + "".join(f"  - {{id: s{n}, run: 'true'}}\n" for n in range(400)), "many.yaml")
+    steps = "".join(f"  - {{id: s{n}, run: 'true'}}\n" for n in range(400))
+    # It is not over before it is told so: nobody would be left to be stopped.
+    last = "  - {id: end, run: 'while ! test -e go; do sleep 0.05; done'}\n"
+    arena.write(f"name: many\nsteps:\n{steps}{last}", "many.yaml")
     runner = arena.spawn("run", "many.yaml", "--id", arena.id, "--json")
     assert runner.stdout is not None
     runner.stdout.readline()
@@ -146,6 +152,7 @@ def test_ctrl_z_never_leaves_the_store_locked(arena: Arena) -> None:
             store.beat(other)
             runner.send_signal(signal.SIGCONT)
             os.waitid(os.P_PID, runner.pid, os.WCONTINUED)
+        (arena.folder / "go").touch()
         assert arena.see(runner).code == 0
     finally:
         stop_hard(runner)
