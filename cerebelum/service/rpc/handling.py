@@ -81,6 +81,9 @@ class Desk:
                             await context.write(answer)
                 finally:
                     self._left += 1
+            except grpc.aio.InternalError:
+                # Whoever read has gone in the middle of a message: nobody is left to be told anything.
+                return
             except Exception as error:
                 await self._abort(context, error)
 
