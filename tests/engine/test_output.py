@@ -105,7 +105,7 @@ def test_nul_and_invalid_utf8_and_escapes_are_kept_exactly(lab: Lab) -> None:
 
 def test_stdout_and_stderr_keep_their_order_and_their_names(lab: Lab) -> None:
     # Two pipes have no common order but that of time, so the step leaves some between its lines.
-    lab.run("steps: [{id: a, run: 'for n in 1 2 3; do echo out $n; sleep 0.02; echo err $n >&2; sleep 0.02; done'}]")
+    lab.run("steps: [{id: a, run: 'for n in 1 2 3; do echo out $n; sleep 0.2; echo err $n >&2; sleep 0.2; done'}]")
     assert [(c.stream, c.data.decode()) for c in chunks(lab)] == [
         *(("stdout", "out 1\n"), ("stderr", "err 1\n"), ("stdout", "out 2\n"), ("stderr", "err 2\n")),
         *(("stdout", "out 3\n"), ("stderr", "err 3\n")),
