@@ -20,8 +20,6 @@ AUTHORITIES = "CEREBELUM_CORE_CA"
 _SERVICE = "/cerebelum.execution.ExecutionService/"
 _FACTS = "cerebelum-error-bin"
 _PORT = 9090
-_PATIENCE = 10.0
-"""Seconds for the service to be reached."""
 _LONGEST = 90.0
 """Seconds for a call that looks at something; what starts a process takes up to a minute."""
 _OPTIONS = (

@@ -20,7 +20,6 @@ def launch(
     *,
     store: str | None = None,
     inputs: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] | None = None,
 ) -> str:
     """Perform `cerebelum WORDS --detach`, with `inputs` on its standard input; the id of the execution that goes on.
 
@@ -29,15 +28,19 @@ def launch(
     command = [*wiring.program(), *words, "--detach", "--json"]
     command += [] if store is None else ["--store", store]
     command += [] if inputs is None else ["--inputs-file", "-"]
+    given = b"" if inputs is None else json.dumps(inputs).encode()
     try:
         done = subprocess.run(
             command,
-            input=b"" if inputs is None else json.dumps(inputs).encode(),
+            input=given,
             capture_output=True,
             timeout=_PATIENCE,
-            env=None if environ is None else dict(environ),
             check=False,
         )
+    except ValueError:
+        raise UsageError("a NUL, or half of a surrogate pair, cannot be handed to a process") from None
+    except OSError as error:
+        raise UsageError(f"no process can be started with this: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise UsageError(
             f"the process has not said within {_PATIENCE:g} s that it has started", hint="see: cerebelum list"

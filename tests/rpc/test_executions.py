@@ -154,6 +154,11 @@ def test_what_is_started_gets_its_inputs_as_json_or_as_typed(world: World) -> No
         name = service.ours("StartExecution", request, execution_pb2.ExecutionHandle).execution_id
         wait_until(partial(ended, world, name), "its end")
         assert world.last(ExecutionStarted, name).inputs == {"n": 5}
+    for odd in ("a\0b", "x" * 300_000):
+        request = execution_pb2.StartExecutionRequest(workflow_name="failing", tags=[odd])
+        with pytest.raises(grpc.RpcError) as error:
+            service.ours("StartExecution", request, execution_pb2.ExecutionHandle)
+        assert refused(error)[0] == grpc.StatusCode.INVALID_ARGUMENT
     for bad in ("[1]", "{", '{"n": "many"}', '{"m": 1}'):
         request = execution_pb2.StartExecutionRequest(workflow_name="failing", inputs_json=bad)
         with pytest.raises(grpc.RpcError) as error:

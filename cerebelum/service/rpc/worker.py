@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from cerebelum.core.errors import OwnedElsewhere, UsageError
+from cerebelum.core.errors import UsageError
 from cerebelum.sdk.client import ExecutionClient
 from cerebelum.sdk.statuses import ExecutionState, ExecutionStatus
 from cerebelum.service.operations import Again, Operations
@@ -98,7 +98,5 @@ async def resumed(operations: Operations, execution_id: str, how: Again, by: str
         raise NotNow(f"{at.execution_id} is running; {who} drives it", hint="watch it, or pause it first")
     try:
         return await operations.resume(at.execution_id, how, by=by)
-    except OwnedElsewhere:
-        raise
     except UsageError as error:
         raise NotNow(error.message, where=error.where, hint=error.hint) from None
