@@ -128,6 +128,20 @@ def test_a_changed_definition_is_refused_with_the_plan(world: World, service: Se
     assert world.lines("made") == ["made"]
 
 
+def test_an_error_with_much_to_say_still_arrives(world: World, service: Service) -> None:
+    """Readers refuse metadata of more than 8 KiB, and with it the code."""
+    steps = [f"  - {{id: step-with-a-long-name-{n}, run: 'echo before'}}" for n in range(150)]
+    flow = "name: long\nsteps:\n" + "\n".join([*steps, "  - {id: end, run: 'exit 1'}"])
+    assert world.run(flow, "-q").code == 1
+    world.flow(flow.replace("before", "after"))
+    request = execution_pb2.ResumeExecutionRequest(execution_id="x")
+    with pytest.raises(grpc.RpcError) as error:
+        service.ours("ResumeExecution", request, execution_pb2.ExecutionHandle)
+    assert refused(error)[0] == grpc.StatusCode.FAILED_PRECONDITION
+    assert facts(error)["exit_code"] == 5
+    assert len(json.loads(service.ours("PlanResume", request, execution_pb2.ResumePlan).json)["steps"]) == 151
+
+
 def test_a_fork_takes_over_what_was_completed_and_other_inputs(world: World, service: Service) -> None:
     (world.folder / "mended").touch()
     assert world.run(FAILING).code == 0
@@ -159,7 +173,7 @@ def test_what_is_started_gets_its_inputs_as_json_or_as_typed(world: World) -> No
         with pytest.raises(grpc.RpcError) as error:
             service.ours("StartExecution", request, execution_pb2.ExecutionHandle)
         assert refused(error)[0] == grpc.StatusCode.INVALID_ARGUMENT
-    for bad in ("[1]", "{", '{"n": "many"}', '{"m": 1}'):
+    for bad in ("[1]", "[" * 100_000, "{", '{"n": "many"}', '{"m": 1}'):
         request = execution_pb2.StartExecutionRequest(workflow_name="failing", inputs_json=bad)
         with pytest.raises(grpc.RpcError) as error:
             service.ours("StartExecution", request, execution_pb2.ExecutionHandle)

@@ -20,8 +20,9 @@ from cerebelum.service.access import Forbidden, Unauthenticated
 
 FACTS = "cerebelum-error-bin"
 """The trailing metadata with the error as JSON."""
-_MOST = 6000
-"""Bytes of it: what is longer is refused on the way."""
+_MOST = 4000
+_MOST_DETAILS = 700
+"""Bytes of it, and of the sentence: readers refuse what is longer than 8 KiB in all, as it is written on the wire."""
 
 
 class InvalidArgument(UsageError):
@@ -76,7 +77,8 @@ def told(error: CerebelumError) -> Told:
     said: dict[str, Any] = {**facts(error)}
     if isinstance(error, Changed):
         said["plan"] = error.plan
-    return Told(code, error.text(), ((FACTS, _short(said)),))
+    details = error.text().encode("utf-8", "replace")[:_MOST_DETAILS].decode(errors="ignore")
+    return Told(code, details, ((FACTS, _short(said)),))
 
 
 def _short(said: dict[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cerebelum import __version__, render
+from cerebelum.core import strict_json
 from cerebelum.core.errors import DefinitionChanged, UsageError
 from cerebelum.core.state import STATUSES, Status
 from cerebelum.sdk.statuses import ExecutionStatus
@@ -26,6 +27,8 @@ from cerebelum.wire import execution_pb2 as wire
 T = TypeVar("T")
 _MOST_ROWS = 200
 """Executions of a page."""
+_MOST_FOUND = 10_000
+"""Executions, or tombstones, that one call gives."""
 _FEW_CHUNKS, _MOST_CHUNKS = 8, 500
 """Pieces of output that are read at once."""
 _SMALL_BYTES = 128 << 10
@@ -238,7 +241,8 @@ class Executions:
     async def GetTombstones(self, request: wire.GetTombstonesRequest, caller: Caller) -> AsyncIterator[wire.Tombstone]:
         """What stays of executions that were pruned."""
         name = request.execution_id if request.HasField("execution_id") else None
-        after, most = request.after_execution_id, request.limit or _MOST_ROWS
+        after = request.after_execution_id
+        most = min(_not_negative("limit", request.limit) or _MOST_ROWS, _MOST_FOUND)
         for stone in await self._store(lambda store: store.tombstones(name, after=after, limit=most)):
             yield rows.tombstone(stone)
 
@@ -278,7 +282,7 @@ def _again(request: wire.ResumeExecutionRequest) -> Again:
 def _object(name: str, text: str) -> dict[str, Any]:
     """A JSON object that was sent. Raises InvalidArgument."""
     try:
-        found = json.loads(text) if text else {}
+        found = strict_json.loads(text) if text else {}
     except ValueError as error:
         raise InvalidArgument(f"{name} is not JSON: {error}") from None
     if not isinstance(found, dict):
@@ -309,7 +313,7 @@ def _query(request: wire.FindExecutionsRequest) -> Query:
         since=_moment(request.since) if request.HasField("since") else None,
         after=after,
         dead_runners=tuple(request.dead_runners),
-        limit=_not_negative("limit", request.limit),
+        limit=min(_not_negative("limit", request.limit), _MOST_FOUND),
         offset=_not_negative("offset", request.offset),
         count_to=_not_negative("count_to", request.count_to),
     )

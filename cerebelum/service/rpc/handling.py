@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -67,7 +66,7 @@ class Desk:
 
         return handle
 
-    def _stream(self, call: Callable[[Any, Caller], AsyncIterator[Any]]) -> Any:
+    def _stream(self, call: Callable[[Any, Caller], AsyncGenerator[Any]]) -> Any:
         async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             try:
                 caller = self._caller(context)
@@ -75,7 +74,7 @@ class Desk:
                     raise Busy("this service has as many streams open as it takes on", hint="try again later")
                 self._left -= 1
                 try:
-                    async with aclosing(call(request, caller)) as answers:  # type: ignore[type-var]
+                    async with aclosing(call(request, caller)) as answers:
                         async for answer in answers:
                             # Waits until there is room: a slow reader holds up its own stream alone.
                             await context.write(answer)
@@ -96,7 +95,7 @@ class Desk:
         return Caller(owner, context.peer())
 
     async def _abort(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
-        if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
+        if isinstance(error, grpc.aio.AbortError):
             raise error
         if isinstance(error, CerebelumError):
             code, details, metadata = told(error)

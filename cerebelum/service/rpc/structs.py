@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _DEEPEST = 25
@@ -28,7 +28,7 @@ def struct(value: Any) -> Struct:
 def _fill(into: Value, value: Any, depth: int) -> None:
     match value:
         case None:
-            into.null_value = 0  # type: ignore[assignment]
+            into.null_value = NULL_VALUE
         case bool():
             into.bool_value = value
         case int() | float():

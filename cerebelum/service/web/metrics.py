@@ -49,14 +49,14 @@ class Histogram:
         self._bounds = bounds
         self._labels = labels
         self._counts: defaultdict[Labels, list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
-        self._sums: Counter[Labels] = Counter()
+        self._sums: defaultdict[Labels, float] = defaultdict(float)
         self._lock = threading.Lock()
 
     def add(self, seconds: float, *labels: str) -> None:
         """One more."""
         with self._lock:
             self._counts[labels][bisect_left(self._bounds, seconds)] += 1
-            self._sums[labels] += seconds  # type: ignore[assignment]
+            self._sums[labels] += seconds
 
     def lines(self) -> Iterator[str]:
         """As Prometheus reads them."""
