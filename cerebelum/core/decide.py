@@ -37,7 +37,7 @@ from cerebelum.core.events import (
 )
 from cerebelum.core.model import Group, Retry, Step
 from cerebelum.core.outcome import Approval, Completed, Failed, Interrupted, Outcome, Sleep
-from cerebelum.core.state import Call, State, StepState, evolve, refused
+from cerebelum.core.state import Call, State, StepState, StepStatus, evolve, refused
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -288,6 +288,10 @@ def _go_on(turn: Turn, group: Group, recover: bool) -> None:
     _start_all(turn, group, phases.ready(turn.state, group))
 
 
+_AT_WORK: frozenset[StepStatus] = frozenset({"running"})
+"""What no step waits in."""
+
+
 def _free(turn: Turn) -> int:
     return turn.state.workflow.max_parallel - turn.state.running()
 
@@ -296,6 +300,8 @@ def _wake(turn: Turn, group: Group) -> None:
     """Let steps go on whose wait is over, the longest overdue first, as far as `max_parallel` allows."""
     graph = turn.state.graph
     active = turn.state.active
+    if active.kinds(group) <= _AT_WORK:
+        return
     # Whose wait has just begun may be due although no timer says so.
     new = [event.step for event in turn.events if isinstance(event, StepFailed | SleepStarted | ApprovalRequested)]
     in_question = {*turn.circumstances.due, *active.at("answered"), *new}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from cerebelum.core.model import Group
@@ -34,6 +35,9 @@ def unfinished(state: State) -> bool:
 
 def turn_of(state: State, late: bool) -> Group | None:
     """The group whose turn it is; None when all that had to run is over."""
+    if state.phase == "steps" and not over(state, "steps", late):
+        # Which handlers come next does not matter yet.
+        return "steps"
     handlers = _HANDLERS[outcome(state, late)]
     order: tuple[Group, ...] = ("steps", handlers, "finally")
     current = state.phase
@@ -60,8 +64,8 @@ def over(state: State, group: Group, late: bool) -> bool:
 
 def doomed(state: State, group: Group, late: bool) -> bool:
     """Whether nothing new may start in this group; what has begun may finish, unless it is `abandoned`."""
-    if not state.failed:
-        return abandoned(state, group, late)
+    if not state.failed and state.cancel is None and not late:
+        return False
     graph = state.graph
     return abandoned(state, group, late) or any(
         (graph.group_of(s) if s in graph.position else "steps") == group for s in state.failed
@@ -70,7 +74,7 @@ def doomed(state: State, group: Group, late: bool) -> bool:
 
 def abandoned(state: State, group: Group, late: bool) -> bool:
     """Whether this group is cut off, so that retries and interrupted attempts are not taken up either."""
-    if group in CANCELLABLE and state.cancel:
+    if state.cancel is not None and group in CANCELLABLE:
         return True
     return late and group == "steps" and unfinished(state)
 
@@ -87,9 +91,11 @@ def cut_off(state: State, group: Group) -> list[int]:
     return [p for p in ready(state, group) if state.steps[steps[p].id].status == "interrupted"]
 
 
-def awaited_kinds(state: State) -> set[StepStatus]:
+def awaited_kinds(state: State) -> AbstractSet[StepStatus]:
     """What active steps of the present group are at that the segment really waits for; others stay until a resume."""
     kinds = state.active.kinds(state.phase)
+    if not state.failed and state.cancel is None:
+        return kinds
     if abandoned(state, state.phase, late=False):
         return kinds & {"running"}
     if doomed(state, state.phase, late=False):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from cerebelum.core.chunks import Chunks
+from cerebelum.core.chunks import SIZE, Chunks
 from cerebelum.core.events import ApprovalRequested, Skip, StepError, Why
 
 StepStatus = Literal[
@@ -101,7 +101,9 @@ class Steps(Mapping[str, StepState]):
         return Steps(self._position, self._steps.replaced(self._position[step_id], step))
 
     def __getitem__(self, step_id: str) -> StepState:
-        return self._steps[self._position[step_id]]
+        # As Chunks does, without another call: this is asked for ten times an event.
+        place = self._position[step_id]
+        return self._steps.rows[place // SIZE][place % SIZE]
 
     def __contains__(self, step_id: object) -> bool:
         return step_id in self._position

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Iterator, Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,10 @@ class View(Mapping[str, Any]):
         return len(self._steps)
 
 
+def _shown(at: StepState) -> dict[str, Any]:
+    return {"output": at.output, "status": at.status, "diverted": at.diverted}
+
+
 def scope(state: State, step: Step | None = None, unset: list[CerebelumError] | None = None) -> dict[str, Any]:
     """The names that expressions see: `inputs`, `steps`, `execution`, `env`.
 
@@ -69,7 +74,7 @@ def scope(state: State, step: Step | None = None, unset: list[CerebelumError] | 
     """
     names: dict[str, Any] = {
         "inputs": state.inputs,
-        "steps": View(state.steps, lambda at: {"output": at.output, "status": at.status, "diverted": at.diverted}),
+        "steps": View(state.steps, _shown),
         "execution": _execution(state, step),
         "env": {},
     }
@@ -82,6 +87,26 @@ def scope(state: State, step: Step | None = None, unset: list[CerebelumError] | 
                     raise
                 unset.append(error)
     return names
+
+
+class _Names(Mapping[str, Any]):
+    """The `scope` of a step that declares no variables, worked out when it is first asked for: few steps ask."""
+
+    def __init__(self, state: State, step: Step) -> None:
+        self._of = state, step
+
+    @cached_property
+    def _names(self) -> dict[str, Any]:
+        return scope(*self._of)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._names[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _execution(state: State, step: Step | None) -> dict[str, Any]:
@@ -128,6 +153,9 @@ def result(state: State) -> Any:
     if state.workflow.output is None:
         return None
     return evaluate(state.workflow.output, scope(state))
+
+
+_output: Callable[[StepState], Any] = attrgetter("output")
 
 
 def idempotency_key(state: State, step_id: str) -> str:
@@ -197,7 +225,7 @@ def prepared(
 def prepare(state: State, step: Step, *, attempt: Attempt, around: Surroundings, tracker: Tracker) -> Invocation:
     """Everything the executor gets. Raises CerebelumError if an expression has no value or the folder is not there."""
     at = state.steps[step.id]
-    names = scope(state, step)
+    names = scope(state, step) if step.env else _Names(state, step)
     body, options = filled(around.executors[step.executor], step, names)
     cwd = folder(state, step, names)
     secrets = {name: around.secrets[name] for name in step.secrets}
@@ -216,7 +244,7 @@ def prepare(state: State, step: Step, *, attempt: Attempt, around: Surroundings,
         cwd=cwd,
         folder=_parent(state.source.path),
         inputs=state.inputs,
-        outputs=View(state.steps, lambda at: at.output),
+        outputs=View(state.steps, _output),
         secrets=secrets,
         stop=attempt.stop,
         sink=attempt.output,
@@ -224,7 +252,7 @@ def prepare(state: State, step: Step, *, attempt: Attempt, around: Surroundings,
         make_env=env,
         make_scratch=attempt.scratch.folder,
         answers=tuple(
-            Answer("sleep" if c.result == "slept" else "granted", c.response, c.by) for c in at.calls if c.result
+            [Answer("sleep" if c.result == "slept" else "granted", c.response, c.by) for c in at.calls if c.result]
         ),
     )
 
@@ -235,6 +263,8 @@ def filled(executor: StepKind, step: Step, names: Mapping[str, Any]) -> tuple[An
     body = step.body if step.executor in literal else _evaluated(step.body, names, step.executor)
     if body != step.body:
         body = check_body(executor, body)
+    if not step.options:
+        return body, {}
     options = {
         name: value if name in literal else _evaluated(value, names, name) for name, value in step.options.items()
     }

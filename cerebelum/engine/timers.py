@@ -51,7 +51,7 @@ class Timers:
             changed = {*self._waits, *state.active}
         for step_id in changed:
             kind = state.active.get(step_id)
-            if kind not in awaited or state.graph.group_of(step_id) != state.phase:
+            if kind is None or kind not in awaited or state.graph.group_of(step_id) != state.phase:
                 self._drop(step_id)
                 continue
             at = state.steps[step_id]

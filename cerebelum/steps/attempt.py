@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -58,7 +60,12 @@ def attempt_token(state: State, step_id: str, number: int) -> str:
     It follows from the log alone, so that a successor finds even a process that was spawned an instant before its
     runner died; the moment of the start tells executions of the same id in different stores apart.
     """
-    return f"{state.execution_id}.{step_id}.{number}.{int(state.started_at.timestamp() * 1e6):x}"
+    return f"{state.execution_id}.{step_id}.{number}.{_stamped(state.started_at)}"
+
+
+@lru_cache(maxsize=16)
+def _stamped(moment: datetime) -> str:
+    return f"{int(moment.timestamp() * 1e6):x}"
 
 
 class ProcessRecord(msgspec.Struct, frozen=True):

@@ -63,7 +63,7 @@ class _Output:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._lock = threading.RLock()
-        self._waiting: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._waiting: dict[Stream, bytearray] = {}
         self._over = False
 
     @property
@@ -82,17 +82,18 @@ class _Output:
         # Before this one's lock is taken, since handing on takes it.
         descriptors.drain()
         with self._lock:
-            waiting = self._waiting[stream]
+            waiting = self._waiting.get(stream) or self._waiting.setdefault(stream, bytearray())
             waiting += data
             if len(waiting) >= _FLUSH_AT or b"\n" in data:
                 self.flush(stream)
 
     def flush(self, stream: Stream) -> None:
         with self._lock:
-            waiting = self._waiting[stream]
+            waiting = self._waiting.get(stream)
             if not waiting or self._over:
                 return
-            data, self._waiting[stream] = bytes(waiting), bytearray()
+            data = bytes(waiting)
+            waiting.clear()
             self._hand_on(stream, data)
 
     def _hand_on(self, stream: Stream, data: bytes) -> None:
@@ -105,9 +106,8 @@ class _Output:
 
     def close(self) -> None:
         with self._lock:
-            for stream, waiting in self._waiting.items():
-                if waiting:
-                    self.flush(stream)
+            for stream in tuple(self._waiting):
+                self.flush(stream)
             self._over = True
 
 

@@ -98,9 +98,14 @@ class _Pipes:
             os.dup2(self.before[stream], number)
             os.close(self.before[stream])
 
+    def arrived(self) -> bool:
+        """Whether there is anything to read."""
+        ready = self._ready.poll(0)
+        return bool(ready) and any(what & select.POLLIN for _, what in ready)
+
     def read(self) -> Iterator[tuple[Stream, bytes]]:
         """What has arrived so far. One thread at a time."""
-        while any(what & select.POLLIN for _, what in self._ready.poll(0)):
+        while self.arrived():
             for stream, end in self._ends.items():
                 with suppress(BlockingIOError):
                     yield stream, os.read(end, _READ_BYTES)
@@ -215,8 +220,9 @@ def drain() -> None:
     if _pipes is None or _forked:
         return
     with _lock:
-        for stream, data in _pipes.read():
-            put(stream, data)
+        if _pipes.arrived():
+            for stream, data in _pipes.read():
+                put(stream, data)
 
 
 def put(stream: Stream, data: bytes) -> None:

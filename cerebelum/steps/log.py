@@ -141,6 +141,14 @@ def _dropped(chunk: Chunk, drop: Drop) -> bool:
 class AttemptOutput:
     """The `Sink` of one attempt."""
 
+    # Most in-process steps write nothing: what only output changes is not even set before there is some.
+    _offset = 0
+    _kept_size = 0
+    _unwritten = 0
+    _written_at = 0.0
+    _last = b""
+    _closed = False
+
     def __init__(
         self,
         writer: LogWriter,
@@ -161,14 +169,8 @@ class AttemptOutput:
         self._live = live
         self._head = limit // 2
         self._most_kept = max(1, limit - self._head)
-        self._offset = 0
         self._kept: deque[Chunk] = deque()
-        self._kept_size = 0
-        self._unwritten = 0
-        self._written_at = 0.0
-        self._last = b""
         self._lock = threading.Lock()
-        self._closed = False
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Take output; secrets are masked even when they are split over several writes."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar, overload
 
@@ -86,14 +85,19 @@ class Calls:
 _calls: contextvars.ContextVar[Calls | None] = contextvars.ContextVar("cerebelum_calls", default=None)
 
 
-@contextmanager
-def answering(answers: Sequence[Answer]) -> Iterator[None]:
-    """Have the calls made inside answered by `answers`."""
-    token = _calls.set(Calls(answers))
-    try:
-        yield
-    finally:
-        _calls.reset(token)
+class Answering:
+    """Within it, calls are answered by `answers`."""
+
+    __slots__ = ("_calls", "_token")
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._calls = Calls(answers)
+
+    def __enter__(self) -> None:
+        self._token = _calls.set(self._calls)
+
+    def __exit__(self, *raised: object) -> None:
+        _calls.reset(self._token)
 
 
 def sleep(length: Length | None = None, *, until: datetime | None = None) -> Slept:

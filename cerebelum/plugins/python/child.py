@@ -28,7 +28,7 @@ from cerebelum.plugins.python.call import (
 from cerebelum.steps.context import Context
 from cerebelum.steps.executor import Answer
 from cerebelum.steps.output_values import OutputError, one_line, to_output
-from cerebelum.steps.suspension import Suspended, answering
+from cerebelum.steps.suspension import Answering, Suspended
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
         # A function that does not look at `cancelled` ends at once, as any program does.
         if signature is not None and "context" in signature.parameters:
             signal.signal(signal.SIGTERM, lambda *_: asked.set())
-        with answering(msgspec.convert(request["answers"], tuple[Answer, ...])):
+        with Answering(msgspec.convert(request["answers"], tuple[Answer, ...])):
             value = call_function(function, request["with"], lambda: context, request["inputs"])
             if hasattr(value, "__await__"):
                 import asyncio

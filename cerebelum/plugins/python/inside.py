@@ -16,7 +16,7 @@ from cerebelum.steps.capture import Captured
 from cerebelum.steps.context import Context
 from cerebelum.steps.executor import Invocation, Stop
 from cerebelum.steps.output_values import OutputError, one_line, to_output
-from cerebelum.steps.suspension import Suspended, answering
+from cerebelum.steps.suspension import Answering, Suspended
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,7 +28,7 @@ def in_process(
     """Call the function that `load()` gives; a coroutine runs on `loop`, or on an event loop for all of them."""
     error: StepError
     try:
-        with Captured(call.sink), answering(call.answers):
+        with Captured(call.sink), Answering(call.answers):
             try:
                 function = load()
             except CerebelumError as wrong:
