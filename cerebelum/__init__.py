@@ -7,6 +7,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from cerebelum.core.errors import (
+        CerebelumError,
+        DefinitionChanged,
+        DefinitionError,
+        NotFound,
+        OwnedElsewhere,
+        StoreError,
+        UsageError,
+    )
+    from cerebelum.core.events import StepError
     from cerebelum.hookspecs import hookimpl
     from cerebelum.sdk.builder import Builder
     from cerebelum.sdk.client import ExecutionClient
@@ -30,6 +40,16 @@ if TYPE_CHECKING:
 
 # By module; each is imported when it is first asked for, so that `import cerebelum` costs next to nothing.
 _EXPORTS = {
+    "core.errors": (
+        "CerebelumError",
+        "DefinitionChanged",
+        "DefinitionError",
+        "NotFound",
+        "OwnedElsewhere",
+        "StoreError",
+        "UsageError",
+    ),
+    "core.events": ("StepError",),
     "hookspecs": ("hookimpl",),
     "sdk.builder": ("Builder",),
     "sdk.client": ("ExecutionClient",),
@@ -54,16 +74,24 @@ _EXPORTS = {
 __all__ = [
     "ApprovalInfo",
     "Builder",
+    "CerebelumError",
     "Context",
+    "DefinitionChanged",
+    "DefinitionError",
     "ErrorInfo",
     "ExecutionClient",
     "ExecutionPage",
     "ExecutionResult",
     "ExecutionState",
     "ExecutionStatus",
+    "NotFound",
+    "OwnedElsewhere",
     "OwnerInfo",
     "SleepInfo",
+    "StepError",
     "StepStatus",
+    "StoreError",
+    "UsageError",
     "WorkflowError",
     "WorkflowInfo",
     "WorkflowRegistry",

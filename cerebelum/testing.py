@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -85,6 +86,7 @@ class RunWorkflow:
         """Go on with an execution that was run here: after a failure, or after a crash."""
         answers = self._answers[execution_id] if approvals is None else approvals
         workflow = self._workflows[execution_id]
+        self._answer_waiting(execution_id, answers)
         return self._driven(workflow, answers, lambda run: run.resume(execution_id, **options))
 
     def crash_after(self, event: str, *, step: str | None = None, nth: int = 1) -> None:
@@ -110,27 +112,47 @@ class RunWorkflow:
 
         app = App(os.environ)
         crash, self._crash = self._crash, None
-        store = _Store(app.open_store(self.store), crash)
-        verbs = Verbs(lambda: cast("EventStore", store), app.executors, clock=self.clock)
+        verbs: list[Verbs] = []
+
+        def connect() -> Verbs:
+            # Once more by each `WorkflowError.resume()`, which crashes no more.
+            store = _Store(app.open_store(self.store), None if verbs else crash)
+            verbs.append(Verbs(lambda: cast("EventStore", store), app.executors, clock=self.clock))
+            return verbs[-1]
 
         def hear(execution_id: str, event: AnyEvent) -> None:
+            self._workflows[execution_id], self._answers[execution_id] = workflow, answers
             if type(event).__name__ == "ApprovalRequested":
-                _answer(verbs, execution_id, cast("ApprovalRequested", event), answers)
+                _answer(verbs[-1], execution_id, cast("ApprovalRequested", event).step, answers)
 
         # What is waited for without end, and answered by nobody, is left waiting.
         settings = Settings(park_after=LONGEST, listeners=(hear,))
-        run = Run(workflow, lambda: verbs, settings=settings)
         try:
-            return work(run)
+            return work(Run(workflow, connect, settings=settings))
         except _Crash as crashed:
-            # This process lives, and would be taken for the one that still drives it.
-            store.abandon(crashed.execution_id)
+            self._workflows[crashed.execution_id], self._answers[crashed.execution_id] = workflow, answers
+            with closing(app.open_store(self.store)) as store:
+                _abandon(store, crashed.execution_id)
             raise Crashed(crashed.execution_id, crashed.event) from None
-        finally:
-            self._workflows |= dict.fromkeys(store.seen, workflow)
-            self._answers |= dict.fromkeys(store.seen, answers)
-            store.inner.close()
-            app.close()
+
+    def _answer_waiting(self, execution_id: str, answers: Mapping[str, Answer]) -> None:
+        """Answer what an execution, which nobody drives now, had asked for before it crashed or was left waiting."""
+        from cerebelum.app import App
+        from cerebelum.sdk.verbs import Verbs
+
+        app = App(os.environ)
+        with closing(Verbs(lambda: app.open_store(self.store), app.executors, clock=self.clock)) as verbs:
+            for name, at in verbs.status(execution_id).state.steps.items():
+                if at.status == "waiting_for_approval":
+                    _answer(verbs, execution_id, name, answers)
+
+
+def _abandon(store: EventStore, execution_id: str) -> None:
+    """Leave the execution to others: this process lives, and would be taken for the one that still drives it."""
+    from cerebelum.store import Query
+
+    [row] = store.find(Query(id=execution_id)).rows
+    store.own(execution_id, None, row.ownership)
 
 
 class _Crash(BaseException):
@@ -149,14 +171,11 @@ class _Store:
         self._left = crash[2] if crash else 0
         self._dead = False
         self._hearing: list[Callable[[Change], None]] = []
-        self.seen: set[str] = set()
-        """The executions that something was appended to."""
 
     def append(self, execution_id: str, expected: int, entries: list[Entry], summary: Any, **how: Any) -> None:
         from cerebelum.store import Change
 
         self._check()
-        self.seen.add(execution_id)
         self.inner.append(execution_id, expected, entries, summary, **how)
         if self._crash is not None and any(map(self._is_it, entries)):
             self._dead = True
@@ -170,16 +189,6 @@ class _Store:
         self._hearing.append(hear)
         hear(Change("unknown"))
         return lambda: self._hearing.remove(hear)
-
-    def close(self) -> None:
-        """Later, by whoever opened it."""
-
-    def abandon(self, execution_id: str) -> None:
-        """Leave the execution to others, as somebody who is dead does."""
-        from cerebelum.store import Query
-
-        [row] = self.inner.find(Query(id=execution_id)).rows
-        self.inner.own(execution_id, None, row.ownership)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("own", "beat", "note_process", "write_log"):
@@ -202,12 +211,12 @@ class _Store:
             raise StoreError("the process is dead, as it was asked to be")
 
 
-def _answer(verbs: Verbs, execution_id: str, event: ApprovalRequested, answers: Mapping[str, Answer]) -> None:
-    answer = answers.get(event.step)
+def _answer(verbs: Verbs, execution_id: str, step: str, answers: Mapping[str, Answer]) -> None:
+    answer = answers.get(step)
     if answer is False:
-        verbs.reject(execution_id, event.step, by="test")
+        verbs.reject(execution_id, step, by="test")
     elif answer is not None:
-        verbs.approve(execution_id, event.step, by="test", response=None if answer is True else answer)
+        verbs.approve(execution_id, step, by="test", response=None if answer is True else answer)
 
 
 @pytest.fixture

@@ -251,3 +251,8 @@ def test_refuses(sources: dict[str, str], complaint: str) -> None:
     [found] = violations(sources)
 
     assert complaint in found
+
+
+def test_executions_are_driven_through_the_verbs_alone() -> None:
+    texts = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
+    assert [path for path, text in texts.items() if "engine.driver import" in text] == ["sdk/verbs.py"]

@@ -418,9 +418,7 @@ def _finish(turn: Turn) -> None:
     if failed:
         turn.add(ExecutionFailed(error=_execution_error(state, failed), failed_steps=failed, **turn.stamp))
     elif phases.outcome(state, turn.circumstances.overtime) == "failed":
-        limit = state.workflow.timeout
-        text = "the workflow's time limit cut it off" if limit is None else f"the workflow took longer than {limit:g} s"
-        turn.add(ExecutionFailed(error=StepError("timeout", text), **turn.stamp))
+        turn.add(ExecutionFailed(error=phases.overtime(state), **turn.stamp))
     else:
         try:
             turn.add(ExecutionCompleted(output=turn.circumstances.result(state), **turn.stamp))

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Set as AbstractSet
 from typing import Literal
 
+from cerebelum.core.events import StepError
 from cerebelum.core.model import Group
 from cerebelum.core.state import State
 from cerebelum.core.step_state import StepStatus
@@ -31,6 +32,14 @@ def unfinished(state: State) -> bool:
     """Whether the main graph has steps that are not settled."""
     low, high = state.graph.bounds["steps"]
     return state.done < high - low
+
+
+def overtime(state: State) -> StepError:
+    """Why an execution failed that was cut off by its workflow's own time limit."""
+    limit = state.workflow.timeout
+    # The limit may have been taken out of the definition since.
+    text = "the workflow's time limit cut it off" if limit is None else f"the workflow took longer than {limit:g} s"
+    return StepError("timeout", text)
 
 
 def turn_of(state: State, late: bool) -> Group | None:

@@ -19,8 +19,9 @@ STEP_VARIABLES = (
     "CEREBELUM_TOKEN",
     "CEREBELUM_STATUS",
     "CEREBELUM_FAILED_STEPS",
+    "CEREBELUM_ERROR",
 )
-"""What every step's process may find in its environment; the last two only handlers."""
+"""What every step's process may find in its environment; the last three only handlers."""
 
 SHELL_VARIABLES = ("CEREBELUM_SCRIPT", "CEREBELUM_SHELL")
 """What `cerebelum shell` adds for whoever looks around; no step inherits it."""

@@ -82,17 +82,24 @@ def check_definition(
 def check_same_inputs(
     state: State, path: Path | Defines, inputs: Mapping[str, Any], executors: Mapping[str, Executor]
 ) -> None:
-    """Raises UsageError if `inputs` are not the ones the execution was started with."""
+    """Raises UsageError if it is of another workflow, or `inputs` are not the ones the execution was started with."""
     from cerebelum.definition import load
     from cerebelum.definition.inputs import resolve_inputs
 
+    if isinstance(path, Defines) and path.name != state.workflow.name:
+        raise UsageError(
+            f"{state.execution_id} is an execution of the workflow {state.workflow.name}, and not of {path.name}",
+            hint="choose another id",
+        )
     if not inputs:
         return
     loaded = load(path, executors)
     wanted = resolve_inputs(loaded.workflow, inputs)
     if loaded.refine is not None:
         wanted = loaded.refine(wanted)
-    differs = [k for k in wanted if k in state.inputs and wanted[k] != state.inputs[k]]
+    # One that was declared since is no difference.
+    there = wanted if loaded.workflow.free_inputs else state.inputs
+    differs = [k for k in wanted if k in there and (k not in state.inputs or wanted[k] != state.inputs[k])]
     if differs:
         raise UsageError(
             f"{state.execution_id} was started with other inputs: {', '.join(differs)}",

@@ -16,7 +16,7 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import StepError
 from cerebelum.core.model import Step
 from cerebelum.core.outcome import Failed
-from cerebelum.core.phases import unfinished
+from cerebelum.core.phases import overtime, unfinished
 from cerebelum.core.state import State, StepState
 from cerebelum.core.step_kind import SHELL_VARIABLES, STEP_VARIABLES, StepKind
 from cerebelum.definition.bodies import check_body, check_options
@@ -25,8 +25,9 @@ from cerebelum.definition.inputs import input_env
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import TOKEN
 from cerebelum.steps.attempt import Attempt, Scratch
-from cerebelum.steps.executor import Answer, Executor, Invocation, Tracker
+from cerebelum.steps.executor import Answer, Ending, Executor, Invocation, Tracker
 from cerebelum.steps.masking import Masker
+from cerebelum.steps.output_values import clean
 from cerebelum.steps.perform import masked
 
 _encoder = msgspec.json.Encoder()
@@ -118,14 +119,23 @@ def _execution(state: State, step: Step | None) -> dict[str, Any]:
         "started_at": _iso(state.started_at),
         "tags": list(state.tags),
     }
-    if step is not None and state.graph.group_of(step.id) != "steps":
-        failed = state.main_failed()
-        # A failed step may have been removed from the definition since.
-        error = state.steps[failed[0]].error if failed and failed[0] in state.steps else None
-        names["status"] = "cancelled" if state.cancel else "failed" if failed or unfinished(state) else "completed"
-        names["failed_steps"] = list(failed)
-        names["error"] = error.message if error else None
+    if step is not None and (end := _ending(state, step)) is not None:
+        names["status"] = end.status
+        names["failed_steps"] = list(end.failed_steps)
+        names["error"] = end.error.message if end.error else None
     return names
+
+
+def _ending(state: State, step: Step) -> Ending | None:
+    """How the execution ends, for a step of its handlers."""
+    if state.graph.group_of(step.id) == "steps":
+        return None
+    if failed := state.main_failed():
+        # A failed step may have been removed from the definition since.
+        error = state.steps[failed[0]].error if failed[0] in state.steps else None
+    else:
+        error = overtime(state) if unfinished(state) and not state.cancel else None
+    return Ending("cancelled" if state.cancel else "failed" if failed or error else "completed", failed, error)
 
 
 def _evaluated(value: Any, names: Mapping[str, Any], where: str) -> Any:
@@ -186,10 +196,11 @@ def environment(
     env["CEREBELUM_STEP"] = step.id
     env["CEREBELUM_ATTEMPT"] = str(state.steps[step.id].attempt)
     env["CEREBELUM_IDEMPOTENCY_KEY"] = idempotency_key(state, step.id)
-    if state.graph.group_of(step.id) != "steps":
-        names = _execution(state, step)
-        env["CEREBELUM_STATUS"] = names["status"]
-        env["CEREBELUM_FAILED_STEPS"] = " ".join(names["failed_steps"])
+    if (end := _ending(state, step)) is not None:
+        env["CEREBELUM_STATUS"] = end.status
+        env["CEREBELUM_FAILED_STEPS"] = " ".join(end.failed_steps)
+        # A variable holds no NUL, and not as much as a message may.
+        env["CEREBELUM_ERROR"] = clean(end.error.message).replace("\0", "\ufffd") if end.error else ""
     return env
 
 
@@ -254,6 +265,7 @@ def prepare(state: State, step: Step, *, attempt: Attempt, around: Surroundings,
         answers=tuple(
             [Answer("sleep" if c.result == "slept" else "granted", c.response, c.by) for c in at.calls if c.result]
         ),
+        ending=_ending(state, step),
     )
 
 

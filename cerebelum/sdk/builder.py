@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Unpack
 
 import msgspec
@@ -122,6 +122,11 @@ class Builder:
         _check_node(after, where)
         if not when:
             raise UsageError("a branch needs conditions", where=where, hint="when={condition: target, ...}")
+        given: Iterable[object] = when
+        for condition in given:
+            if not isinstance(condition, str | bool) and not callable(condition):
+                hint = "a function of the result, an expression, or True"
+                raise UsageError(f"{condition!r} is no condition", where=where, hint=hint)
         targets = [(condition, _led_to(target, "a branch", where)) for condition, target in when.items()]
         self.branches.append(Branch(after, targets, where))
 
@@ -139,6 +144,8 @@ class Builder:
         """
         where = caller()
         _check_node(step, where)
+        if not rules:
+            raise UsageError("failures are diverted by rules", where=where, hint="{OSError: 'retry', ...}")
         found: list[tuple[str, str | Chain]] = []
         for rule, to in rules.items():
             pattern = rule if isinstance(rule, str) else getattr(rule, "__qualname__", "")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from cerebelum.core.errors import CerebelumError, DefinitionError
-from cerebelum.core.model import GROUPS, Diversion, Group, Retry, Step, step_digest
+from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
+from cerebelum.core.model import GROUPS, Diversion, Group, OnInterrupt, OutputKind, Retry, Step, step_digest
 from cerebelum.core.step_kind import StepKind
-from cerebelum.definition.bodies import check_body, check_options
+from cerebelum.definition.bodies import check_body, check_options, fit
 from cerebelum.definition.expressions import check_syntax, references
 from cerebelum.definition.findings import did_you_mean, listed, quoted
 from cerebelum.sdk.branching import Decision, as_expression
@@ -27,6 +27,50 @@ from cerebelum.steps.suspension import seconds_of
 _GIVEN = ("context", "inputs")
 
 
+class _Plain(msgspec.Struct, frozen=True):
+    """What can be said of any step, as far as msgspec can check it."""
+
+    name: str = ""
+    on_interrupt: OnInterrupt = "rerun"
+    verify: str = ""
+    continue_on_error: bool = False
+    isolated: bool = False
+    secrets: list[str] = []
+    undoes: list[str] = []
+    env: dict[str, str | int | float] = {}
+    working_dir: str = ""
+    description: str | None = None
+    output: OutputKind = "none"
+
+
+class _PlainWorkflow(msgspec.Struct, frozen=True):
+    """The same of `@workflow`."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1)] = "workflow"
+    max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 16
+    secrets: list[str] = []
+    portable: bool = False
+    description: str | None = None
+
+
+def check_workflow(options: Mapping[str, Any], where: str) -> None:
+    """Raises DefinitionError for what `@workflow` was given and cannot be."""
+    found = [*_misfits(options, _PlainWorkflow)]
+    try:
+        seconds_of(options.get("timeout") or 0)
+    except UsageError as error:
+        found.append((f"timeout=: {error.message}", error.hint))
+    if found:
+        raise DefinitionError([Problem(where, "", f"@workflow: {message}", hint) for message, hint in found])
+
+
+def _misfits(said: Mapping[str, Any], kind: type[msgspec.Struct]) -> Iterator[tuple[str, str | None]]:
+    """What of `said` does not fit the fields of the same name, with hints."""
+    known = {name: said[name] for name in kind.__struct_fields__ if name in said}
+    for wrong in fit(known, kind, lambda path: None, known=True).mismatches:
+        yield f"{wrong.path[0]}=: {wrong.message}", wrong.hint
+
+
 class Compiled(msgspec.Struct, frozen=True):
     """What there is to perform, and with what."""
 
@@ -38,15 +82,20 @@ class Compiled(msgspec.Struct, frozen=True):
 
 
 def compile_steps(
-    built: Builder, path: Path, function: str, inputs: Collection[str] | None, executors: Mapping[str, StepKind]
+    built: Builder,
+    path: Path,
+    function: str,
+    inputs: Collection[str] | None,
+    executors: Mapping[str, StepKind],
+    where: str = "",
 ) -> Compiled:
-    """What was written down by the workflow function of this name in this file.
+    """What was written down by the workflow function of this name in this file, at `where`.
 
     `inputs` are the declared ones, None if any are taken. Raises DefinitionError with every problem found.
     """
     order = Order(built)
     if "steps" not in order.group.values():
-        order.add("", "the workflow has no steps", "write wf.timeline(first >> second)")
+        order.add(where, "the workflow has no steps", "write wf.timeline(first >> second)")
     if order.problems:
         raise DefinitionError(order.problems)
     compiler = _Compiler(order, path, function, inputs, executors)
@@ -56,12 +105,20 @@ def compile_steps(
     }
     if order.problems:
         raise DefinitionError(order.problems)
-    nodes = order.nodes.values()
-    functions: dict[str, Callable[..., Any]] = {
-        n.name: n.function for n in nodes if isinstance(n, Decorated | Decision)
-    }
     ends = order.ends()
-    return Compiled(groups, functions, ends[0] if len(ends) == 1 else None)
+    return Compiled(groups, _functions(order), ends[0] if len(ends) == 1 else None)
+
+
+def functions_of(built: Builder) -> dict[str, Callable[..., Any]]:
+    """The functions of what was written down, by step, whoever performs the other steps. Raises DefinitionError."""
+    order = Order(built)
+    if order.problems:
+        raise DefinitionError(order.problems)
+    return _functions(order)
+
+
+def _functions(order: Order) -> dict[str, Callable[..., Any]]:
+    return {node.name: node.function for node in order.nodes.values() if isinstance(node, Decorated | Decision)}
 
 
 class _Compiler:
@@ -83,6 +140,8 @@ class _Compiler:
     def step(self, node: Node) -> Step:
         """The model's step; problems are noted in the order."""
         try:
+            for message, hint in _misfits(getattr(node, "options", {}), _Plain):
+                raise CerebelumError(message, hint=hint)
             made = self._written(node) if isinstance(node, Written) else self._called(node)
         except CerebelumError as error:
             self._problem(node, error.message, error.hint)
@@ -128,8 +187,12 @@ class _Compiler:
                 raise CerebelumError(f"{node.executor} takes no expressions", hint=hint)
         else:
             self._check_uses(node, node.body)
-        body = node.body if references(node.body) else check_body(executor, node.body)
-        own = node.own if references(node.own) else check_options(executor, node.own)
+        try:
+            body = node.body if references(node.body) else check_body(executor, node.body)
+            own = node.own if references(node.own) else check_options(executor, node.own)
+        except UsageError as error:
+            # Its hint speaks of expressions, and here were none.
+            raise CerebelumError(error.message) from None
         common = self._common(node, dict(node.options))
         step = Step(executor=node.executor, body=body, options=own, **common)
         return msgspec.structs.replace(step, fingerprint=executor.fingerprint(step, self._path.parent))

@@ -26,6 +26,7 @@ class Order:
         self.diverted: dict[str, tuple[tuple[str, str], ...]] = {}
         """Rules by step: a pattern, and `retry`, `continue`, `fail` or a step's name."""
         self.problems: list[Problem] = []
+        self._reached: set[Node] = set()
         for group, chains in built.groups.items():
             for chain in chains:
                 self._link(chain, [], group)
@@ -34,7 +35,7 @@ class Order:
         for diversion in built.diversions:
             self._divert(diversion)
         for node in built.written:
-            if self.nodes.get(node.name) is not node:
+            if node not in self._reached:
                 self.add(node.where, f"the step {quoted(node.name)} is never reached", "put it into a timeline")
         self.nodes = {name: self.nodes[name] for name in self._in_order()}
 
@@ -88,6 +89,7 @@ class Order:
 
     def _place(self, node: Node, before: list[str], group: Group) -> None:
         name = node.name
+        self._reached.add(node)
         if not _ID.fullmatch(name):
             hint = "name= takes letters, digits, _ and -, at most 64 characters"
             self.add(node.where, f"{quoted(name)} cannot be the name of a step", hint)

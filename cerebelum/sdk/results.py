@@ -8,9 +8,15 @@ from typing import Any
 
 import msgspec
 
-from cerebelum.core.errors import CerebelumError
+from cerebelum.core.errors import CANCELLED, PARKED, CerebelumError
 from cerebelum.core.events import StepError
 from cerebelum.core.state import State, Status, status
+
+_HINTS: dict[Status, str] = {
+    "paused": "go on with: cerebelum resume {id}",
+    "cancelled": "it is over; to go on all the same, say where: cerebelum resume {id} --from STEP",
+}
+_EXIT_CODES: dict[Status, int] = {"paused": PARKED, "cancelled": CANCELLED}
 
 
 class ExecutionResult(msgspec.Struct, frozen=True):
@@ -60,7 +66,8 @@ class WorkflowError(CerebelumError):
         """What went wrong there: kind, message, traceback."""
         self._resume = resume
         message = state.error.message if state.error else f"the execution is {self.status}"
-        hint = f"mend it and go on: cerebelum resume {state.execution_id}"
+        self.exit_code = _EXIT_CODES.get(self.status, self.exit_code)
+        hint = _HINTS.get(self.status, "mend it and go on: cerebelum resume {id}").format(id=state.execution_id)
         super().__init__(message, where=state.execution_id, hint=hint)
         if self.error is not None and self.error.traceback:
             self.add_note(self.error.traceback.rstrip())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from cerebelum.core.decide import Stopping
-from cerebelum.core.errors import UsageError
+from cerebelum.core.errors import OK, USAGE, UsageError
 from cerebelum.core.step_kind import Defines
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.sdk import wiring
@@ -195,8 +195,51 @@ def start_detached(workflow: Runnable, inputs: Any, options: Mapping[str, Any]) 
 def perform(workflow: Runnable, arguments: Iterable[str] | None) -> None:
     """Perform a command line about a workflow, and end the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in ("run", "validate", "graph"):
-        words.insert(1, f"{workflow.path}:{workflow.function_name}")
-    elif words and words[0] == "list" and not {"-w", "--workflow"} & set(words):
-        words += ["--workflow", workflow.name]
+    at = _verb_at(words)
+    verb = words[at] if at < len(words) else ""
+    if not words or words in (["-h"], ["--help"], ["help"]):
+        print(_own_help(workflow))
+        sys.exit(OK if words else USAGE)
+    if verb in ("run", "validate", "graph"):
+        words.insert(at + 1, f"{workflow.path}:{workflow.function_name}")
+    elif verb == "list":
+        # A workflow that is named behind it counts instead.
+        words[at + 1 : at + 1] = ["--workflow", workflow.name]
     sys.exit(wiring.main(words))
+
+
+_VALUED = ("--store", "--core-url", "--plugin")
+"""Options in front of the verb that take a value."""
+
+
+def _verb_at(words: list[str]) -> int:
+    """Where the verb of a command line is; its length if there is none."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in _VALUED else 1
+    return at
+
+
+def _own_help(workflow: Runnable) -> str:
+    """What a program says that is one workflow, of itself."""
+    me = Path(sys.argv[0]).name
+    loaded = workflow.loaded(wiring.verbs(None).executors()).workflow
+    about = f"The workflow {loaded.name}" + (f": {loaded.description}" if loaded.description else "")
+    named = (f"-i {n}=..." if given.required else f"[-i {n}=...]" for n, given in loaded.inputs.items())
+    inputs = " ".join(named)
+    if loaded.free_inputs or len(inputs) > _WIDE:
+        inputs = "[-i NAME=VALUE]..."
+    rows = [
+        (f"run {inputs}".rstrip(), "start it and see it through"),
+        ("status [ID]", "what happened, and what to do next"),
+        ("resume ID", "go on where it stopped"),
+        ("list", "its executions, newest first"),
+    ]
+    width = max(len(call) for call, _ in rows)
+    listed = "\n".join(f"  {me} {call:{width}}  {what}" for call, what in rows)
+    more = f"Every other verb of cerebelum is there, too; `{me} VERB --help` tells more about one."
+    return f"{about}\n\n{listed}\n\n{more}"
+
+
+_WIDE = 60
+"""Characters up to which the inputs are listed beside `run`."""

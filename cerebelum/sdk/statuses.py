@@ -280,7 +280,7 @@ def of_view(view: View, now: datetime) -> ExecutionStatus:
         inputs=dict(state.inputs),
         step_outputs={step.step_name: step.output for step in steps if step.status == "completed"},
         output=state.output,
-        error=_error(state.error),
+        error=_whole_error(state),
         sleep_info=_sleep(state, now),
         approval_info=_approval(state, now),
     )
@@ -299,6 +299,16 @@ def _step(state: State, place: int, name: str) -> StepStatus:
         error=_error(at.error),
         attempts=at.attempt,
     )
+
+
+def _whole_error(state: State) -> ErrorInfo | None:
+    """Why the execution failed, with what is known of the step whose failure it is."""
+    found, failed = _error(state.error), state.main_failed() or state.failed
+    step = state.steps.get(failed[0]) if failed else None
+    if found is None or step is None or step.error is None:
+        return found
+    at = step.error
+    return msgspec.structs.replace(found, stacktrace=at.traceback, exit_code=at.exit_code, output_tail=at.tail)
 
 
 def _error(error: StepError | None) -> ErrorInfo | None:

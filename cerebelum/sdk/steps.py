@@ -70,6 +70,8 @@ class Step(Node, Generic[P, R]):
         name = options.get("name") or getattr(function, "__name__", None)
         if name is None:
             raise UsageError(f"{function!r} has no name", where=caller(), hint='give it one: step(name="upload")(...)')
+        if not isinstance(name, str):
+            raise UsageError(f"name={name!r} is no text", where=self.where)
         self.name = name
         self.__name__ = getattr(function, "__name__", name)
 

@@ -182,8 +182,8 @@ class PythonWorkflow:
         from cerebelum.sdk.input_types import declared, refining
 
         kind, path = self.inputs_type, self.path
-        inputs = declared(kind) if kind is not None else {}
         compiled = self._compile(executors)
+        inputs = declared(kind) if kind is not None else {}
         shared = tuple(self._options.get("secrets", ()))
         groups: dict[str, Any] = {
             ("finally_" if group == "finally" else group): tuple(_with_secrets(step, shared) for step in steps)
@@ -207,7 +207,10 @@ class PythonWorkflow:
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """The functions of its steps, by name, taking typed inputs where there are some."""
-        found = self._compile({}).functions
+        from cerebelum.sdk.compiling import functions_of
+
+        compiled = self._compiled
+        found = functions_of(self._written()) if compiled is None else compiled.functions
         return {name: self._typed(function) for name, function in found.items()}
 
     def function_of(self, step_name: str) -> Callable[..., Any]:
@@ -215,14 +218,14 @@ class PythonWorkflow:
         return self.functions()[step_name]
 
     def _compile(self, executors: Mapping[str, StepKind]) -> Compiled:
-        from cerebelum.sdk.compiling import compile_steps
+        from cerebelum.sdk.compiling import check_workflow, compile_steps
         from cerebelum.sdk.input_types import declared
 
         with self._lock:
-            if self._compiled is None or executors:
-                built = self._written()
-                names = None if self.inputs_type is None else declared(self.inputs_type)
-                self._compiled = compile_steps(built, self.path, self.function_name, names, executors)
+            check_workflow(self._options, self.where)
+            built = self._written()
+            names = None if self.inputs_type is None else declared(self.inputs_type)
+            self._compiled = compile_steps(built, self.path, self.function_name, names, executors, self.where)
             return self._compiled
 
     def _written(self) -> Builder:
@@ -230,11 +233,12 @@ class PythonWorkflow:
         built = Builder()
         try:
             returned = self._define(built)
-        except CerebelumError:
-            raise
         except Exception as error:
             frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(self._path)]
             where = f"{self._path}:{frames[-1].lineno}" if frames else self.where
+            if isinstance(error, CerebelumError):
+                error.where = error.where or where
+                raise
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise DefinitionError([Problem(where, "", f"the workflow {self.name}: {what}", _hint(error))]) from error
         if inspect.iscoroutine(returned) or inspect.isgenerator(returned):
@@ -275,8 +279,13 @@ def _check_options(options: RunOptions) -> None:
     if unknown := sorted(options.keys() - RunOptions.__annotations__.keys()):
         known = ", ".join(RunOptions.__annotations__)
         raise UsageError(f"a run has no option {unknown[0]}", hint=f"it takes {known}")
-    if isinstance(options.get("tags"), str):
-        raise UsageError(f"tags={options['tags']!r} is one text, and not a list of them", hint="tags=['nightly']")
+    tags, name = options.get("tags", ()), options.get("execution_id")
+    if isinstance(tags, str):
+        raise UsageError(f"tags={tags!r} is one text, and not a list of them", hint="tags=['nightly']")
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"execution_id={name!r} is no text", hint=f"execution_id='order-{name}'")
+    if name is None and options.get("or_resume"):
+        raise UsageError("or_resume=True needs an execution_id=", hint="it says which execution to go on with")
 
 
 def _hint(error: Exception) -> str | None:

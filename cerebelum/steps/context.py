@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from cerebelum.core.events import StepError
+    from cerebelum.steps.executor import Ending
 
 
 class Context:
@@ -32,6 +36,7 @@ class Context:
         is_cancelled: Callable[[], bool],
         wait: Callable[[float | None], bool],
         write: Callable[[bytes], None],
+        ending: Ending | None = None,
     ) -> None:
         self.execution_id = execution_id
         self.workflow_name = workflow_name
@@ -41,6 +46,14 @@ class Context:
         self.idempotency_key = idempotency_key
         """The same on every attempt: hand it to services that can recognise a repeated request."""
         self.secrets = dict(secrets)
+        self.status: Literal["completed", "failed", "cancelled"] | None = ending.status if ending else None
+        """In a handler, how the execution ends; None in other steps."""
+        self.failed_steps: tuple[str, ...] = ending.failed_steps if ending else ()
+        """In a handler, the steps that failed for good, in the order in which they did."""
+        self.failed_step: str | None = next(iter(self.failed_steps), None)
+        """The first of them."""
+        self.error: StepError | None = ending.error if ending else None
+        """In a handler, what went wrong there: kind, message, traceback."""
         self._inputs = inputs
         self._outputs = outputs
         self._is_cancelled = is_cancelled

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from cerebelum.core.events import StepError
 from cerebelum.core.model import Step
 from cerebelum.core.outcome import Outcome
 from cerebelum.core.step_kind import StepKind
@@ -91,6 +92,16 @@ class Answer(msgspec.Struct, frozen=True):
     by: str | None = None
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """How an execution ends whose handlers run, as far as the log says."""
+
+    status: Literal["completed", "failed", "cancelled"]
+    failed_steps: tuple[str, ...] = ()
+    """Steps of the main graph whose failure is final, in the order in which they failed."""
+    error: StepError | None = None
+    """Why the first of them failed, or that it took too long as a whole."""
+
+
 class Invocation(msgspec.Struct, frozen=True, dict=True):
     """One attempt at one step, with everything already evaluated."""
 
@@ -120,6 +131,8 @@ class Invocation(msgspec.Struct, frozen=True, dict=True):
     """Gives the same folder each time."""
     answers: tuple[Answer, ...] = ()
     """Answers to this step's earlier calls (`Sleep`, `Approval`), in order."""
+    ending: Ending | None = None
+    """For the steps of handlers."""
 
     # A function in this process asks for neither of these, and then nobody pays for them.
 

@@ -153,7 +153,10 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return {_key(key, where): _plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+        plain = {_key(key, where): _plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+        if len(plain) < len(value):
+            raise OutputError(f"{where} has keys that are the same as text", hint="such as 1 and '1'")
+        return plain
     return _other(value, where, depth)
 
 
@@ -170,7 +173,15 @@ def _text(value: str, where: str) -> str:
 
 def _key(key: Any, where: str) -> str:
     if not isinstance(key, str):
-        raise OutputError(f"{where} has the key {key!r} of type {type(key).__name__}; keys must be text")
+        import msgspec
+
+        try:
+            [key] = msgspec.to_builtins({key: None}, str_keys=True)
+        except (TypeError, ValueError, OverflowError):
+            raise OutputError(
+                f"{where} has the key {key!r} of type {type(key).__name__}",
+                hint="keys are text, or numbers, dates, UUIDs and enums, which become text",
+            ) from None
     return _text(str(key), f"a key of {where}")
 
 
@@ -199,6 +210,9 @@ def _other(value: Any, where: str, depth: int) -> Any:
         try:
             return _plain(msgspec.to_builtins(value), where, depth + 1)
         except (TypeError, ValueError, OverflowError) as error:
+            # It does not say where; whoever goes through the fields does.
+            for name in getattr(value, "__struct_fields__", ()):
+                _plain(getattr(value, name), f"{where}.{name}", depth + 1)
             raise OutputError(f"{where} cannot be recorded: {error}") from None
     if isinstance(value, Path):
         return _text(str(value), where)

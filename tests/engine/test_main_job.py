@@ -122,15 +122,15 @@ def test_when_a_step_of_a_group_fails_siblings_finish_and_nothing_later_starts(l
               - {id: slow, run: 'read x < failed; echo slow >> done'}
           - {id: later, run: echo later >> done}
         on_failure:
-          - {id: tell, run: 'echo "tell $CEREBELUM_FAILED_STEPS $CEREBELUM_STATUS" >> done; '}
+          - {id: tell, run: 'echo "tell $CEREBELUM_FAILED_STEPS $CEREBELUM_STATUS: $CEREBELUM_ERROR" >> done; '}
         on_success:
           - {id: cheer, run: echo cheer >> done}
         finally:
-          - {id: clean, run: echo "clean $CEREBELUM_FAILED_STEPS" >> done}
+          - {id: clean, run: 'echo "clean $CEREBELUM_FAILED_STEPS: $CEREBELUM_ERROR" >> done'}
         """.replace("exit 3", "(echo go > failed) & exit 3")
     )
     assert result.exit_code == 1
-    assert lab.lines("done") == ["slow", "tell bad failed", "clean bad"]
+    assert lab.lines("done") == ["slow", "tell bad failed: exit code 3", "clean bad: exit code 3"]
     error = failure(lab.events(), "bad").error
     assert (error.kind, error.exit_code, error.tail) == ("exit", 3, "last words")
     end = lab.events()[-1]

@@ -73,7 +73,7 @@ def rich():
             "u": uuid.UUID(int=1), "d": datetime.date(2024, 1, 2)}
 
 VALUES = {"nan": [1, {"x": float("nan")}], "set": {"a": {object()}}, "big": 1 << 70, "object": [object()],
-          "surrogate": "\\ud800", "key": {1: 2}, "large": "x" * 2_000_000, "generator": (x for x in ())}
+          "surrogate": "\\ud800", "key": {(1, 2): 2}, "large": "x" * 2_000_000, "generator": (x for x in ())}
 VALUES["loop"] = loop = []
 loop.append(loop)
 def value(name): return VALUES[name]
@@ -260,7 +260,7 @@ def test_dates_uuids_and_dataclasses_are_recorded_as_json(folder: Path, isolated
         ("big", "output is an integer beyond 64 bits"),
         ("object", "output[0] is of type object"),
         ("surrogate", "output is text with a lone surrogate"),
-        ("key", "output has the key 1 of type int"),
+        ("key", "output has the key (1, 2) of type tuple"),
         ("large", "the output has 2000002 bytes, the limit is 1048576"),
         ("generator", "output is of type generator"),
         ("loop", "nested deeper than 200 levels (or contains itself)"),

@@ -128,6 +128,48 @@ def test_a_script_is_a_program_of_its_own(cli: Home) -> None:
     assert ran(cli) == ["fetch", "ship", "ship"]
 
 
+def test_a_script_says_what_it_takes(cli: Home) -> None:
+    typed = """
+from dataclasses import dataclass
+@dataclass
+class Given:
+    version: str
+    to: str = "staging"
+
+@workflow(inputs=Given)
+def roll_out(wf):
+    "Put a version on the machines."
+    wf.timeline(fetch)
+
+if __name__ == "__main__":
+    roll_out.cli()
+"""
+    cli.write("typed.py", FLOW.partition("if __name__")[0] + typed)
+    bare, asked = python(cli, "typed.py"), python(cli, "typed.py", "--help")
+    assert (bare.returncode, asked.returncode) == (2, 0), bare.stderr
+    assert bare.stdout == asked.stdout
+    assert bare.stdout.splitlines()[:3] == [
+        "The workflow roll-out: Put a version on the machines.",
+        "",
+        "  typed.py run -i version=... [-i to=...]  start it and see it through",
+    ]
+    assert [line.split()[1] for line in bare.stdout.splitlines() if line.startswith("  ")] == [
+        "run",
+        "status",
+        "resume",
+        "list",
+    ]
+    assert "flow.py run [-i NAME=VALUE]..." in python(cli, "flow.py").stdout
+
+
+def test_a_script_takes_options_in_front_of_the_verb(cli: Home) -> None:
+    assert python(cli, "flow.py", "--store", "own.db", "run", "--id", "deploy-1").returncode == 1
+    assert json.loads(python(cli, "flow.py", "--store=own.db", "list", "--json").stdout)["total"] == 1
+    assert json.loads(python(cli, "flow.py", "list", "--json").stdout)["total"] == 0
+    other = python(cli, "flow.py", "--store", "own.db", "list", "--workflow=other", "--json")
+    assert json.loads(other.stdout)["total"] == 0
+
+
 def test_started_detached_it_goes_on_without_its_starter(cli: Home) -> None:
     cli.write("mended", "")
     cli.write("hold", "")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cerebelum import WorkflowError, step, workflow
+from cerebelum import Context, WorkflowError, step, workflow
 from cerebelum.core.errors import DefinitionError, UsageError
 from cerebelum.sdk import wiring
 from cerebelum.sdk.builder import Builder
@@ -217,6 +219,43 @@ def test_a_diverted_failure_stays_where_it_led_when_the_rest_is_resumed() -> Non
 
 # Handlers, and steps that are no functions
 
+TOLD = """
+from cerebelum import step, workflow
+
+ran = []
+
+@step
+def bad():
+    if not ran:
+        raise OSError("no disk")
+
+@step
+def later(bad):
+    raise ValueError("later")
+
+@step
+def here(context):
+    error = context.error
+    return [context.status, context.failed_step, list(context.failed_steps), error.kind, error.message,
+            "raise OSError" in error.traceback]
+
+@step(isolated=True)
+def apart(context):
+    error = context.error
+    return [context.status, context.failed_step, list(context.failed_steps), error.kind, error.message,
+            "raise OSError" in error.traceback]
+
+@workflow
+def told(wf):
+    wf.timeline(bad >> later)
+    script = 'echo "$CEREBELUM_STATUS $CEREBELUM_FAILED_STEPS $CEREBELUM_ERROR"'
+    said = {"SAID": "${{ execution.failed_steps[0] }}: ${{ execution.error }}"}
+    wf.on_failure(
+        here >> apart >> wf.shell(script, name="script", output="text")
+        >> wf.shell('echo "$SAID"', name="expressions", env=said, output="text")
+    )
+"""
+
 
 def test_handlers_run_when_they_should() -> None:
     ran: list[str] = []
@@ -245,6 +284,66 @@ def test_handlers_run_when_they_should() -> None:
     assert ran == ["undo", "end"]
     works.run()
     assert ran[2:] == ["good", "cheer", "end"]
+
+
+def test_a_handler_knows_what_failed_and_why_also_after_a_resume(tmp_path: Path) -> None:
+    path = tmp_path / "told.py"
+    path.write_text(TOLD)
+    names: dict[str, Any] = {}
+    exec(compile(TOLD, str(path), "exec"), names)
+    with pytest.raises(WorkflowError) as caught:
+        names["told"].run()
+    told = caught.value.result.results
+    assert told["here"] == told["apart"] == ["failed", "bad", ["bad"], "exception", "OSError: no disk", True]
+    assert told["script"] == "failed bad OSError: no disk"
+    assert told["expressions"] == "bad: OSError: no disk"
+    # Whoever goes on has only the log.
+    names["ran"].append("mended")
+    with pytest.raises(WorkflowError) as again:
+        asyncio.run(caught.value.resume())
+    assert again.value.result.results["here"][1] == "later"
+
+
+def test_a_handler_is_told_of_no_failure_where_there_is_none() -> None:
+    @step
+    def fine(context: Context) -> Any:
+        return [context.status, context.failed_step, list(context.failed_steps), context.error]
+
+    @step
+    def tidy(context: Context) -> Any:
+        return [context.status, context.failed_step, list(context.failed_steps), context.error]
+
+    @written
+    def works(wf: Builder) -> None:
+        wf.timeline(fine)
+        wf.finally_(tidy >> wf.shell('echo "$CEREBELUM_STATUS/$CEREBELUM_ERROR"', name="script", output="text"))
+
+    results = works.run().results
+    assert results == {
+        "fine": [None, None, [], None],
+        "tidy": ["completed", None, [], None],
+        "script": "completed/",
+    }
+
+
+def test_a_handler_is_told_that_it_took_too_long_as_a_whole() -> None:
+    @step
+    async def slow() -> None:
+        await asyncio.sleep(3600)
+
+    @step
+    def tidy(context: Context) -> Any:
+        assert context.error is not None
+        return [context.status, context.error.kind]
+
+    @workflow(timeout=0.2)
+    def late(wf: Builder) -> None:
+        wf.timeline(slow)
+        wf.finally_(tidy)
+
+    with pytest.raises(WorkflowError) as caught:
+        late.run()
+    assert caught.value.result.results["tidy"] == ["failed", "timeout"]
 
 
 def test_scripts_sleeps_and_approvals_stand_in_timelines() -> None:
@@ -356,6 +455,50 @@ def test_a_handler_is_told_where_results_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"on_interrupt": "maybe"}, "on_interrupt=: `maybe` is not one of the choices; there is `rerun`"),
+        ({"continue_on_error": "no"}, "continue_on_error=: expected true or false, this is a text"),
+        ({"secrets": "TOKEN"}, "secrets=: expected a list, this is a text"),
+        ({"isolated": "no"}, "isolated=: expected true or false, this is a text"),
+        ({"isolated": True, "working_dir": 3}, "working_dir=: expected a text, this is an integer"),
+        ({"isolated": True, "env": ["A=b"]}, "env=: expected a mapping, this is a list"),
+        ({"description": 3}, "description=: expected a text"),
+    ],
+)
+def test_options_of_a_step_that_cannot_be_are_refused(options: Any, message: str) -> None:
+    [problem] = problems(lambda wf: wf.timeline(step(name="a", **options)(lambda: 1)))
+    assert re.match(r"\S+test_orders\.py:\d+: step `a`: ", problem)
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_parallel": 0}, "max_parallel=: 0 is not at least 1"),
+        ({"max_parallel": "3"}, "max_parallel=: expected an integer, this is a text"),
+        ({"secrets": "TOKEN"}, "secrets=: expected a list, this is a text"),
+        ({"name": ""}, "name=: "),
+        ({"portable": "yes"}, "portable=: expected true or false, this is a text"),
+        ({"timeout": "soon"}, "timeout=: 'soon': this is not a duration; write it like"),
+    ],
+)
+def test_options_of_a_workflow_that_cannot_be_are_refused(options: Any, message: str) -> None:
+    (a,) = steps("a", [])
+    with pytest.raises(DefinitionError, match=r"test_orders\.py:\d+: @workflow: ") as caught:
+        workflow(**options)(lambda wf: wf.timeline(a)).run()
+    assert message in str(caught.value)
+
+
+def test_one_mistake_is_one_problem() -> None:
+    [problem] = problems(lambda wf: wf.timeline(wf.sleep(1) >> wf.sleep(2)))
+    assert "there is another step `sleep`" in problem
+    [problem] = problems(lambda wf: wf.timeline(wf.approval("Go?", on_timeout="never")))  # type: ignore[arg-type]
+    assert "`never` is not one of the choices" in problem
+    assert "expressions" not in problem
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (lambda wf, a, b: None, "the workflow has no steps"),
@@ -373,6 +516,7 @@ def test_orders_that_cannot_be_are_refused(wrong: Any, message: str) -> None:
     a, b = steps("a b", [])
     [problem] = problems(lambda wf: wrong(wf, a, b))
     assert message in problem
+    assert "test_orders.py:" in problem
 
 
 @pytest.mark.parametrize(
@@ -383,6 +527,8 @@ def test_orders_that_cannot_be_are_refused(wrong: Any, message: str) -> None:
         (lambda wf, a: wf.branch(after=print, when={True: a}), "print is no step"),
         (lambda wf, a: wf.branch(after=a, when={}), "a branch needs conditions"),
         (lambda wf, a: wf.branch(after=a, when={True: []}), "a branch leads to steps"),
+        (lambda wf, a: wf.branch(after=a, when={3: a}), "3 is no condition"),
+        (lambda wf, a: wf.diverge(a, {}), "failures are diverted by rules"),
         (lambda wf, a: wf.diverge(a, {"x": "again"}), "'again' is not possible here"),
         (lambda wf, a: wf.diverge(a, {"x": []}), "a failure leads to steps"),
         (lambda wf, a: wf.sleep("soon"), "'soon'"),
@@ -392,7 +538,7 @@ def test_what_is_no_order_at_all_is_refused_at_once(wrong: Any, message: str) ->
     (a,) = steps("a", [])
     with pytest.raises(UsageError, match=message) as caught:
         written(lambda wf: wrong(wf, a)).run()
-    assert caught.value.hint or caught.value.where
+    assert "test_orders.py:" in (caught.value.where or "")
 
 
 def test_decorators_say_what_they_take() -> None:
@@ -402,6 +548,8 @@ def test_decorators_say_what_they_take() -> None:
         workflow(parallel=3)  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="belongs above a function"):
         step(3)  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="name=3 is no text"):
+        step(name=3)(lambda: 1)  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="is a step already"):
         step(step(lambda: 1))
     with pytest.raises(UsageError, match="neither a dataclass nor"):

@@ -69,6 +69,7 @@ def test_what_failed_is_stuck_at_the_step_that_failed() -> None:
     assert one.error is not None
     assert one.error.kind
     assert "it broke" in one.error.message
+    assert one.error.exit_code == 1
     assert one.steps[1].error is not None
     assert (one.steps[1].status, one.steps[1].attempts, one.steps[1].error.exit_code) == ("failed", 1, 1)
     assert one.step_outputs == {"a": {"x": 1}}

@@ -53,6 +53,7 @@ steps:
 """
 
 TESTS = """
+import asyncio
 import pytest
 from cerebelum import ExecutionClient, WorkflowError
 from cerebelum.testing import Crashed
@@ -78,12 +79,20 @@ def test_somebody_says_no(run_workflow):
     with pytest.raises(WorkflowError, match="rejected by test"):
         run_workflow(flow.deploy, approvals={"wait": False})
 
+def test_an_error_goes_on(run_workflow):
+    with pytest.raises(WorkflowError) as failed:
+        run_workflow(flow.deploy, approvals={"wait": False})
+    with pytest.raises(WorkflowError, match="rejected by test"):
+        asyncio.run(failed.value.resume())
+    assert run_workflow.resume(failed.value.execution_id, approvals={"wait": True}).output == [7, {}]
+
 @pytest.mark.parametrize(("event", "step", "again"), [
     ("StepCompleted", "build", ["flaky", "flaky", "wait", "wait", "wait", "ship"]),
     ("StepStarted", "build", ["build", "flaky", "flaky", "flaky", "wait", "wait", "wait", "ship"]),
     ("StepFailed", "flaky", ["flaky", "flaky", "wait", "wait", "wait", "ship"]),
     ("SleepStarted", "wait", ["wait", "wait", "ship"]),
     ("SleepCompleted", "soak", ["ship"]),
+    ("ApprovalRequested", "wait", ["wait", "ship"]),
 ])
 def test_a_crash(run_workflow, crash_after, event, step, again):
     crash_after(event, step=step)
@@ -102,6 +111,7 @@ def test_a_file(run_workflow, tmp_path):
     (tmp_path / "nightly.yaml").write_text(flow.YAML)
     result = run_workflow(tmp_path / "nightly.yaml")
     assert result.status == "waiting_for_approval"
+    assert run_workflow.resume(result.execution_id, approvals={"go": True}).results["b"] == "b"
     assert run_workflow(tmp_path / "nightly.yaml", approvals={"go": True}).results["b"] == "b"
 
 def test_stores_are_apart(run_workflow, cerebelum_store):
@@ -117,7 +127,7 @@ def test_workflows_are_tested_in_virtual_time(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_flow.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 passed" in done.stdout
+    assert "13 passed" in done.stdout
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_asked_for(tmp_path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime as dt
+import enum
 import threading
 import time
+import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from cerebelum import Context, ExecutionResult, WorkflowError, step, workflow
+from cerebelum import Context, ExecutionClient, ExecutionResult, WorkflowError, step, workflow
 from cerebelum.core.errors import NotFound, UsageError
 from cerebelum.sdk import wiring
 from cerebelum.sdk.builder import Builder
@@ -106,6 +109,19 @@ class Built:
     parts: set[str]
 
 
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Kept:
+    values: list[Any]
+
+
+class Nested(msgspec.Struct):
+    kept: Kept
+
+
 def test_results_are_recorded_as_json_says_them() -> None:
     moment = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 
@@ -122,12 +138,25 @@ def test_results_are_recorded_as_json_says_them() -> None:
     assert result.output == ["AP8=", [1, 2], ["a", "b"]]
 
 
-def test_a_result_that_cannot_be_recorded_fails_its_step() -> None:
-    @step
-    def odd() -> Any:
-        return {"items": [1, object()]}
+def test_keys_become_text_where_json_has_a_text_for_them() -> None:
+    identity = uuid.UUID(int=3)
+    given = {1: "a", 1.5: "b", dt.date(2026, 1, 2): "c", identity: "d", Colour.RED: "e"}
+    result = flow(step(name="build")(lambda: given)).run()
+    assert result.output == {"1": "a", "1.5": "b", "2026-01-02": "c", str(identity): "d", "red": "e"}
 
-    with pytest.raises(WorkflowError, match=r"output\.items\[1\] is of type object") as caught:
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"items": [1, object()]}, r"output\.items\[1\] is of type object"),
+        (Nested(Kept([{"a": object()}])), r"output\.kept\.values\[0\]\.a is of type object"),
+        ({(1, 2): 3}, r"output has the key \(1, 2\) of type tuple"),
+        ({1: "a", "1": "b"}, r"output has keys that are the same as text"),
+    ],
+)
+def test_a_result_that_cannot_be_recorded_fails_its_step(value: Any, message: str) -> None:
+    odd = step(name="odd")(lambda: value)
+    with pytest.raises(WorkflowError, match=message) as caught:
         flow(odd).run()
     assert caught.value.error is not None
     assert caught.value.error.kind == "output"
@@ -270,6 +299,52 @@ def test_or_resume_goes_on_or_does_nothing() -> None:
         assert deploy.run(execution_id="deploy-1", or_resume=True).output == 2
     with pytest.raises(UsageError, match="there is an execution deploy-1 already"):
         deploy.run(execution_id="deploy-1")
+
+
+def test_or_resume_goes_on_with_nothing_that_is_something_else() -> None:
+    take = step(name="take")(lambda inputs: inputs)
+    first, other = flow(take), workflow(name="other")(lambda wf: wf.timeline(take))
+    first.run({"n": 1}, execution_id="order-1")
+    assert first.run({"n": 1}, execution_id="order-1", or_resume=True).output == {"n": 1}
+    for changed in ({"n": 2}, {"n": 1, "m": 1}):
+        with pytest.raises(UsageError, match="order-1 was started with other inputs"):
+            first.run(changed, execution_id="order-1", or_resume=True)
+    with pytest.raises(UsageError, match=r"order-1 is an execution of the workflow \S+, and not of other"):
+        other.run({"n": 1}, execution_id="order-1", or_resume=True)
+    with pytest.raises(UsageError, match="or_resume=True needs an execution_id="):
+        first.run(or_resume=True)
+    with pytest.raises(UsageError, match="execution_id=1 is no text"):
+        first.run(execution_id=1)  # type: ignore[arg-type]
+
+
+def test_an_error_says_how_to_go_on_by_how_it_ended() -> None:
+    @step
+    async def stay() -> None:
+        await asyncio.sleep(3600)
+
+    deploy = flow(stay)
+
+    async def ended(ask: Callable[[str], Awaitable[Any]], name: str) -> WorkflowError:
+        running = asyncio.create_task(deploy.execute(execution_id=name))
+        async with ExecutionClient() as look:
+            while not (look_at := await look.list_executions(status="running")).executions:
+                await asyncio.sleep(0.01)
+            assert look_at.executions[0].execution_id == name
+            await ask(name)
+        with pytest.raises(WorkflowError) as caught:
+            await running
+        return caught.value
+
+    async def main() -> None:
+        async with ExecutionClient() as there:
+            cancelled = await ended(there.cancel, "deploy-1")
+            paused = await ended(there.pause, "deploy-2")
+        assert (cancelled.status, cancelled.exit_code) == ("cancelled", 6)
+        assert "cerebelum resume deploy-1 --from STEP" in str(cancelled)
+        assert (paused.status, paused.exit_code) == ("paused", 75)
+        assert "go on with: cerebelum resume deploy-2" in str(paused)
+
+    asyncio.run(main())
 
 
 def test_retries_and_time_limits_are_those_of_every_step() -> None:
@@ -433,3 +508,16 @@ def test_an_isolated_step_is_ended_in_the_middle_of_compiled_code(tmp_path: Path
     greeting, pid = names["quick"].run().output
     assert greeting == "hello"
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_an_isolated_step_stands_beside_steps_that_are_no_functions(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.py"
+    path.write_text(
+        "from cerebelum import step, workflow\n"
+        "@step(isolated=True)\ndef apart(tag): return tag.upper()\n"
+        "@workflow\ndef mixed(wf):\n"
+        "    wf.timeline(wf.shell('echo v1', name='tag', output='text') >> wf.sleep(0) >> apart)\n"
+    )
+    names: dict[str, Any] = {}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    assert names["mixed"].run().output == "V1"

@@ -129,6 +129,7 @@ def _in_child(call: Invocation) -> Outcome:
         "secrets": dict(call.secrets),
         "context": facts(call),
         "answers": msgspec.to_builtins(call.answers),
+        "ending": msgspec.to_builtins(call.ending),
         "result": str(result),
     }
     package = Path(__file__).parents[3]

@@ -26,7 +26,7 @@ from cerebelum.plugins.python.call import (
     signature_of,
 )
 from cerebelum.steps.context import Context
-from cerebelum.steps.executor import Answer
+from cerebelum.steps.executor import Answer, Ending
 from cerebelum.steps.output_values import OutputError, one_line, to_output
 from cerebelum.steps.suspension import Answering, Suspended
 
@@ -62,6 +62,7 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
         is_cancelled=asked.is_set,
         wait=asked.wait,
         write=lambda data: print(data.decode(), end=""),
+        ending=msgspec.convert(request["ending"], Ending | None),
     )
     folder = Path(request["folder"])
     try:

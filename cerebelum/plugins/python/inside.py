@@ -61,6 +61,7 @@ def _context(call: Invocation) -> Context:
         is_cancelled=lambda: call.stop.requested,
         wait=call.stop.wait,
         write=lambda data: call.sink.write("stdout", data),
+        ending=call.ending,
     )
 
 
