@@ -43,6 +43,19 @@ def ship(wait):
 def deploy(wf):
     wf.timeline(build >> flaky >> wait >> wf.sleep("2d", name="soak") >> ship)
 
+@step
+def broken():
+    raise OSError("no disk")
+
+@step
+def undo(context):
+    ran.append((context.status, context.failed_step, context.error.message, context.attempt))
+
+@workflow
+def breaking(wf):
+    wf.timeline(broken)
+    wf.on_failure(undo)
+
 YAML = '''
 name: nightly
 steps:
@@ -103,6 +116,14 @@ def test_a_crash(run_workflow, crash_after, event, step, again):
     assert result.output == [7, {}]
     assert flow.ran == again
 
+def test_a_handler_that_is_performed_again_is_told_the_same(run_workflow, crash_after):
+    crash_after("StepStarted", step="undo")
+    with pytest.raises(Crashed) as crashed:
+        run_workflow(flow.breaking)
+    with pytest.raises(WorkflowError):
+        run_workflow.resume(crashed.value.execution_id)
+    assert flow.ran == [("failed", "broken", "OSError: no disk", 2)]
+
 def test_there_is_no_such_event(crash_after):
     with pytest.raises(ValueError, match="there is no event 'Completed'"):
         crash_after("Completed")
@@ -127,7 +148,7 @@ def test_workflows_are_tested_in_virtual_time(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_flow.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "13 passed" in done.stdout
+    assert "14 passed" in done.stdout
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_asked_for(tmp_path: Path) -> None:
