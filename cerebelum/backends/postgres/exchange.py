@@ -5,9 +5,9 @@ An append waits for this and for the disk alone, and psycopg's cursors cost as m
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from itertools import count
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from cerebelum.backends.postgres.driver import psycopg
 from cerebelum.backends.postgres.server import Connection
@@ -15,9 +15,7 @@ from cerebelum.backends.postgres.server import Connection
 _BAD = psycopg.pq.ConnStatus.BAD
 _FAILED = psycopg.pq.ExecStatus.FATAL_ERROR
 _END = psycopg.pq.ExecStatus.PIPELINE_SYNC
-_READ, _WRITE = psycopg.waiting.Wait.R, psycopg.waiting.Wait.W
 
-PGconn: TypeAlias = psycopg.pq.abc.PGconn
 PGresult: TypeAlias = psycopg.pq.abc.PGresult
 
 _numbers = count()
@@ -56,7 +54,7 @@ def exchange(connection: Connection, commands: Sequence[Command]) -> list[bool]:
     if prepared is not None and len(commands) == 1 and commands[0].sql in prepared:
         # What is sent is the same, with less to do here.
         pgconn.send_query_prepared(prepared[commands[0].sql], commands[0].values)
-        (only,) = _good(connection.wait(_results(pgconn, last=None)))
+        (only,) = _good(_results(connection, last=None))
         return [only.ntuples > 0]
     asked: list[bool] = []
     new: list[bytes] = []
@@ -73,7 +71,7 @@ def exchange(connection: Connection, commands: Sequence[Command]) -> list[bool]:
             pgconn.send_query_prepared(prepared[sql], values)
         asked.append(True)
     pgconn.pipeline_sync()
-    results = connection.wait(_results(pgconn, last=_END))
+    results = _results(connection, last=_END)
     if pgconn.status != _BAD:
         pgconn.exit_pipeline_mode()
     try:
@@ -94,16 +92,17 @@ def _good(results: list[PGresult]) -> list[PGresult]:
     return results
 
 
-def _results(pgconn: PGconn, last: int | None) -> Generator[Any, Any, list[PGresult]]:
-    """All that comes until the server has finished, which is told by `last`, or is gone; yields what to wait for."""
+def _results(connection: Connection, last: int | None) -> list[PGresult]:
+    """All that comes until the server has finished, which is told by `last`, or is gone."""
+    pgconn = connection.pgconn
     while pgconn.flush():
-        if (yield _READ | _WRITE) & _READ:
+        if connection.attend(sending=True):
             # It may not read on before its answers are read.
             pgconn.consume_input()
     results: list[PGresult] = []
     while True:
         while pgconn.is_busy():
-            yield _READ
+            connection.attend()
             pgconn.consume_input()
         result = pgconn.get_result()
         status = None if result is None else result.status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from cerebelum.backends.postgres.ear import Ear
 from cerebelum.backends.postgres.errors import not_storable
 from cerebelum.backends.postgres.server import LONG, LONGEST, Connection, Lane, Server
 from cerebelum.backends.postgres.statements import Statements, restored, stored
-from cerebelum.backends.postgres.writing import Append, Writer, stored_row
+from cerebelum.backends.postgres.writing import Append, Tokens, Writer, stored_row
 from cerebelum.backends.sql.rows import (
     MOST,
     RUNNER,
@@ -79,6 +78,7 @@ class PostgresStore(EventStore):
         self._care, self._survey = Lane(silence=LONG), Lane(silence=LONGEST)
         self._writer = Writer(self._server, self._events)
         self._written = Written()
+        self._tokens = Tokens()
         self._ear = Ear(self._server, self._sql)
 
     def append(
@@ -95,7 +95,7 @@ class PostgresStore(EventStore):
         rows = entry_rows(execution_id, expected, entries, summary)
         lean = self._written.covers(summary, expected)
         try:
-            append = Append(self._sql, expected, rows, summary, fence, release, lean)
+            append = Append(self._sql, self._tokens.take(), expected, rows, summary, fence, release, lean)
         except UnicodeError as error:
             raise not_storable(error, self._address) from None
         self._writer.write(append)
@@ -169,7 +169,7 @@ class PostgresStore(EventStore):
         """See EventStore."""
         if not chunks and not drop:
             return
-        token = os.urandom(16).hex()
+        token = self._tokens.take()
         steps, attempts, lows, highs = ([piece[at] for piece in drop] for at in range(4))
         columns = ([c.step for c in chunks], [c.attempt for c in chunks], [c.offset for c in chunks])
         more = ([c.stream for c in chunks], [micros(c.at) for c in chunks], [c.data for c in chunks])
@@ -258,7 +258,7 @@ class PostgresStore(EventStore):
         """See EventStore. All of them in one transaction."""
         wholes = {each.summary.execution_id: each for each in executions}
         rows = {name: entry_rows(name, 0, each.entries, each.summary) for name, each in wholes.items()}
-        token = os.urandom(16).hex()
+        token = self._tokens.take()
 
         def copy(connection: Connection, again: bool) -> str | None:
             """The first that is there already, before which nothing of this is written."""

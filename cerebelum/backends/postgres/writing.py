@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from cerebelum.backends.postgres.exchange import Command, exchange, wire
@@ -31,12 +32,25 @@ def changing(s: Summary) -> list[Any]:
     return [s.version, s.digest, micros(s.updated_at), s.steps_done, stored(strings_text(s.current))]
 
 
+class Tokens:
+    """Texts of UUIDs that nobody else has, one of these for each store: in a forked process it would repeat itself."""
+
+    def __init__(self) -> None:
+        # A system call for each append would have the other threads take the interpreter away every time.
+        self._ours = os.urandom(8).hex()
+        self._numbers = count()
+
+    def take(self) -> str:
+        return f"{self._ours}{next(self._numbers):016x}"
+
+
 class Append:
     """One append: what it writes, and how it ended. Raises UnicodeError for text that cannot be stored."""
 
     def __init__(
         self,
         statements: Statements,
+        token: str,
         expected: int,
         rows: Sequence[tuple[Any, ...]],
         summary: Summary,
@@ -45,10 +59,12 @@ class Append:
         lean: bool,
     ) -> None:
         self.execution_id = summary.execution_id
-        self.token = os.urandom(16).hex()
+        self.token = token
         self.done = False
-        self.turn: threading.Event | None = None
-        """Where a thread waits: set when it is done, or has to be written by that thread."""
+        self.leads = False
+        """Whether its thread has to write what waits."""
+        self.turn: threading.Lock | None = None
+        """What its thread waits for: let go of, once, when it is done or leads."""
         self._statements = statements
         self._expected = expected
         self._fence = fence
@@ -107,8 +123,9 @@ class Append:
 
 
 def _wake(append: Append) -> None:
-    if append.turn is not None:
-        append.turn.set()
+    turn, append.turn = append.turn, None
+    if turn is not None:
+        turn.release()
 
 
 class Writer:
@@ -123,58 +140,58 @@ class Writer:
 
     def write(self, append: Append) -> None:
         """Returns once it is on the server's disk. Raises Conflict, Fenced, StoreError."""
+        turn = None
         with self._lock:
-            leads, self._busy = not self._busy, True
-            if not leads:
-                append.turn = threading.Event()
+            append.leads, self._busy = not self._busy, True
+            if not append.leads:
+                turn = append.turn = threading.Lock()
+                turn.acquire()
             self._waiting.append(append)
+        batch: list[Append] = []
         try:
-            if append.turn is not None:
-                append.turn.wait()
-                leads = not append.done
-            if leads:
-                self._lead()
+            if turn is not None:
+                turn.acquire()
+            if append.leads:
+                self._lead(batch)
         finally:
-            # Also where somebody pressed Ctrl-C, the others' appends are not left lying.
-            with self._lock:
-                if append in self._waiting:
-                    self._waiting.remove(append)
-                if leads or (append.turn is not None and append.turn.is_set() and not append.done):
-                    self._busy = bool(self._waiting)
-                    if self._busy:
-                        _wake(self._waiting[0])
+            if append.leads or not append.done:
+                self._leave(append, batch)
         append.result()
 
-    def _lead(self) -> None:
+    def _lead(self, batch: list[Append]) -> None:
         with self._lock:
-            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            batch += self._waiting[:_MOST]
+            del self._waiting[:_MOST]
         try:
             self._commit(batch)
         except StoreError as error:
             for each in batch:
                 each.fail(error)
-        finally:
-            with self._lock:
-                self._waiting[:0] = [each for each in batch if not each.done]
-            for each in batch:
-                if each.done:
-                    _wake(each)
+
+    def _leave(self, append: Append, batch: list[Append]) -> None:
+        """Also where somebody pressed Ctrl-C, the others' appends are not left lying."""
+        with self._lock:
+            append.done = True
+            self._waiting = [each for each in (*batch, *self._waiting) if not each.done]
+            following = None
+            if append.leads:
+                self._busy = bool(self._waiting)
+                if self._waiting:
+                    following = self._waiting[0]
+                    following.leads = True
+        if following is not None:
+            # Before the others, so that the server has something to do while they prepare what comes next.
+            _wake(following)
+        for each in batch:
+            if each.done:
+                _wake(each)
 
     def _commit(self, batch: list[Append]) -> None:
-        # In one order, so that two batches never wait for each other in a circle.
-        batch.sort(key=lambda append: append.execution_id)
-
-        def together(connection: Connection, again: bool) -> None:
-            written = exchange(connection, [append.command() for append in batch])
-            for append, each in zip(batch, written, strict=True):
-                append.settle(connection, each)
-
-        def alone(append: Append) -> Callable[[Connection, bool], None]:
-            return lambda connection, again: append.settle(connection, *exchange(connection, [append.command()]))
-
         if len(batch) > 1:
+            # In one order, so that two batches never wait for each other in a circle.
+            batch.sort(key=lambda append: append.execution_id)
             try:
-                self._server.write(self._lane, together)
+                self._write(batch)
             except StoreError:
                 if self._server.is_down:
                     raise
@@ -182,6 +199,16 @@ class Writer:
         for append in batch:
             if not append.done:
                 try:
-                    self._server.write(self._lane, alone(append))
+                    self._write([append])
                 except StoreError as error:
                     append.fail(error)
+
+    def _write(self, appends: Sequence[Append]) -> None:
+        """All in one transaction, or none."""
+
+        def write(connection: Connection, again: bool) -> None:
+            written = exchange(connection, [append.command() for append in appends])
+            for append, each in zip(appends, written, strict=True):
+                append.settle(connection, each)
+
+        self._server.write(self._lane, write)
