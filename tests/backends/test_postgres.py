@@ -114,6 +114,89 @@ def test_one_that_cannot_be_stored_does_not_take_the_others_along(far: EventStor
     assert [len(far.read(name)) for name in names] == [1, 2] * 4
 
 
+@pytest.mark.parametrize("leads", [True, False], ids=["while it writes for others", "while it waits for another"])
+def test_an_append_that_is_interrupted_leaves_none_of_the_others_waiting(proxy: Proxy, leads: bool) -> None:
+    command = [sys.executable, "-c", INTERRUPTED.replace("LEADS", str(leads)), proxy.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.stdout, done.stderr) == ("interrupted\n2 2 2\n", "")
+
+
+INTERRUPTED = """
+import signal, sys, threading
+from cerebelum.backends.conformance.kit import MINE, create, log, summary
+from cerebelum.backends.postgres import open_store, writing
+
+store, main = open_store(sys.argv[1]), threading.get_ident()
+names = ["deploy-0", "deploy-1", "deploy-2", "deploy-3"]
+for name in names:
+    create(store, name, MINE)
+exchange, sending, go_on = writing.exchange, threading.Event(), threading.Event()
+
+def held(connection, commands):
+    if not sending.is_set():
+        sending.set()
+        if threading.get_ident() == main:
+            signal.pause()
+        go_on.wait()
+    return exchange(connection, commands)
+
+def append(name):
+    entries = log(name, 2)
+    store.append(name, 1, entries[1:], summary(name, entries), fence=MINE)
+
+def until_waiting(count):
+    while len(store._writer._waiting) < count:
+        pass
+
+def others():
+    if LEADS:
+        sending.wait()
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            until_waiting(number)
+    else:
+        until_waiting(1)
+        for number, thread in enumerate(threads[1:], 2):
+            thread.start()
+            until_waiting(number)
+    signal.pthread_kill(main, signal.SIGINT)
+
+writing.exchange = held
+threads = [threading.Thread(target=append, args=(name,), daemon=True) for name in names[1:]]
+if not LEADS:
+    threads[0].start()
+    sending.wait()
+interrupter = threading.Thread(target=others)
+interrupter.start()
+try:
+    append(names[0])
+except KeyboardInterrupt:
+    print("interrupted")
+go_on.set()
+interrupter.join()
+for thread in threads:
+    thread.join()
+print(*(len(store.read(name)) for name in names[1:]))
+"""
+
+
+def test_a_summary_is_stored_as_it_was_given(store: EventStore) -> None:
+    """Also where it says something else than its last entry, of which it is otherwise made."""
+    create(store, "deploy-1", MINE)
+    entries = log("deploy-1", 12)
+    later = {"updated_at": START.replace(hour=4), "digest": "f" * 64, "steps_done": 3}
+    given = [summary("deploy-1", entries[:4], steps_done=2, current=("a\\b", "c"))]
+    given.append(replace(summary("deploy-1", entries[:5]), **later))
+    given.append(summary("deploy-1", entries[:11], steps_done=4))
+    given.append(summary("deploy-1", entries, steps_done=5))
+    at = 1
+    for each in given:
+        store.append("deploy-1", at, entries[at : each.version], each, fence=None if each.version == 12 else MINE)
+        assert store.find(Query(id="deploy-1")).rows[0].summary == each
+        at = each.version
+    assert store.read("deploy-1") == entries
+
+
 # Being told
 
 

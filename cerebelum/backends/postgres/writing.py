@@ -10,7 +10,7 @@ from typing import Any
 
 from cerebelum.backends.postgres.exchange import Command, exchange, wire
 from cerebelum.backends.postgres.server import Connection, Lane, Server
-from cerebelum.backends.postgres.statements import Statements, stored
+from cerebelum.backends.postgres.statements import FEW, Statements, stored
 from cerebelum.backends.sql.rows import micros, strings_text, summary_row
 from cerebelum.core.errors import StoreError
 from cerebelum.core.summary import Summary
@@ -28,8 +28,8 @@ def stored_row(summary: Summary) -> list[Any]:
 
 
 def changing(s: Summary) -> list[Any]:
-    """Of these values, what changes with every event."""
-    return [s.version, s.digest, micros(s.updated_at), s.steps_done, stored(strings_text(s.current))]
+    """Of these values, what changes with every event and is not in its entry."""
+    return [s.steps_done, stored(strings_text(s.current))]
 
 
 class Tokens:
@@ -77,10 +77,13 @@ class Append:
             owner, epoch = (None, 0) if fence is None else (None if release else fence.owner, fence.epoch)
             values = [*stored_row(summary), owner, epoch, self.execution_id, *added]
         else:
+            lean = lean and 0 < len(rows) <= FEW and rows[-1][3::2] == (micros(summary.updated_at), summary.digest)
             sql = statements.advance(len(rows), lean=lean, fenced=fence is not None, release=release)
             owned = [] if fence is None else [fence.owner, fence.epoch]
-            values = [*(changing(summary) if lean else stored_row(summary)[1:]), self.execution_id, expected]
-            values += [*owned, *added]
+            if lean:
+                values = [*changing(summary), self.execution_id, *owned, *added]
+            else:
+                values = [*stored_row(summary)[1:], self.execution_id, expected, *owned, *added]
         # Here, by the thread that wants it, and not by the one that writes for all of them.
         self._command = Command(sql, [wire(value) for value in values])
 
