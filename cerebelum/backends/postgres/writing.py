@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -65,6 +66,8 @@ class Append:
         """Whether its thread has to write what waits."""
         self.turn: threading.Lock | None = None
         """What its thread waits for: let go of, once, when it is done or leads."""
+        self.others: list[Append] = []
+        """Those that were done together with it, and whose threads still wait."""
         self._statements = statements
         self._expected = expected
         self._fence = fence
@@ -157,8 +160,12 @@ class Writer:
             if append.leads:
                 self._lead(batch)
         finally:
-            if append.leads or not append.done:
+            if append.leads or append.turn is not None:
                 self._leave(append, batch)
+            # Each wakes one more: woken all at once, they would contend for the interpreter.
+            if append.others:
+                with suppress(IndexError):
+                    _wake(append.others.pop())
         append.result()
 
     def _lead(self, batch: list[Append]) -> None:
@@ -174,20 +181,20 @@ class Writer:
     def _leave(self, append: Append, batch: list[Append]) -> None:
         """Also where somebody pressed Ctrl-C, the others' appends are not left lying."""
         with self._lock:
-            append.done = True
+            append.done, append.turn = True, None
             self._waiting = [each for each in (*batch, *self._waiting) if not each.done]
-            following = None
-            if append.leads:
-                self._busy = bool(self._waiting)
-                if self._waiting:
-                    following = self._waiting[0]
-                    following.leads = True
+            if not append.leads:
+                return
+            self._busy = bool(self._waiting)
+            following = self._waiting[0] if self._waiting else None
+            if following is not None:
+                following.leads = True
+            append.others = [each for each in batch if each.done and each.turn is not None]
+            for each in append.others:
+                each.others = append.others
         if following is not None:
-            # Before the others, so that the server has something to do while they prepare what comes next.
+            # Before those that are done, so that the server has something to do while they prepare what comes next.
             _wake(following)
-        for each in batch:
-            if each.done:
-                _wake(each)
 
     def _commit(self, batch: list[Append]) -> None:
         if len(batch) > 1:
