@@ -54,6 +54,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     say: Callable[[str], None] = print
     """Told what an operator should know, a line at a time."""
 
+    @property
+    def listeners(self) -> int:
+        """On how many addresses it listens."""
+        return (self.grpc is not None) + (self.http is not None)
+
     def check(self) -> None:
         """Raises UsageError if somebody from elsewhere could come in without a token."""
         if self.grpc is None and self.http is None:

@@ -18,7 +18,7 @@ from cerebelum.core.errors import UsageError
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.service.settings import Address, Settings
 from cerebelum.service.web.guard import Guard
-from cerebelum.service.web.limits import Limits, fitting
+from cerebelum.service.web.limits import Limits
 from cerebelum.service.web.server import WebServer
 from cerebelum.service.web.static import page_files
 from tests.lifecycle.world import PATIENCE, World
@@ -400,7 +400,7 @@ def test_requests_that_come_at_once_are_answered_in_order(world: World) -> None:
 
 
 def test_there_are_no_more_connections_than_may_be(world: World) -> None:
-    limits = msgspec.structs.replace(Limits(), connections=16)
+    limits = msgspec.structs.replace(Limits(), connections=32)
 
     async def main() -> None:
         async with within(world, limits=limits) as at, asyncio.timeout(PATIENCE):
@@ -419,7 +419,7 @@ def test_there_are_no_more_connections_than_may_be(world: World) -> None:
 
 
 def test_there_are_no_more_requests_than_may_be(world: World) -> None:
-    limits = msgspec.structs.replace(Limits(), requests=2)
+    limits = msgspec.structs.replace(Limits(), requests=4)
     store = Stuck()
     verbs = Verbs(lambda: store, dict, environ=world.environ)
 
@@ -462,12 +462,6 @@ def test_a_bug_is_told_to_the_operator_and_not_to_the_world(world: World) -> Non
             assert (await at.http.get("/openapi.json")).status_code == 200
 
     asyncio.run(main())
-
-
-def test_a_process_with_few_descriptors_takes_few_connections() -> None:
-    assert fitting(Limits(), 1024).connections == 824
-    assert fitting(Limits(), 64).connections == 16
-    assert fitting(Limits(), 100_000).connections == Limits().connections
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------------
@@ -570,5 +564,34 @@ def test_the_pages_files_are_served_as_what_they_are(
             error(await at.http.post("/", json={}), 405)
             error(await at.http.get("/static/index.html"), 404)
             error(await at.http.get("/static/.hidden"), 404)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True), ("br, GZIP;q=0.5", True), ("*", True), ("deflate, *;q=0.1", True),
+        ("", False), ("identity", False), ("gzip;q=0", False), ("gzip;q=0.000, *", False),
+        ("br", False), ("*;q=0", False),
+    ],
+)  # fmt: skip
+def test_the_page_is_sent_compressed_to_those_who_take_that(world: World, accepted: str, packed: bool) -> None:
+    async def main() -> None:
+        async with within(world) as at:
+            plain = await at.http.get("/static/style.css", headers={"Accept-Encoding": "identity"})
+            asked = {"Accept-Encoding": accepted}
+            answer = await at.http.get("/static/style.css", headers=asked)
+            assert answer.content == plain.content
+            assert answer.headers.get("content-encoding") == ("gzip" if packed else None)
+            sent, whole = int(answer.headers["content-length"]), len(plain.content)
+            assert sent < whole / 2 if packed else sent == whole
+            assert answer.headers["vary"] == "accept-encoding"
+            tag = answer.headers["etag"]
+            assert tag == ("W/" if packed else "") + plain.headers["etag"]
+            # A copy is as good as new in whichever form it was got.
+            for known in (tag, plain.headers["etag"]):
+                again = await at.http.get("/static/style.css", headers={**asked, "If-None-Match": known})
+                assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
 
     asyncio.run(main())

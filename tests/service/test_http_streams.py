@@ -189,7 +189,7 @@ def test_streams_give_signs_of_life_and_end_with_the_server(world: World) -> Non
 
 
 def test_there_are_no_more_streams_than_may_be(world: World) -> None:
-    limits = msgspec.structs.replace(Limits(), streams=2)
+    limits = msgspec.structs.replace(Limits(), streams=4)
     begun(world)
 
     async def main() -> None:

@@ -49,6 +49,10 @@ class Busy(CerebelumError):
     """There is more to do than this service takes on."""
 
 
+class Late(CerebelumError):
+    """A call whose message did not come in time."""
+
+
 CODES: tuple[tuple[type[CerebelumError], grpc.StatusCode], ...] = (
     (NotNow, grpc.StatusCode.FAILED_PRECONDITION),
     (DefinitionChanged, grpc.StatusCode.FAILED_PRECONDITION),
@@ -58,6 +62,7 @@ CODES: tuple[tuple[type[CerebelumError], grpc.StatusCode], ...] = (
     (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (Forbidden, grpc.StatusCode.PERMISSION_DENIED),
     (Busy, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (Late, grpc.StatusCode.DEADLINE_EXCEEDED),
     (Unserved, grpc.StatusCode.UNIMPLEMENTED),
     (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
 )

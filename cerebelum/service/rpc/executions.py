@@ -17,8 +17,8 @@ from cerebelum.core.state import STATUSES, Status
 from cerebelum.sdk.statuses import ExecutionStatus
 from cerebelum.service.operations import Again, Operations
 from cerebelum.service.rpc import rows
+from cerebelum.service.rpc.callers import Caller
 from cerebelum.service.rpc.errors import Changed, InvalidArgument, NotNow
-from cerebelum.service.rpc.handling import Caller
 from cerebelum.service.rpc.worker import found, resumed
 from cerebelum.service.tails import Tails
 from cerebelum.store import Change, EventStore, LogPage, Query, lookup

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -11,20 +13,30 @@ from grpc_reflection.v1alpha import reflection
 from cerebelum.core.errors import UsageError
 from cerebelum.service.operations import Operations
 from cerebelum.service.rpc.executions import Executions
-from cerebelum.service.rpc.handling import Desk, Gate
+from cerebelum.service.rpc.gate import Gate
+from cerebelum.service.rpc.handling import Desk
 from cerebelum.service.rpc.worker import Worker
 from cerebelum.service.settings import Address, Settings
+from cerebelum.service.shares import connections
 from cerebelum.service.tails import Tails
 from cerebelum.wire import execution_pb2, worker_pb2
 
-MOST_STREAMS = 1000
-"""Streams open at once."""
+_MOST_STREAMS = 2000
+"""Streams open at once; half of them for one caller: see Shares."""
+_MOST_CALLS = 3000
+"""Calls under way, also those that are just being refused."""
+_MOST_CONNECTIONS = 1000
+_TELLING = 1.0
+"""Seconds for telling those who watch the health that it ends."""
 _OPTIONS = (
     # Two services on one port would each get a part of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_send_message_length", 64 << 20),
-    ("grpc.max_concurrent_streams", MOST_STREAMS),
+    ("grpc.max_concurrent_streams", 1000),
+    # Connections that do not say what they speak, or have nothing to say.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 120_000),
     # Who is gone without a word is noticed within a minute and a half; who asks more often than this is sent away.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -47,12 +59,13 @@ class RpcServer:
     async def start(self) -> Address:
         """Listen; the address, with the port that the system chose. Raises UsageError."""
         tokens, address = self._settings.tokens, self._address
+        most = connections(_MOST_CONNECTIONS, self._settings.listeners)
         server = self._server = grpc.aio.server(
-            interceptors=() if tokens is None else (Gate(tokens),),
-            options=_OPTIONS,
-            maximum_concurrent_rpcs=2 * MOST_STREAMS,
+            interceptors=(Gate(tokens),),
+            options=(*_OPTIONS, ("grpc.max_allowed_incoming_connections", most)),
+            maximum_concurrent_rpcs=_MOST_CALLS,
         )
-        desk = Desk(tokens, self._settings.say, MOST_STREAMS)
+        desk = Desk(tokens, self._settings.say, _MOST_STREAMS)
         services: dict[Any, object] = {
             worker_pb2.DESCRIPTOR.services_by_name["WorkerService"]: Worker(self._operations),
             execution_pb2.DESCRIPTOR.services_by_name["ExecutionService"]: Executions(self._operations, self._tails),
@@ -80,7 +93,10 @@ class RpcServer:
 
     async def stop(self, grace: float) -> None:
         """Take no more calls, and end those that are under way after `grace` seconds."""
-        await self._health.enter_graceful_shutdown()
+        # Somebody who watches it, and reads nothing, would hold it up.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TELLING):
+                await self._health.enter_graceful_shutdown()
         await self._tails.close()
         if self._server is not None:
             await self._server.stop(grace)

@@ -9,8 +9,8 @@ from cerebelum.sdk.client import ExecutionClient
 from cerebelum.sdk.statuses import ExecutionState, ExecutionStatus
 from cerebelum.service.operations import Again, Operations
 from cerebelum.service.rpc import messages
+from cerebelum.service.rpc.callers import Caller
 from cerebelum.service.rpc.errors import InvalidArgument, NotNow, Unserved
-from cerebelum.service.rpc.handling import Caller
 from cerebelum.service.rpc.structs import plain, stamp
 from cerebelum.wire import worker_pb2 as wire
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from cerebelum.sdk.verbs import Verbs
 from cerebelum.service.operations import Operations
 from cerebelum.service.recent import Shared
 from cerebelum.service.settings import Address, Settings
+from cerebelum.service.shares import Shares, neighbourhood
 from cerebelum.service.tails import Tails
 from cerebelum.service.web import openapi, routes
 from cerebelum.service.web.asked import body_of, query_of
@@ -29,7 +30,7 @@ from cerebelum.service.web.metrics import CONTENT_TYPE, Metrics
 from cerebelum.service.web.observing import Observer
 from cerebelum.service.web.routes import ROUTES, Look, Route
 from cerebelum.service.web.static import Static, page_files
-from cerebelum.service.web.streams import Slots, of_all, of_execution
+from cerebelum.service.web.streams import EventStream, of_all, of_execution
 from cerebelum.store import Query
 
 if TYPE_CHECKING:
@@ -63,14 +64,14 @@ class Application:
         self.limits = limits
         self.operations = operations
         self.tails = tails
-        self.slots = Slots(limits.streams)
+        self.slots = Shares(limits.streams)
+        self._requests = Shares(limits.requests)
         self.metrics = Metrics()
         self.observer = Observer(tails, self.metrics)
         self.openapi = openapi.text().encode()
         # Who asks again and again whether the store is back takes no thread more.
         self.health = Shared(lambda _: tails.read(_health))
         self._say = settings.say
-        self._under_way = 0
         self._static = Static(page_files())
         self._router = Router(routes=[*self._endpoints()], default=self._elsewhere, redirect_slashes=False)
         tails.read.took = self.metrics.looked
@@ -114,15 +115,14 @@ class Application:
         if answering.code is None:
             await send_answer(answering, answer)
 
-    def enter(self) -> None:
+    def enter(self, who: str) -> None:
         """A request more. Raises Refused (503) if there are too many under way."""
-        if self._under_way >= self.limits.requests:
+        if not self._requests.take(who):
             raise Refused(503, "too many requests are under way", hint="try again")
-        self._under_way += 1
 
-    def leave(self) -> None:
+    def leave(self, who: str) -> None:
         """A request less."""
-        self._under_way -= 1
+        self._requests.give_back(who)
 
 
 class _Answering:
@@ -153,26 +153,28 @@ class _Endpoint:
         route = self._route(scope["method"])
         guard = self._application.guard
         owner = None if route.is_open else guard.owner(headers)
-        client = scope.get("client") or ("?", 0)
+        host = (scope.get("client") or ("?", 0))[0]
+        who = owner or neighbourhood(host)
         call = Call(
             operations=self._application.operations,
             execution_id=scope["path_params"].get("id", ""),
             query=query_of(route.query, scope["query_string"]),
-            by=owner or f"page@{client[0]}",
+            by=owner or f"page@{host}",
             owner=owner,
             needs_token=guard.needs_token,
         )
         if route.answer == "text/event-stream":
-            await self._stream(route, call, headers, scope, receive, send)
+            stream = await self._stream(route, call, headers, who)
+            await stream(scope, receive, send)
             return
-        self._application.enter()
+        self._application.enter(who)
         try:
             if route.body is not None:
                 body = await self._body(route.body, headers, receive)
                 call = msgspec.structs.replace(call, body=body)
             await send_answer(send, await self._answer(route, call))
         finally:
-            self._application.leave()
+            self._application.leave(who)
 
     def _route(self, method: str) -> Route:
         route = self._methods.get("GET" if method == "HEAD" else method)
@@ -232,16 +234,12 @@ class _Endpoint:
         except TimeoutError:
             raise StoreError(f"the store has not answered within {seconds:g} s", hint="try again") from None
 
-    async def _stream(
-        self, route: Route, call: Call, headers: Mapping[str, str], scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _stream(self, route: Route, call: Call, headers: Mapping[str, str], who: str) -> EventStream[Any]:
         tails, slots, limits = self._application.tails, self._application.slots, self._application.limits
         if route.path == routes.STREAM_OF_ALL:
-            await of_all(tails, slots, limits)(scope, receive, send)
-            return
+            return of_all(tails, slots, limits, who)
         name = await self._in_time(tails.read(lambda verbs: verbs.resolve(call.execution_id)))
-        stream = of_execution(tails, name, call.query, headers.get("last-event-id"), slots, limits)
-        await stream(scope, receive, send)
+        return of_execution(tails, name, call.query, headers.get("last-event-id"), slots, limits, who)
 
 
 def _health(verbs: Verbs) -> bytes:

@@ -12,15 +12,19 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from cerebelum.service.shares import Shares, neighbourhood
 from cerebelum.service.web.limits import Limits
 
 
 class Connection(H11Protocol):
     """Speaks HTTP/1.1. `sweep`, which is called every second or so, ends what takes too long."""
 
-    def __init__(self, config: Config, state: ServerState, limits: Limits) -> None:
+    def __init__(self, config: Config, state: ServerState, limits: Limits, shares: Shares) -> None:
         super().__init__(config=config, server_state=state, app_state={})
         self._limits = limits
+        self._shares = shares
+        self._who: str | None = None
+        """Whose share this is of, if it is one."""
         self._since = 0.0
         """When it was made, or gave the last answer."""
         self._closing_since: float | None = None
@@ -30,8 +34,18 @@ class Connection(H11Protocol):
         """Begin, unless there are too many."""
         super().connection_made(transport)
         self._since = self.loop.time()
-        if len(self.connections) > self._limits.connections:
+        who = neighbourhood(self.client[0] if self.client else "?")
+        if self._shares.take(who):
+            self._who = who
+        else:
             transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
+        who, self._who = self._who, None
+        if who is not None:
+            self._shares.give_back(who)
+        super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         """An answer was given; another request may follow."""

@@ -27,12 +27,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """From one sign of life of a stream to the next."""
     close_seconds: float = 5.0
     """For a connection that is being closed to take the rest."""
-    streams: int = 1000
-    requests: int = 256
+    streams: int = 2000
+    """Of these, as of the others below, one caller may have half of what is left: see Shares."""
+    requests: int = 512
     """Under way at the same time, besides streams."""
-    connections: int = 2000
-
-
-def fitting(limits: Limits, descriptors: int) -> Limits:
-    """The limits, with no more connections than a process with so many descriptors can have."""
-    return msgspec.structs.replace(limits, connections=max(16, min(limits.connections, descriptors - 200)))
+    connections: int = 4000

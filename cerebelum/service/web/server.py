@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 import ssl
 from contextlib import suppress
@@ -17,10 +16,11 @@ from cerebelum.core.errors import UsageError
 from cerebelum.service.operations import Operations
 from cerebelum.service.reading import Reader
 from cerebelum.service.settings import Address, Settings
+from cerebelum.service.shares import Shares, connections
 from cerebelum.service.tails import Tails
 from cerebelum.service.web.application import Application
 from cerebelum.service.web.connection import Connection
-from cerebelum.service.web.limits import Limits, fitting
+from cerebelum.service.web.limits import Limits
 
 _BACKLOG = 1024
 _SWEEP = 0.5
@@ -43,7 +43,8 @@ class WebServer:
         self._settings = settings
         self._address = address
         self._tails = tails or Tails(Reader(operations.client.verbs))
-        self._limits = fitting(limits or Limits(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self._limits = limits or Limits()
+        self._shares = Shares(connections(self._limits.connections, settings.listeners))
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -85,7 +86,7 @@ class WebServer:
         config.load()
         seconds = None if tls is None else self._limits.head_seconds
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(config, self._state, self._limits),
+            lambda: Connection(config, self._state, self._limits, self._shares),
             sock=listening,
             ssl=tls,
             backlog=_BACKLOG,

@@ -1,9 +1,14 @@
-"""The page's files, read once: `/` is index.html, the others are under `/static/`. Nothing else is served."""
+"""The page's files, read and compressed once.
+
+`/` is index.html, the others are under `/static/`. Nothing else is served.
+"""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import mimetypes
+import re
 from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -30,6 +35,8 @@ class File(msgspec.Struct, frozen=True):
     """One file, as it is sent."""
 
     body: bytes
+    packed: bytes | None
+    """The body in gzip; None if that is not smaller."""
     kind: str
     etag: str
 
@@ -47,7 +54,8 @@ def _file(source: Traversable) -> File:
     body = source.read_bytes()
     ending = f".{source.name.rpartition('.')[2]}"
     kind = _TYPES.get(ending) or mimetypes.guess_type(source.name)[0] or "application/octet-stream"
-    return File(body, kind, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    packed = gzip.compress(body, mtime=0)
+    return File(body, packed if len(packed) < len(body) else None, kind, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 class Static:
@@ -63,10 +71,24 @@ class Static:
             raise Refused(404, "there is nothing at this address", hint="the page is at /, the API is in /openapi.json")
         if scope["method"] not in ("GET", "HEAD"):
             raise Refused(405, f"{scope['method'][:20]} means nothing here", headers={"Allow": "GET, HEAD"})
-        known = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
-        fresh = file.etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]
-        headers = [(b"etag", file.etag.encode()), (b"cache-control", b"no-cache")]
+        asked = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        fresh = file.etag in [tag.strip().removeprefix("W/") for tag in asked.get(b"if-none-match", "").split(",")]
+        packed = file.packed if _takes_gzip(asked.get(b"accept-encoding", "")) else None
+        body = file.body if packed is None else packed
+        # The same bytes in another form: as a validator, it is a weak one.
+        etag = file.etag if packed is None else f"W/{file.etag}"
+        headers = [(b"etag", etag.encode()), (b"cache-control", b"no-cache"), (b"vary", b"accept-encoding")]
         if not fresh:
-            headers += [(b"content-type", file.kind.encode()), (b"content-length", str(len(file.body)).encode())]
+            headers += [(b"content-type", file.kind.encode()), (b"content-length", str(len(body)).encode())]
+            headers += [] if packed is None else [(b"content-encoding", b"gzip")]
         await send({"type": "http.response.start", "status": 304 if fresh else 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if fresh else file.body})
+        await send({"type": "http.response.body", "body": b"" if fresh else body})
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """What `Accept-Encoding` says of gzip: `gzip;q=0` forbids it, and `*` speaks for what is not named."""
+    said: dict[str, bool] = {}
+    for part in accepted.lower().split(","):
+        name, _, weight = part.partition(";")
+        said[name.strip()] = re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight) is None
+    return said.get("gzip", said.get("*", False))

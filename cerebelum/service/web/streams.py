@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.core.events import Entry
+from cerebelum.service.shares import Shares
 from cerebelum.service.tails import Look, Standing, Tails
 from cerebelum.service.web.asked import LARGEST, Streamed
 from cerebelum.service.web.errors import Refused
@@ -40,24 +41,6 @@ _SAME = 32
 T = TypeVar("T")
 
 
-class Slots:
-    """How many streams there are, and may be."""
-
-    def __init__(self, most: int) -> None:
-        self.taken = 0
-        self._most = most
-
-    def take(self) -> None:
-        """One more. Raises Refused (503) if there are too many."""
-        if self.taken >= self._most:
-            raise Refused(503, f"there are {self.taken} streams open already", hint="try again later")
-        self.taken += 1
-
-    def give_back(self) -> None:
-        """One less."""
-        self.taken -= 1
-
-
 class EventStream(Generic[T]):
     """A stream of messages, each made of what `open` gives one after the other."""
 
@@ -65,17 +48,23 @@ class EventStream(Generic[T]):
         self,
         source: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
         messages: Callable[[T], Iterable[bytes]],
-        slots: Slots,
+        slots: Shares,
         limits: Limits,
+        who: str,
     ) -> None:
         self._source = source
         self._messages = messages
         self._slots = slots
         self._limits = limits
+        self._who = who
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it, to its end or until nobody takes it. Raises what opening raises, before anything is sent."""
-        self._slots.take()
+        """Send it, to its end or until nobody takes it. Raises what opening raises, before anything is sent.
+
+        Raises Refused (503) if there are too many.
+        """
+        if not self._slots.take(self._who):
+            raise Refused(503, "there are too many streams open already", hint="try again later")
         sending, gone = asyncio.create_task(self._send(send)), asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,7 +74,7 @@ class EventStream(Generic[T]):
             for task in (sending, gone):
                 task.cancel()
             await asyncio.gather(sending, gone, return_exceptions=True)
-            self._slots.give_back()
+            self._slots.give_back(self._who)
 
     async def _send(self, send: Send) -> None:
         async with self._source() as items:
@@ -130,7 +119,7 @@ def message(kind: str, data: Any, number: int | None = None) -> bytes:
 
 
 def of_execution(
-    tails: Tails, name: str, asked: Streamed, last_event_id: str | None, slots: Slots, limits: Limits
+    tails: Tails, name: str, asked: Streamed, last_event_id: str | None, slots: Shares, limits: Limits, who: str
 ) -> EventStream[Look]:
     """What happens in one execution, until it does not go on any more. Raises UsageError."""
     after = asked.after if not last_event_id else _number(last_event_id)
@@ -141,6 +130,7 @@ def of_execution(
         told.messages,
         slots,
         limits,
+        who,
     )
 
 
@@ -175,9 +165,9 @@ def _standing(now: Standing) -> StandingChanged:
     return {"status": now.status, "reason": now.reason}
 
 
-def of_all(tails: Tails, slots: Slots, limits: Limits) -> EventStream[Sequence[Change]]:
+def of_all(tails: Tails, slots: Shares, limits: Limits, who: str) -> EventStream[Sequence[Change]]:
     """What changes anywhere."""
-    return EventStream(lambda: tails.changes(limits.beat_seconds), _changes, slots, limits)
+    return EventStream(lambda: tails.changes(limits.beat_seconds), _changes, slots, limits, who)
 
 
 def _changes(told: Sequence[Change]) -> Iterator[bytes]:
