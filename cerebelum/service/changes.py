@@ -1,7 +1,8 @@
 """Tells many listeners what happens anywhere in a store: what the store says, and what one look for all of them finds.
 
 Some stores tell of nothing, and none of the death of a runner. So while anybody listens, what goes on and what is
-newest is looked at now and then, and compared with the look before.
+newest is looked at now and then, and compared with the look before; and a store that can is asked whose events it got
+since, which also finds an old execution that went on for less than the time between two looks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 from cerebelum.core.errors import StoreError
@@ -38,6 +40,16 @@ ANYTHING = Change("unknown")
 class _Seen(NamedTuple):
     version: int
     status: Status
+
+
+class _Look(NamedTuple):
+    seen: dict[str, _Seen]
+    more: bool
+    """Whether more goes on."""
+    mark: str | None
+    """Up to where the log was looked at, if the store can tell whose events came after that."""
+    appended: tuple[str, ...] | None
+    """Whose did."""
 
 
 class Changes:
@@ -82,19 +94,22 @@ class Changes:
 
     async def _look_again(self, every: float) -> None:
         before: dict[str, _Seen] | None = None
+        mark: str | None = None
         away = more = False
         while True:
             began = time.monotonic()
             try:
-                seen, more = await self._read(_seen)
+                look = await self._read(partial(_look, mark))
             except StoreError:
                 away = True
             else:
-                for change in _differences(before, seen):
+                for change in _differences(before, look):
                     self.tell(change)
-                if more or away:
+                more = look.more
+                # What happened before the first look was not looked for.
+                if more or away or before is None or look.appended is None:
                     self.tell(ANYTHING)
-                before, away = seen, False
+                before, mark, away = look.seen, look.mark, False
             pause = max(every, _PART * (time.monotonic() - began))
             await asyncio.sleep(max(pause, _SELDOM) if away or more else pause)
 
@@ -134,17 +149,21 @@ class _Listener:
             await asyncio.sleep(_GATHERED)
 
 
-def _seen(verbs: Verbs) -> tuple[dict[str, _Seen], bool]:
-    """What goes on and what is newest; and whether more goes on."""
+def _look(mark: str | None, verbs: Verbs) -> _Look:
+    """What goes on and what is newest, and what was appended to since a mark."""
+    # First, so that what is appended meanwhile is in the next look.
+    appended = verbs.store.appended(mark)
     going_on = verbs.store.find(Query(status=GOING_ON, limit=_MOST_GOING_ON))
     rows: list[Row] = [*going_on.rows, *verbs.store.find(Query(limit=_NEWEST)).rows]
     seen = {row.summary.execution_id: _Seen(row.summary.version, lookup.shown(row)[0]) for row in rows}
-    return seen, going_on.has_more
+    return _Look(seen, going_on.has_more, *((None, ()) if appended is None else appended))
 
 
-def _differences(before: Mapping[str, _Seen] | None, now: Mapping[str, _Seen]) -> Iterator[Change]:
+def _differences(before: Mapping[str, _Seen] | None, look: _Look) -> Iterator[Change]:
     if before is None:
         return
+    now = look.seen
+    yield from (Change("events", name) for name in look.appended or ())
     for name, seen in now.items():
         known = before.get(name)
         if known is None or known.version != seen.version:

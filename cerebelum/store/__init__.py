@@ -4,6 +4,7 @@ A backend imports the contract from here. May import `core` and `host`.
 """
 
 from cerebelum.store.contract import (
+    Appended,
     BacksUp,
     Change,
     Chunk,
@@ -30,6 +31,7 @@ from cerebelum.store.contract import (
 )
 
 __all__ = [
+    "Appended",
     "BacksUp",
     "Change",
     "Chunk",

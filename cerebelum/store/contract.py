@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -223,6 +223,15 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     """More facts by name, as JSON."""
 
 
+class Appended(NamedTuple):
+    """What was appended to since a while ago."""
+
+    mark: str
+    """For asking again from here on."""
+    executions: tuple[str, ...] | None
+    """None: it may be any."""
+
+
 class EventStore(Protocol):
     """What a backend does. Safe to use from several threads at once, and by as many handles and processes as there are.
 
@@ -342,6 +351,14 @@ class EventStore(Protocol):
 
         None if the store has no way to tell, so that one has to look now and then. A hint, not a promise: it may come
         for nothing, and not at all while the store cannot be reached.
+        """
+        return None
+
+    def appended(self, after: str | None) -> Appended | None:
+        """Which executions were appended to after an earlier answer's `mark`; none, but a mark, for None.
+
+        None if the store has no cheap way to tell. One that was appended to is missed by no answer; but where the store
+        cannot say which they are, as after something was pruned, `executions` is None.
         """
         return None
 

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from cerebelum.backends.conformance import StoreConformance
-from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, summary, tombstone_of
+from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, push, summary, tombstone_of, whole
 from cerebelum.backends.sql.search import counted, selection
 from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import SqliteStore, open_store, warnings
 from cerebelum.backends.sqlite.library import sqlite3 as library
 from cerebelum.backends.sqlite.store import DIALECT
 from cerebelum.core.errors import StoreError, UsageError
-from cerebelum.store import Chunk, Query
+from cerebelum.store import Appended, Chunk, Query
 
 SCHEMAS = [Path(__file__).with_name(f"sqlite-schema-{version}.sql") for version in (1, 2)]
 
@@ -355,6 +355,46 @@ def test_an_older_store_is_read_as_it_is_and_migrated_by_whoever_writes_first(pa
     assert tables(path) != before
     store.prune(tombstone_of(store, "old-1"))
     assert [each.execution_id for each in store.tombstones()] == ["old-1"]
+
+
+def test_it_tells_which_executions_were_appended_to_unless_rows_were_numbered_anew(
+    path: Path, store: SqliteStore
+) -> None:
+    nothing = store.appended(None)
+    assert nothing == store.appended("") == Appended("", ())
+    for name in ("a", "b", "c"):
+        create(store, name)
+    begun = store.appended("")
+    assert begun is not None
+    assert begun.executions == ("a", "b", "c")
+    push(store, "a", 2)
+    some = store.appended(begun.mark)
+    assert some is not None
+    assert some.executions == ("a",)
+    # Of others, what is not at the end may go.
+    store.prune(tombstone_of(store, "b"))
+    assert store.appended(some.mark) == Appended(some.mark, ())
+    connection = library.connect(path)
+    connection.execute("VACUUM")
+    connection.close()
+    push(store, "c", 1)
+    after = store.appended(some.mark)
+    assert after is not None
+    assert after.executions in (None, ("c",))
+    store.prune(tombstone_of(store, "c"))
+    gone = store.appended(after.mark)
+    assert gone is not None
+    assert gone.executions is None
+
+
+def test_after_very_many_events_it_may_have_been_any_execution(store: SqliteStore) -> None:
+    create(store, "a")
+    mark = store.appended(None)
+    assert mark is not None
+    store.restore([whole("b", 10_001)])
+    told = store.appended(mark.mark)
+    assert told is not None
+    assert told.executions is None
 
 
 def test_eight_processes_may_migrate_a_store_at_the_same_instant(path: Path, store: SqliteStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import grpc
 import pytest
@@ -77,7 +78,7 @@ def test_large_messages_that_do_not_come_to_their_end_are_not_kept(service: Serv
 
 
 def test_a_call_without_a_message_and_one_with_something_else_are_invalid(service: Service) -> None:
-    call = service.channel.stream_unary(STATUS)
+    call: Any = service.channel.stream_unary(STATUS)
     for messages in ([], [b"\xff\xff\xff"]):
         with pytest.raises(grpc.RpcError) as error:
             call(iter(messages), timeout=60)

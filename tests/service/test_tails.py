@@ -6,10 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from cerebelum.backends.conformance.kit import START, log, summary, whole
 from cerebelum.core.errors import NotFound
 from cerebelum.core.events import Entry
 from cerebelum.sdk.verbs import Verbs
@@ -239,6 +241,26 @@ def test_changes_tell_of_what_begins_and_of_who_dies(world: World) -> None:
                 return
 
     asyncio.run(main())
+
+
+def test_an_old_execution_that_goes_on_for_a_moment_is_told_of(world: World) -> None:
+    store = open_store(world.url)
+    store.restore([whole(f"x-{number}", 1, started_at=START + timedelta(hours=number)) for number in range(150)])
+
+    async def main() -> None:
+        async with following(world) as (tails, _), tails.changes() as changes:
+            # From here on, nothing is missed.
+            while Change("unknown") not in await anext(changes):
+                pass
+            entries = log("x-0", 2)
+            ended = summary("x-0", entries, status="completed", ended_at=START)
+            await asyncio.to_thread(store.append, "x-0", 1, entries[1:], ended)
+            # That it may have been any, since the store has only begun to tell, is also told.
+            while not {"x-0", ""} & {change.execution_id for change in await anext(changes)}:
+                pass
+
+    asyncio.run(main())
+    store.close()
 
 
 def test_a_listener_that_does_not_listen_grows_no_memory(world: World) -> None:

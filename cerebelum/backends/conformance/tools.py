@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -11,12 +12,14 @@ from cerebelum.backends.conformance.kit import (
     MINE,
     NOBODY,
     START,
+    MakeStore,
     StoreTests,
     create,
     entry,
     ids,
     log,
     ownership,
+    push,
     summary,
     together,
     tombstone_of,
@@ -24,6 +27,7 @@ from cerebelum.backends.conformance.kit import (
 )
 from cerebelum.core.events import Entry
 from cerebelum.store import (
+    Appended,
     Chunk,
     Conflict,
     EventStore,
@@ -44,6 +48,42 @@ PROCESS = Process("build", 1, 100, "pid:[1]", 5, "boot", 100, "token-1")
 
 class ToolsConformance(StoreTests):
     """The tests of what `cerebelum store` and `cerebelum doctor` rely on."""
+
+    # What was appended to
+
+    def test_whoever_asks_again_and_again_hears_of_every_execution_that_was_appended_to(
+        self, make_store: MakeStore
+    ) -> None:
+        asking, writing = make_store(), make_store()
+        first = asking.appended(None)
+        if first is None:
+            # Allowed: whoever wants to know then looks at the executions.
+            return
+        assert first.executions == ()
+        chance, since, mark = random.Random(7), set[str](), first.mark
+        names = [f"deploy-{number}" for number in range(12)]
+        for turn in range(400):
+            which = chance.randrange(len(names))
+            name = names[which]
+            if not writing.read(name):
+                # What was pruned does not come again.
+                name = names[which] = f"deploy-{turn + 20}"
+                create(writing, name)
+                since.add(name)
+            elif chance.random() < 0.2:
+                # The last ones and the others, so that what stays ends anywhere.
+                writing.prune(tombstone_of(writing, name))
+                since.discard(name)
+            else:
+                push(writing, name, chance.randrange(1, 4))
+                since.add(name)
+            if chance.random() < 0.4:
+                told = asking.appended(mark)
+                assert told is not None
+                assert told.executions is None or since <= set(told.executions)
+                again = asking.appended(told.mark)
+                assert again == Appended(told.mark, ())
+                since, mark = set(), told.mark
 
     # Pruning
 

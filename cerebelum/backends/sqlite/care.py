@@ -20,7 +20,7 @@ from cerebelum.backends.sql.rows import (
     tombstone_row,
 )
 from cerebelum.core.summary import Summary
-from cerebelum.store import Conflict, Fenced, Started, Tombstone, Totals, Whole
+from cerebelum.store import Appended, Conflict, Fenced, Started, Tombstone, Totals, Whole
 
 if TYPE_CHECKING:
     import sqlite3
@@ -52,6 +52,11 @@ _FORGET = (
     "DELETE FROM log_chunks WHERE execution_id = ?1",
     "DELETE FROM processes WHERE execution_id = ?1",
 )
+_LAST_ROW = "SELECT rowid, execution_id, version FROM events ORDER BY rowid DESC LIMIT 1"
+_ROW = "SELECT execution_id, version FROM events WHERE rowid = ?"
+_ROWS_AFTER = "SELECT DISTINCT execution_id FROM (SELECT execution_id FROM events WHERE rowid > ?1 LIMIT ?2)"
+_MOST_APPENDED = 10_000
+"""Events that are looked at for whose they are; after more, it may be anybody's."""
 _MOST_PROBLEMS = 100
 _STRAYS = {
     "{} has events, but is not among the executions": "SELECT DISTINCT execution_id FROM events AS x"
@@ -72,6 +77,27 @@ def tag_rows(summary: Summary) -> list[tuple[str, int, str]]:
 def prunes(connection: sqlite3.Connection) -> bool:
     """Whether this store is of a version that has tombstones: one that is only read is not migrated."""
     return bool(connection.execute("PRAGMA user_version").fetchone()[0] >= 2)
+
+
+def appended(connection: sqlite3.Connection, after: str | None) -> Appended:
+    """Whose events came after those of a mark: `ROW EXECUTION VERSION` of the latest then; empty if there was none.
+
+    Rows are numbered upwards while the last one stays. A store that was pruned or vacuumed may number anew from where
+    it now ends, but then has another event, or none, in the row of the mark.
+    """
+    last = connection.execute(_LAST_ROW).fetchone()
+    mark = "" if last is None else " ".join(map(str, last))
+    if after is None or after == mark:
+        return Appended(mark, ())
+    row, _, event = after.partition(" ")
+    if event:
+        now = connection.execute(_ROW, (int(row),)).fetchone()
+        if now is None or " ".join(map(str, now)) != event:
+            return Appended(mark, None)
+    first = int(row) if event else 0
+    if last is not None and last[0] - first > _MOST_APPENDED:
+        return Appended(mark, None)
+    return Appended(mark, tuple(name for (name,) in connection.execute(_ROWS_AFTER, (first, _MOST_APPENDED))))
 
 
 def tombstone_rows(

@@ -33,6 +33,7 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import (
+    Appended,
     Chunk,
     Conflict,
     Description,
@@ -306,6 +307,10 @@ class SqliteStore(EventStore):
         conflict = self._file.write(self._events, lambda c: care.restore(c, executions)) if executions else None
         if conflict is not None:
             raise conflict
+
+    def appended(self, after: str | None) -> Appended | None:
+        """See EventStore."""
+        return self._file.read(self._reading, lambda c: care.appended(c, after)) or Appended("", ())
 
     def backup(self, path: str, heed: Callable[[], None]) -> None:
         """See BacksUp."""
