@@ -8,6 +8,7 @@
 #   make binary   build dist/cerebelum, the program in one file (names what the machine lacks for that)
 #   make binary-service  the same as dist/cerebelum-service, with gRPC in it
 #   make smoke    build it and use it as a user would
+#   make smoke-service  the same with dist/cerebelum-service, as far as it differs
 #   make test-binary  run the end-to-end and crash tests against dist/cerebelum (CEREBELUM_BIN names another)
 #   make elsewhere  run it on older and on other distributions (root and debootstrap)
 #   make proto    write the Python code of proto/ anew
@@ -25,7 +26,7 @@ CHAOS_MINUTES ?= 5
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test chaos lint format lock clean venv dev proto binary binary-service smoke test-binary elsewhere same-bytes
+.PHONY: help demo test chaos lint format lock clean venv dev proto binary binary-service smoke smoke-service test-binary elsewhere same-bytes
 
 # The environment of whoever calls make must not reach into .venv.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_PREFIX PIP_TARGET PIP_USER PIP_NO_BINARY __PYVENV_LAUNCHER__
@@ -112,6 +113,9 @@ binary-service: dev
 
 smoke: binary
 	$(BIN)/python -B build/smoke.py dist/cerebelum
+
+smoke-service: binary-service
+	$(BIN)/python -B build/smoke.py dist/cerebelum-service it_serves says_what_it_is
 
 # The suites whose tests start the program, without the two files that drive only the store and the engine, and without
 # the release, which `make smoke` goes through.

@@ -14,10 +14,10 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from smoked import caches, lives, places, steps
+from smoked import caches, lives, places, service, steps
 from smoked.desk import perform
 
-UNPACKED = [*lives.CHECKS, *steps.CHECKS]
+UNPACKED = [*lives.CHECKS, *steps.CHECKS, *service.CHECKS]
 """Checks that share what was unpacked once; the others see the first start of a user each."""
 CHECKS = [*UNPACKED, *places.CHECKS, *caches.CHECKS]
 NOBODY = 65534

@@ -18,14 +18,19 @@ def test_every_make_target_exists() -> None:
     platforms = JOBS["binary"]["strategy"]["matrix"]["include"]
     lines = "\n".join(step.get("run", "") for _, step in STEPS)
     called = re.findall(r"^make (?:PYTHON=\S+ )?([a-z][a-z-]*)", lines, re.MULTILINE)
-    wanted = {*(platform["target"] for platform in platforms), *called}
-    assert {"smoke", "binary"} <= wanted <= set(targets)
+    wanted = {*(target for platform in platforms for target in platform["target"].split()), *called}
+    assert {"smoke", "smoke-service", "binary"} <= wanted <= set(targets)
 
 
 def test_a_release_lacks_only_what_may_fail() -> None:
     platforms = JOBS["binary"]["strategy"]["matrix"]["include"]
     (check,) = (step["run"] for step in JOBS["publish"]["steps"] if step.get("name") == "What has to be there")
-    required = {f"files/cerebelum-{platform['name']}" for platform in platforms if not platform.get("may-fail")}
+    required = {
+        f"files/{file}-{platform['name']}"
+        for platform in platforms
+        for file, target in (("cerebelum", ""), ("cerebelum-service", "smoke-service"))
+        if target in platform["target"] and not platform.get("may-fail")
+    }
     assert set(check.split()) == {"ls", *required}
     assert "!cancelled()" in JOBS["publish"]["if"]
 
