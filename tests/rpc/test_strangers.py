@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tests.lifecycle.world import World, finish
-from tests.rpc.conftest import OURS, WORKER, Service, refused
+from tests.rpc.conftest import OURS, WORKER, Service, execution_pb2, refused
 from tests.rpc.raw import RawConnection, message
 from tests.stores import only_sqlite
 
@@ -83,6 +83,26 @@ def test_a_call_without_a_message_and_one_with_something_else_are_invalid(servic
         with pytest.raises(grpc.RpcError) as error:
             call(iter(messages), timeout=60)
         assert refused(error)[0] == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_one_stream_too_many_is_refused_and_takes_nothing_from_other_calls(world: World, service: Service) -> None:
+    process = world.begin("steps: [{id: a, run: 'echo on >> on; sleep 600'}]")
+    world.wait_for_line("on")
+    request = execution_pb2.WatchExecutionRequest(execution_id="x")
+    streams = [service.stream("WatchExecution", request, execution_pb2.ExecutionEvent) for _ in range(1001)]
+    answers = []
+    for stream in streams:
+        try:
+            answers.append(next(stream).version)
+        except grpc.RpcError as error:
+            answers.append(error.code())
+    assert answers.count(1) == 1000
+    assert answers.count(grpc.StatusCode.RESOURCE_EXHAUSTED) == 1
+    assert service.status("x").execution_id == "x"
+    for stream in streams:
+        stream.cancel()
+    process.terminate()
+    finish(process)
 
 
 def test_a_watcher_of_the_health_that_reads_nothing_does_not_hold_up_the_end(service: Service) -> None:

@@ -33,7 +33,8 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_send_message_length", 64 << 20),
-    ("grpc.max_concurrent_streams", 1000),
+    # Of one connection: more than a caller may have, so that one too many is refused instead of waiting in the client.
+    ("grpc.max_concurrent_streams", 1200),
     # Connections that do not say what they speak, or have nothing to say.
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 120_000),
