@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 
@@ -30,6 +31,7 @@ def test_a_run_is_watched_to_its_end(page: Page, site: Site) -> None:
         )
     )
     page.says(".output-text", "left waits")
+    page.until(lambda: re.search(r"running [1-9]\.\d s", page.text(".steps-graph .says")), "for how long it runs")
     page.until(lambda: page.all(".gantt .span.running"), "a bar that grows")
     width = (
         "return document.querySelector('.gantt .span.running').getBoundingClientRect().width"
@@ -51,6 +53,28 @@ def test_a_run_is_watched_to_its_end(page: Page, site: Site) -> None:
     assert page.texts("#pause, #cancel") == []
     assert page.js("return window.sameDocument")
     assert page.js("return document.title").startswith("completed: watched")
+
+
+_DRAWN = """
+const done = arguments[arguments.length - 1];
+import("/static/graph.js").then(({ graphView }) => {
+  const view = graphView(() => {});
+  document.body.replaceChildren(view.node);
+  const ids = ["short", "long"];
+  view.show(ids.map((id) => ({ id, group: "steps", needs: [] })));
+  view.paint(ids.map((id, at) => ({ id, status: "completed", total_duration: at ? 1282 : 4 })));
+  done([...document.querySelectorAll(".steps-graph .step")].map((step) => [
+    step.querySelector(".says").textContent,
+    step.querySelector(".says").getBBox().width < step.querySelector(".box").getBBox().width,
+  ]));
+});
+"""
+
+
+def test_what_took_long_is_told_within_its_box(page: Page, site: Site) -> None:
+    page.open(site.url)
+    drawn = page.driver.execute_async_script(_DRAWN)
+    assert drawn == [["✓ completed 4.0 s", True], ["✓ 21 min 22 s", True]]
 
 
 def test_the_output_of_one_step(page: Page, site: Site) -> None:

@@ -8,6 +8,7 @@ const BOX = 44,
   MARGIN = 16,
   LABEL = 22,
   COLUMN = 7.3,
+  SMALL_COLUMN = 6.7,
   LEAST = 152,
   MOST_COLUMNS = 28;
 const GROUPS = ["steps", "on_failure", "on_success", "on_cancel", "finally"];
@@ -49,7 +50,8 @@ export function graphView(choose) {
     drawnFor = "",
     boxes = new Map(),
     states = new Map(),
-    chosen = null;
+    chosen = null,
+    timer = 0;
   const rover = roving(
     node,
     () => [...boxes.values()].map((box) => box.group),
@@ -122,7 +124,7 @@ export function graphView(choose) {
       svg("text", { x: middle, y: place.y + 19 }, clipped(step.id)),
       says,
     );
-    boxes.set(step.id, { group, told, says, step });
+    boxes.set(step.id, { group, told, says, step, fits: Math.floor((place.width - 10) / SMALL_COLUMN) });
     return group;
   };
 
@@ -143,7 +145,7 @@ export function graphView(choose) {
   };
 
   const paint = () => {
-    for (const [id, { group, told, says, step }] of boxes) {
+    for (const [id, { group, told, says, step, fits }] of boxes) {
       const at = states.get(id) || { status: "pending" };
       const text = stands(at);
       mark(group, {
@@ -152,11 +154,19 @@ export function graphView(choose) {
         "aria-label": `${id}: ${text}`,
         "data-status": at.status,
       });
-      say(says, text);
+      // Where there is no room for both, the mark and the colour say it without the word.
+      say(says, text.length > fits ? text.replace(/^(\S+) .*? (?=\d)/, "$1 ") : text);
       const why = at.error ? oneLine(at.error.message) : at.skipped ? `skipped: ${at.skipped.why || ""}` : "";
       say(told, [id, text, why, step.description, step.when && `when: ${step.when}`].filter(Boolean).join("\n"));
     }
     reveal();
+  };
+
+  /** What runs says for how long, also while nothing happens. */
+  const keepTime = () => {
+    clearInterval(timer);
+    const goes = [...states.values()].some((at) => at.status === "running" && !at.past);
+    if (goes) timer = setInterval(() => (node.isConnected ? paint() : clearInterval(timer)), 1000);
   };
 
   new ResizeObserver(draw).observe(node);
@@ -171,6 +181,7 @@ export function graphView(choose) {
     paint(steps) {
       states = new Map(steps.map((step) => [step.id, step]));
       paint();
+      keepTime();
     },
     choose(step) {
       chosen = step;
