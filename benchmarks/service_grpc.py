@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -156,7 +156,12 @@ async def watch(address: str, watchers: int, pid: int, store: Path) -> None:
 
     process = await asyncio.create_subprocess_exec(*run, stdout=subprocess.DEVNULL)
     channels = [grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(10)]
-    await asyncio.sleep(1.0)
+    status = worker(channels[0], "GetExecutionStatus", worker_pb2.GetExecutionStatusRequest, worker_pb2.ExecutionStatus)
+    for _ in range(600):
+        with suppress(grpc.RpcError):
+            await status(worker_pb2.GetExecutionStatusRequest(execution_id="live"))
+            break
+        await asyncio.sleep(0.1)
     before = resident(pid)
     tasks = [asyncio.create_task(one(channels[number % len(channels)])) for number in range(watchers)]
     await asyncio.sleep(2.0)
