@@ -52,7 +52,19 @@ def every_verb_explains_itself(desk: Desk) -> None:
     verbs = desk("--help").partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()
     names = {line.split()[0] for line in verbs if not line.startswith("   ")}
     used = {"run", "resume", "status", "list", "logs", "history", "pause", "cancel", "approve", "reject", "fork"}
-    used |= {"supervise", "validate", "schema", "plugins", "store", "doctor", "watch", "active", "init", "graph"}
+    used |= {
+        "supervise",
+        "locks",
+        "validate",
+        "schema",
+        "plugins",
+        "store",
+        "doctor",
+        "watch",
+        "active",
+        "init",
+        "graph",
+    }
     used |= {"report", "shell", "completion", "serve"}
     expect(names == used, f"these checks know {used}, but there are {names}")
     for name in sorted(names):
@@ -122,6 +134,7 @@ def a_supervisor_wakes_what_sleeps(desk: Desk) -> None:
 
 def what_runs_is_paused_and_cancelled(desk: Desk) -> None:
     running = _started(desk)
+    expect("no execution" in desk("locks"), "a lock that nobody asked for")
     desk("pause", "s")
     running.communicate(timeout=PATIENCE)
     (desk.folder / "started").unlink()

@@ -31,6 +31,7 @@ VERBS: dict[str, Verb] = {
     "watch": Verb("watch", "Watch an execution until it is over."),
     "active": Verb("active", "List what is not over, and who drives it."),
     "list": Verb("list", "List executions, newest first."),
+    "locks": Verb("locks", "List who has which lock, and who waits for it."),
     "logs": Verb("logs", "Show what the steps printed."),
     "shell": Verb("shell", "Open a shell where a step runs, to see why it failed."),
     "history": Verb("history", "Show the events of an execution."),

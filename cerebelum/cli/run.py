@@ -68,6 +68,7 @@ def run(
     or_resume: bool,
     tags: tuple[str, ...],
     correlation_id: str | None,
+    lock: str | None,
     dry_run: bool,
     **manner: Unpack[Manner],
 ) -> int:
@@ -76,11 +77,12 @@ def run(
     inputs = read_inputs(input_pairs, inputs_file)
     tags = tuple(unicode_text(tag, "the tag") for tag in tags)
     correlation = None if correlation_id is None else unicode_text(correlation_id, "the correlation id")
+    lock = None if lock is None else unicode_text(lock, "the lock")
     client = tools.client()
     if dry_run:
         from cerebelum import render
 
-        preview = client.preview(path, inputs)
+        preview = client.preview(path, inputs, lock)
         if manner["as_json"]:
             terminal.show_json(render.preview_shape(preview))
         else:
@@ -89,7 +91,7 @@ def run(
 
     def start(how: How) -> Result:
         how["correlation_id"] = correlation
-        return client.run(path, inputs, execution_id=execution_id, or_resume=or_resume, tags=tags, **how)
+        return client.run(path, inputs, execution_id=execution_id, or_resume=or_resume, tags=tags, lock=lock, **how)
 
     return see_through(tools, start, manner)
 
@@ -125,6 +127,7 @@ command = click.Command(
         click.Option(["--or-resume"], is_flag=True, help="With --id: go on with it if it is there; done if completed."),
         click.Option(["-t", "--tag", "tags"], metavar="TAG", multiple=True, help="A tag to find it by."),
         click.Option(["--correlation-id"], metavar="TEXT", help="What another system knows it by."),
+        click.Option(["--lock"], metavar="NAME", help="Wait until no other execution has the lock of this name."),
         click.Option(["--dry-run"], is_flag=True, help="Check everything, show what would run, and stop."),
         *MANNER,
     ],

@@ -22,6 +22,8 @@ from cerebelum.core.events import (
     ExecutionPaused,
     ExecutionResumed,
     ExecutionStarted,
+    LockAcquired,
+    LockAwaited,
     PauseRequested,
     SleepCompleted,
     SleepStarted,
@@ -84,6 +86,7 @@ class Screen:
         self._steps: dict[str, Step] = {}
         self._began: dict[str, datetime] = {}
         self._on_timeout: dict[str, str] = {}
+        self._waits = False
 
     def _show(self, *parts: bytes | IO[bytes]) -> None:
         """Show what a step printed."""
@@ -163,6 +166,15 @@ class Screen:
             case ExecutionResumed():
                 start = f" from {event.from_step}" if event.from_step else ""
                 return f"{execution_id}: resumed{self._day(event)}{start}", "1"
+            case LockAwaited():
+                others = "" if event.ahead == 1 else f", {event.ahead} before it"
+                what = f"waits for the lock {harmless(event.group)}, held by {harmless(event.holder)}{others}"
+                self._waits = True
+                return f"{s.waiting} {execution_id}  {what}", "33"
+            case LockAcquired():
+                if not self._waits:
+                    return "", ""
+                return f"{s.started} {execution_id}  has the lock {harmless(event.group)}", ""
             case StepStarted():
                 self._began.setdefault(event.step, event.at)
                 return f"{s.started} {event.step}" + (f"  attempt {event.attempt}" if event.attempt > 1 else ""), ""

@@ -12,7 +12,8 @@ from typing import Any, Literal, assert_never
 
 import msgspec
 
-from cerebelum.core import phases
+from cerebelum.core import admission, phases
+from cerebelum.core.admission import Admission
 from cerebelum.core.diversions import budget, diverted
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import (
@@ -63,7 +64,7 @@ class Nudge(msgspec.Struct, frozen=True):
     """Time passed, somebody else appended, or the runner wants to stop: look again at what may go on."""
 
 
-Happening = Opened | Ended | Nudge
+Happening = Opened | Ended | Admission | Nudge
 
 
 class Stopping(msgspec.Struct, frozen=True):
@@ -140,6 +141,11 @@ def decide(state: State | None, happening: Happening, circumstances: Circumstanc
         case Ended():
             recover = isinstance(happening.outcome, Interrupted)
             _attempt_ended(turn, happening)
+        case Admission():
+            # What was cut off before it waited is taken up once it has the lock.
+            recover = not happening.ahead
+            if (found := admission.outcome(turn.state, happening.ahead, turn.stamp)) is not None:
+                turn.add(found)
         case Nudge():
             pass
         case _:
@@ -233,6 +239,11 @@ def _advance(turn: Turn, recover: bool) -> None:
     if stopping is not None:
         if not stopping.hand_over:
             _pause(turn, stopping)
+        return
+    if turn.state.queued is not None:
+        # Handlers belong to what was begun, and may not run beside another of the group either.
+        if turn.state.cancel and not turn.state.steps.begun():
+            _finish(turn)
         return
     while not turn.state.ended:
         group = phases.turn_of(turn.state, turn.circumstances.overtime)

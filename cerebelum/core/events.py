@@ -13,7 +13,7 @@ import msgspec
 
 from cerebelum.core.digests import sha256
 from cerebelum.core.errors import StoreError
-from cerebelum.core.model import Source, Workflow
+from cerebelum.core.model import Concurrency, Source, Workflow
 from cerebelum.core.typed import decoder
 
 GENESIS = "0" * 64
@@ -70,6 +70,8 @@ class ExecutionStarted(Event, frozen=True, kw_only=True, tag="ExecutionStarted")
     """For a fork: outputs taken over from the parent, by step id."""
     by: str | None = None
     """Who asked for it, where that is not the user of `environment`."""
+    concurrency: Concurrency | None = None
+    """The group that it belongs to, with the name evaluated."""
 
 
 class ExecutionResumed(Event, frozen=True, kw_only=True, tag="ExecutionResumed"):
@@ -91,6 +93,22 @@ class ExecutionResumed(Event, frozen=True, kw_only=True, tag="ExecutionResumed")
     """True where the segment that was cut off goes on; False where a new one begins, with failures forgotten."""
     by: str | None = None
     """Who asked for it, where that is not the user of `environment`."""
+
+
+class LockAwaited(Event, frozen=True, kw_only=True, tag="LockAwaited"):
+    """Others of its group come first: nothing starts before they are over."""
+
+    group: str
+    holder: str
+    """The execution that has the lock."""
+    ahead: int = 1
+    """How many come first, the holder included."""
+
+
+class LockAcquired(Event, frozen=True, kw_only=True, tag="LockAcquired"):
+    """From here on it is the only one of its group that goes on."""
+
+    group: str
 
 
 class StepStarted(Event, frozen=True, kw_only=True, tag="StepStarted"):
@@ -210,6 +228,8 @@ class ExecutionCompleted(Event, frozen=True, kw_only=True, tag="ExecutionComplet
 AnyEvent = (
     ExecutionStarted
     | ExecutionResumed
+    | LockAwaited
+    | LockAcquired
     | StepStarted
     | StepCompleted
     | StepFailed

@@ -15,6 +15,7 @@ InputType = Literal["string", "integer", "number", "boolean", "list", "object"]
 OnInterrupt = Literal["rerun", "verify", "fail"]
 OutputKind = Literal["none", "text", "json"]
 Group = Literal["steps", "on_failure", "on_success", "on_cancel", "finally"]
+Policy = Literal["queue", "fail", "cancel_running"]
 GROUPS: tuple[Group, ...] = ("steps", "on_failure", "on_success", "on_cancel", "finally")
 
 
@@ -99,6 +100,14 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """SHA-256 (hex) of what makes a completed run of this step still valid; see `step_digest`."""
 
 
+class Concurrency(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The group whose executions never overlap, which its lock is called as, and what one does that comes second."""
+
+    group: str
+    """In a definition it may hold `${{ inputs… }}`; of an execution it is the name that came out."""
+    policy: Policy = "queue"
+
+
 class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename={"finally_": "finally"}):
     """A named graph of steps, normalised."""
 
@@ -113,6 +122,7 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, re
     """How many attempts may run at once."""
     timeout: float | None = None
     """Seconds one segment (a run or a resume) may take in all."""
+    concurrency: Concurrency | None = None
     portable: bool = False
     """Whether completed steps leave nothing behind on the machine's disk that later steps need."""
     output: Any = None

@@ -26,6 +26,8 @@ from cerebelum.core.events import (
     ExecutionPaused,
     ExecutionResumed,
     ExecutionStarted,
+    LockAcquired,
+    LockAwaited,
     PauseRequested,
     SleepCompleted,
     SleepStarted,
@@ -37,17 +39,19 @@ from cerebelum.core.events import (
     StepStarted,
 )
 from cerebelum.core.graph import Graph
-from cerebelum.core.model import Group, Source, Step, Workflow
+from cerebelum.core.model import Concurrency, Group, Source, Step, Workflow
 from cerebelum.core.step_state import Call, Steps, StepState, StepStatus, refused
 
 __all__ = ["Call", "State", "StepState", "StepStatus", "evolve", "reconstruct", "refused", "settled", "status"]
 
 replace = msgspec.structs.replace
 
-Status = Literal["running", "sleeping", "waiting_for_approval", "paused", "completed", "failed", "cancelled"]
+Status = Literal[
+    "running", "sleeping", "waiting_for_approval", "waiting_for_lock", "paused", "completed", "failed", "cancelled"
+]
 
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
-GOING_ON: tuple[Status, ...] = ("running", "sleeping", "waiting_for_approval")
+GOING_ON: tuple[Status, ...] = ("running", "sleeping", "waiting_for_approval", "waiting_for_lock")
 """Of what somebody drives, or should."""
 
 
@@ -93,6 +97,11 @@ class State(msgspec.Struct, frozen=True):
     resumes: int = 0
     resurrections: int = 0
     """Resumes after a runner's death in a row, without a completed step in between."""
+    concurrency: Concurrency | None = None
+    queued: datetime | None = None
+    """Since when nothing may start because it has not got the lock of its group; None if it has, or needs none."""
+    locked_at: datetime | None = None
+    """When it got the lock of its group."""
 
     def running(self) -> int:
         """How many attempts are going on."""
@@ -115,6 +124,8 @@ def status(state: State) -> Status:
         return state.ended
     if state.paused is not None:
         return "paused"
+    if state.queued is not None and not (state.cancel and not state.steps.begun()):
+        return "waiting_for_lock"
     kinds = state.active.kinds(state.phase)
     if kinds & {"running", "answered"} or not kinds:
         return "running"
@@ -146,6 +157,13 @@ def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> Stat
             raise _damaged("the log holds ExecutionStarted twice", state.execution_id)
         case ExecutionResumed():
             return _resumed(state, event)
+        case LockAwaited():
+            return replace(state, version=event.version, updated_at=event.at)
+        case LockAcquired():
+            # Waiting in line is no part of what the workflow's time limit is about.
+            began = state.segment_at and state.segment_at + (event.at - (state.queued or event.at))
+            new = {"segment_at": began, "queued": None, "locked_at": event.at}
+            return replace(state, version=event.version, updated_at=event.at, **new)
         case ExecutionPaused():
             return replace(state, version=event.version, updated_at=event.at, paused=event, pausing=None)
         case PauseRequested():
@@ -201,6 +219,8 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
         parent=event.parent,
         started_at=event.at,
         updated_at=event.at,
+        concurrency=event.concurrency,
+        queued=None if event.concurrency is None else event.at,
     )
 
 
@@ -253,6 +273,8 @@ def _resumed(state: State, event: ExecutionResumed) -> State:
         output=None,
         error=None,
         resumes=state.resumes + 1,
+        queued=None if state.concurrency is None else event.at,
+        locked_at=None,
         resurrections=0 if event.reason == "manual" else state.resurrections + (event.reason == "resurrected"),
     )
 

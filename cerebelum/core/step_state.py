@@ -100,6 +100,10 @@ class Steps(Mapping[str, StepState]):
         """The same with another standing for one step."""
         return Steps(self._position, self._steps.replaced(self._position[step_id], step))
 
+    def begun(self) -> bool:
+        """Whether any step has ever begun, so that there may be something for handlers to tidy up."""
+        return any(at.attempt for at in self.values())
+
     def __getitem__(self, step_id: str) -> StepState:
         # As Chunks does, without another call: this is asked for ten times an event.
         place = self._position[step_id]

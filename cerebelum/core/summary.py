@@ -64,7 +64,7 @@ def summarise(state: State, digest: str) -> Summary:
 
 def due_at(state: State) -> datetime | None:
     """When something is to happen next although nobody does anything; None if it is not waiting for time alone."""
-    if state.ended or state.paused:
+    if state.ended or state.paused or state.queued:
         return None
     if awaited_kinds(state) & {"running", "answered"}:
         return None

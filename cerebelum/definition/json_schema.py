@@ -11,6 +11,7 @@ from cerebelum.core.durations import PATTERN, Duration
 from cerebelum.core.model import GROUPS
 from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.bodies import option_names
+from cerebelum.definition.concurrency import POLICIES
 from cerebelum.definition.declarations import DEFAULT_KEYS, INPUT_TYPES
 from cerebelum.definition.drafts import COMMON, ID, ON_INTERRUPT
 from cerebelum.definition.fields import ENV_NAME, MAX_ATTEMPTS
@@ -157,6 +158,10 @@ def _workflow_keys(executors: Mapping[str, StepKind], steps: Schema) -> Schema:
             "description": "How many steps may run at once.",
         },
         "timeout": _described(_ref("duration"), "For a run, or a resume, in all."),
+        "concurrency": {
+            "anyOf": [{"type": "string", "minLength": 1}, _object(_concurrency(), required=["group"])],
+            "description": "The group whose executions never overlap.",
+        },
         "portable": {
             "type": "boolean",
             "default": False,
@@ -165,6 +170,17 @@ def _workflow_keys(executors: Mapping[str, StepKind], steps: Schema) -> Schema:
         "output": {"description": "The execution's output; may hold ${{ … }}."},
         "defaults": _object(defaults, description="What steps inherit where they do not say it themselves."),
         **{group: _described(_ref("timeline"), texts[group]) for group in GROUPS},
+    }
+
+
+def _concurrency() -> Schema:
+    return {
+        "group": _described(_ref("text"), "Its name; may hold ${{ inputs.… }}."),
+        "policy": {
+            "enum": list(POLICIES),
+            "default": "queue",
+            "description": "What a run does while another one of the group goes on: wait, fail, or cancel that one.",
+        },
     }
 
 

@@ -13,6 +13,7 @@ import msgspec
 from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.core.model import GROUPS, Group, Input, Loaded, Step, Workflow, step_digest
 from cerebelum.core.step_kind import Defines, StepKind
+from cerebelum.definition.concurrency import check_group_uses, read_concurrency
 from cerebelum.definition.conditions import never_boolean
 from cerebelum.definition.declarations import Defaults, read_defaults, read_inputs
 from cerebelum.definition.drafts import Draft, Reading, Use, expressions_in, refuse_doubtful, scalars
@@ -49,6 +50,7 @@ WORKFLOW_KEYS = (
     "env",
     "max_parallel",
     "timeout",
+    "concurrency",
     "portable",
     "output",
     "defaults",
@@ -69,6 +71,7 @@ class Top(msgspec.Struct):
     env: dict[str, Scalar] = msgspec.field(default_factory=dict)
     env_uses: list[Use] = msgspec.field(default_factory=list)
     output_uses: list[Use] = msgspec.field(default_factory=list)
+    group_uses: list[Use] = msgspec.field(default_factory=list)
     defaults: Defaults = msgspec.field(default_factory=Defaults)
 
 
@@ -153,6 +156,8 @@ def _read_top(reading: Reading, root: Table, stem: str) -> Top:
         values["max_parallel"] = read_integer(found, entries["max_parallel"], "max_parallel", 1, MAX_PARALLEL) or 1
     if "timeout" in entries:
         values["timeout"] = read_duration(found, entries["timeout"], "timeout")
+    if "concurrency" in entries:
+        values["concurrency"], top.group_uses = read_concurrency(reading, entries["concurrency"])
     if "portable" in entries:
         values["portable"] = read_boolean(found, entries["portable"], "portable") or False
     if "output" in entries:
@@ -196,6 +201,7 @@ def _check_references(reading: Reading, top: Top, groups: Mapping[Group, list[Dr
     inherited = [*shared, *(name for name in top.defaults.env if name not in top.env)]
     check_shared_uses(reading, names, top.defaults.uses, inherited, "defaults")
     check_output_uses(reading, names, top.output_uses, shared)
+    check_group_uses(reading, names.inputs, top.group_uses)
     reach = Reachability(names.orders)
     _refuse_secret_names(found, top.env, "env", names.secrets)
     _refuse_secret_names(found, top.defaults.env, "defaults.env", names.secrets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,17 @@ import msgspec
 
 from cerebelum.core.decide import Opened, Stopping
 from cerebelum.core.elsewhere import warning
-from cerebelum.core.errors import UsageError
+from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.core.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted
 from cerebelum.core.ids import check_id, check_tags
-from cerebelum.core.model import Workflow
+from cerebelum.core.model import Concurrency, Workflow
 from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.core.state import State
 from cerebelum.core.step_kind import Defines
-from cerebelum.engine import ownership, preflight
+from cerebelum.engine import ownership, preflight, requests
 from cerebelum.engine.ids import new_id
 from cerebelum.engine.preflight import Checked
+from cerebelum.engine.queueing import Place, Replacing, concurrency_of, refuse_if_held
 from cerebelum.engine.session import Prepared, Result, Stoppable, drive, prepare, signals
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.engine.take_over import end_runner
@@ -29,7 +31,7 @@ from cerebelum.host.process_tree import host_name
 from cerebelum.host.surroundings import current_folder, surroundings
 from cerebelum.steps.executor import Executor, leaving_nothing
 from cerebelum.steps.secrets import refuse_in_definition
-from cerebelum.store import Conflict, EventStore, Ownership, Query, Row, lookup
+from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, lookup
 from cerebelum.store.liveness import reported_dead
 from cerebelum.store.lookup import Log
 
@@ -66,6 +68,7 @@ class Driver(msgspec.Struct, frozen=True):
         execution_id: str | None,
         or_resume: bool,
         tags: tuple[str, ...],
+        lock: str | None = None,
     ) -> Result:
         """Start an execution, or go on with the one that has this id."""
         if execution_id is not None:
@@ -81,10 +84,10 @@ class Driver(msgspec.Struct, frozen=True):
             raise UsageError("--or-resume needs --id", hint="the id says which execution to go on with")
         check_tags(tags)
         labels = tags if execution_id is None else (*tags, execution_id)
-        start = preflight.check(path, inputs, labels, self.executors, self.environ)
+        start = preflight.check(path, inputs, labels, self.executors, self.environ, lock=lock)
         try:
             return self._begin(start, execution_id, tags)
-        except Conflict:
+        except (Conflict, Fenced):
             if execution_id is not None and or_resume:
                 # Somebody else started it at the same instant: this one has come second.
                 return self._go_on(execution_id, path, inputs)
@@ -138,9 +141,11 @@ class Driver(msgspec.Struct, frozen=True):
             parent=parent,
             reused=dict(reused or {}),
             by=self.by,
+            concurrency=start.concurrency,
         )
         with self._registered() as registration:
             fence = Ownership(registration.runner.id, 1)
+            self._heed_policy(execution_id, start.concurrency, fence)
             return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
 
     def fork(self, parent: str, inputs: Mapping[str, Any], execution_id: str | None, choice: ResumeOptions) -> Result:
@@ -193,6 +198,10 @@ class Driver(msgspec.Struct, frozen=True):
             preflight.check_untouched(before, log.state)
             plan = self._plan(log.state, definition.workflow, choice)
             self._warn(plan)
+            if log.state.concurrency is not None and (log.state.ended or log.state.paused):
+                # Should it have died before it could take its claim away: it comes last now.
+                self.store.unclaim(execution_id, fence)
+            self._heed_policy(execution_id, log.state.concurrency, fence)
             event = ExecutionResumed(
                 version=log.state.version + 1,
                 at=self.clock.now(),
@@ -209,6 +218,11 @@ class Driver(msgspec.Struct, frozen=True):
                 by=self.by,
             )
             return self._drive(execution_id, Opened(event), registration, fence, prepared, log)
+
+    def _heed_policy(self, execution_id: str, concurrency: Concurrency | None, fence: Ownership) -> None:
+        """Raises OwnedElsewhere where the lock is held and the policy is to fail, before anything is recorded."""
+        if concurrency is not None:
+            refuse_if_held(Place(self.store, self.clock, execution_id, concurrency.group, fence), concurrency)
 
     def finish(self, row: Row) -> None:
         """See to it that a request is met, if nobody drives the execution who would."""
@@ -265,6 +279,8 @@ class Driver(msgspec.Struct, frozen=True):
         prepared: Prepared,
         log: Log | None = None,
     ) -> Result:
+        limit = concurrency_of(opened.event, log.state if log else None)
+        replaces = limit is not None and limit.policy == "cancel_running"
         return drive(
             self.store,
             execution_id,
@@ -280,7 +296,19 @@ class Driver(msgspec.Struct, frozen=True):
             digest=log.digest if log else GENESIS,
             heed_signals=self.heed_signals,
             on_engine=self.on_engine,
+            replacing=Replacing(partial(self._cancel, execution_id)) if replaces else None,
         )
+
+    def _cancel(self, execution_id: str, other: str) -> None:
+        """Have an execution cancelled that this one replaces, by this process if nobody drives it."""
+        make = partial(requests.cancel, by=self.by or execution_id, why=f"replaced by {execution_id}")
+        try:
+            log = requests.request(self.store, self.clock, other, make)
+            self.on_note(f"asked {other} to cancel, which this one replaces")
+            msgspec.structs.replace(self, on_engine=_nothing).finish(log.row)
+        except CerebelumError as error:
+            # It ended by itself, most of the time; otherwise it is waited for, as it would be without this.
+            self.on_note(f"{other}: {error.message}")
 
     def _announcing(self) -> Settings:
         """The settings, with `on_start(id)` called once the first event is recorded."""

@@ -33,8 +33,9 @@ from cerebelum.engine.attempts import STOP_GRACE, Attempts
 from cerebelum.engine.outside import POLL_SECONDS, Outside, Told
 from cerebelum.engine.ownership import is_taken, lost_store
 from cerebelum.engine.prepare import Surroundings
+from cerebelum.engine.queueing import Place
 from cerebelum.engine.settings import DEFAULTS, Settings
-from cerebelum.engine.timers import ABANDON_AFTER, Timers, patience
+from cerebelum.engine.timers import ABANDON_AFTER, Timers, overtime_at, patience
 from cerebelum.engine.workers import Workers
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
@@ -65,6 +66,7 @@ class Engine:
         settings: Settings = DEFAULTS,
         state: State | None = None,
         digest: str = GENESIS,
+        place: Place | None = None,
         workers: Workers | None = None,
         chance: Callable[[], float] | None = None,
     ) -> None:
@@ -86,6 +88,7 @@ class Engine:
         # Whether the last event appended here gave up the ownership; that of a successor, which is folded too, did not.
         self._released = False
         self._broken: StoreError | None = None
+        self._place = place
         self._outside = Outside(store, execution_id, self._inbox.put)
         self._looked = self.clock.elapsed()
         self._overtime_at: float | None = None
@@ -139,6 +142,9 @@ class Engine:
             self._turn.acquire()
             self._hand_out(self._commit([opened]), self.state)
             self._outside.listen()
+            if self._place is not None and self.state.queued:
+                self._place.listen(self._inbox.put)
+                self._hand_out(self._commit(self._place.look()), self.state)
             while (end := self._rest()) is None or (end == "parked" and not self._let_go()):
                 happenings = self._await()
                 if self._lost:
@@ -167,6 +173,8 @@ class Engine:
             return "ended" if state.ended else "paused"
         if self._stopping is not None and self._stopping.hand_over:
             return "parked"
+        if state.queued is not None:
+            return "parked" if self.settings.park or self.settings.park_after is not None else None
         kinds = phases.awaited_kinds(state)
         if kinds and not kinds & {"running", "answered"}:
             now = self.clock.elapsed()
@@ -220,6 +228,8 @@ class Engine:
         self._allow_for_pause()
         self._watch_attempts()
         self._look_outside()
+        if self._place is not None and self.state.queued:
+            happenings += self._place.look()
         return happenings or [Nudge()]
 
     def _next(self) -> Item:
@@ -245,6 +255,8 @@ class Engine:
             self._overtime_at += pause
 
     def _patience(self) -> float:
+        if self.state.queued is not None:  # What is due has to wait for the lock.
+            return POLL_SECONDS
         if not self._attempts.going and self._inbox.empty():
             self._timers.let_pass(self.clock)
         now = self.clock.elapsed()
@@ -359,9 +371,8 @@ class Engine:
         """Follow `events`; `today` and `now` are the two clocks as they were when it was decided."""
         state = self.state
         self._timers.follow(state, events, today, now)
-        if self._overtime_at is None and state.workflow.timeout is not None and state.segment_at is not None:
-            spent = min(state.workflow.timeout, max(0.0, (today - state.segment_at).total_seconds()))
-            self._overtime_at = now + state.workflow.timeout - spent
+        if self._overtime_at is None or state.queued is not None:
+            self._overtime_at = overtime_at(state, today, now)
 
     # -- attempts -----------------------------------------------------------------------------------------------------
 

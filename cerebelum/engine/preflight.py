@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cerebelum.core.errors import OwnedElsewhere, UsageError
-from cerebelum.core.model import Source, Workflow
+from cerebelum.core.model import Concurrency, Source, Workflow
 from cerebelum.core.state import State, status
 from cerebelum.core.step_kind import Defines
 from cerebelum.engine.session import Prepared, prepare
@@ -26,6 +26,8 @@ class Checked(msgspec.Struct, frozen=True):
     source: Source
     inputs: dict[str, Any]
     prepared: Prepared
+    concurrency: Concurrency | None = None
+    """Its group, with the name that these inputs make."""
 
 
 class Definition(msgspec.Struct, frozen=True):
@@ -47,8 +49,9 @@ def check(
     environ: Mapping[str, str],
     *,
     lenient: bool = False,
+    lock: str | None = None,
 ) -> Checked:
-    """Everything that a start needs, but secrets that are not there if `lenient`.
+    """Everything that a start needs, but secrets that are not there if `lenient`; with `lock`, in a group of that name.
 
     Raises UsageError (DefinitionError for the file).
     """
@@ -56,7 +59,7 @@ def check(
 
     loaded = load(path, executors)
     definition = Definition(loaded.workflow, loaded.source, refine=loaded.refine)
-    return check_definition(definition, inputs, tags, environ, lenient=lenient)
+    return check_definition(definition, inputs, tags, environ, lenient=lenient, lock=lock)
 
 
 def check_definition(
@@ -66,6 +69,7 @@ def check_definition(
     environ: Mapping[str, str],
     *,
     lenient: bool = False,
+    lock: str | None = None,
 ) -> Checked:
     """What a start needs besides the definition. Raises UsageError."""
     from cerebelum.definition.inputs import resolve_inputs
@@ -76,7 +80,24 @@ def check_definition(
     prepared = prepare(definition.workflow, environ, lenient=lenient)
     refuse_in_inputs(resolved, {**hidden(environ), **prepared.secrets})
     refuse_in_definition(definition.workflow, tags, prepared.masker)
-    return Checked(definition.workflow, definition.source, resolved, prepared)
+    return Checked(
+        definition.workflow, definition.source, resolved, prepared, _group(definition.workflow, resolved, lock)
+    )
+
+
+def _group(workflow: Workflow, inputs: Mapping[str, Any], lock: str | None) -> Concurrency | None:
+    """The group of a run, whose name `lock` is if the workflow names none. Raises UsageError."""
+    from cerebelum.definition.concurrency import check_name, evaluated
+
+    group = evaluated(workflow.concurrency, inputs)
+    if lock is None or (group is not None and group.group == lock):
+        return group
+    if group is not None:
+        raise UsageError(
+            f"the workflow has a lock of its own, {group.group}", hint="leave out --lock, or `concurrency:` in the file"
+        )
+    check_name(lock)
+    return Concurrency(lock)
 
 
 def check_same_inputs(

@@ -16,16 +16,18 @@ from cerebelum.core.decide import Opened, Stopping
 from cerebelum.core.events import GENESIS
 from cerebelum.core.model import Workflow
 from cerebelum.core.state import State
+from cerebelum.engine.leftovers import clear_leftovers
 from cerebelum.engine.loop import End, Engine
 from cerebelum.engine.ownership import Registration
 from cerebelum.engine.prepare import Surroundings, inheritable
+from cerebelum.engine.queueing import Place, Replacing, concurrency_of
 from cerebelum.engine.settings import Settings
 from cerebelum.host.addresses import hidden
 from cerebelum.host.clock import Clock
-from cerebelum.host.process_tree import ProcessId, become_subreaper, boot_id, kill_leftovers, pid_namespace
+from cerebelum.host.process_tree import become_subreaper
 from cerebelum.host.standstill import heeding_ctrl_z
 from cerebelum.host.temporary_folder import private_folder
-from cerebelum.steps.attempt import Scratch, attempt_token
+from cerebelum.steps.attempt import Scratch
 from cerebelum.steps.descriptors import mask_with
 from cerebelum.steps.executor import Executor
 from cerebelum.steps.masking import Masker
@@ -90,10 +92,11 @@ def drive(
     digest: str = GENESIS,
     heed_signals: bool = False,
     on_engine: Callable[[Engine], None] = lambda engine: None,
+    replacing: Replacing | None = None,
 ) -> Result:
     """Append the first event of a segment and go on until the execution ends, pauses, parks, or is lost.
 
-    Raises StoreError when the store fails.
+    `replacing` cancels executions that would have to be waited for. Raises StoreError when the store fails.
     """
     become_subreaper()
     mask_with(prepared.masker)
@@ -102,40 +105,31 @@ def drive(
     with private_folder() as folder:
         inherited = inheritable(environ, prepared.secrets)
         around = Surroundings(executors, inherited, prepared.secrets, prepared.masker, clock, Scratch(folder))
-        engine = Engine(store, execution_id, around, fence=fence, settings=settings, state=state, digest=digest)
+        limit = concurrency_of(opened.event, state)
+        place = Place(store, clock, execution_id, limit.group, fence, replacing) if limit else None
+        engine = Engine(
+            store, execution_id, around, fence=fence, settings=settings, state=state, digest=digest, place=place
+        )
         registration.on_lost(engine.lost)
         registration.on_woken(engine.woken)
         on_engine(engine)
         try:
             with signals(engine) if heed_signals else nullcontext():
                 end = engine.drive(opened)
+            if place is not None and end in ("ended", "paused"):
+                place.leave(Ownership(None, fence.epoch))
         except BaseException:
             # Whatever it was, nobody drives it from here on; where the store failed, the dead lock will say so.
             with suppress(errors.StoreError):
+                if place is not None:
+                    place.leave(fence)
                 store.own(execution_id, None, fence)
             raise
         finally:
             registration.no_longer(engine.lost, engine.woken)
+            if place is not None:
+                place.close()
     return Result(execution_id, end, engine.state)
-
-
-_UNKNOWN = ProcessId(-1, 0)
-
-
-def clear_leftovers(store: EventStore, state: State) -> None:
-    """End what is left of the processes of attempts that did not complete; what completed steps left running stays."""
-    for process in store.processes(state.execution_id):
-        if process.pid_namespace != pid_namespace():
-            continue
-        at = state.steps.get(process.step)
-        completed = at is not None and at.status == "completed" and at.attempt == process.attempt
-        if process.boot_id == boot_id() and not completed:
-            root = ProcessId(process.pid, process.start_ticks)
-            kill_leftovers(root, process.session, process.token)
-        store.note_process(state.execution_id, process, gone=True)
-    for step_id in state.active.at("running"):
-        # Perhaps spawned, and not recorded any more.
-        kill_leftovers(_UNKNOWN, -1, attempt_token(state, step_id, state.steps[step_id].attempt))
 
 
 class Stoppable(Protocol):

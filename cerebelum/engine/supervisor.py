@@ -27,10 +27,12 @@ from cerebelum.core.events import (
 )
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
+from cerebelum.engine.leftovers import clear_leftovers
 from cerebelum.engine.loop import Engine
 from cerebelum.engine.ownership import Registration, lost_store
 from cerebelum.engine.preflight import folder_for
-from cerebelum.engine.session import Prepared, Result, clear_leftovers, drive, prepare
+from cerebelum.engine.queueing import Line, whose_turn_it_is
+from cerebelum.engine.session import Prepared, Result, drive, prepare
 from cerebelum.engine.settings import Settings
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
@@ -83,6 +85,7 @@ class Supervisor(msgspec.Struct):
     _stopping: Stopping | None = None
     _changed: threading.Event = msgspec.field(default_factory=threading.Event)
     _lost: bool = False
+    _line: Line | None = None
 
     def stop(self, stopping: Stopping) -> None:
         """Take up nothing more, and end the steps of what is being driven. Safe in a signal handler.
@@ -161,6 +164,9 @@ class Supervisor(msgspec.Struct):
         now = self.clock.now()
         for query in (Query(status=("running",)), Query(status=("sleeping", "waiting_for_approval"), due_before=now)):
             yield from every(self.store, query)
+        self._line = self._line or Line(self.store, self.clock)
+        queued = list(every(self.store, Query(status=("waiting_for_lock",))))
+        yield from whose_turn_it_is(self.store, self._line, queued)
 
     def _nobody_drives(self, row: Row) -> bool:
         if row.ownership.owner is None or row.runner is None:
@@ -294,6 +300,8 @@ class Supervisor(msgspec.Struct):
         entries = encode(state.execution_id, events, log.digest)
         summary = summarise(after, entries[-1].digest)
         self.store.append(state.execution_id, state.version, entries, summary, fence=fence, release=True)
+        if state.concurrency is not None:
+            self.store.unclaim(state.execution_id, Ownership(None, fence.epoch))
         self.tell(f"{state.execution_id}: {message}; resume it by hand")
         return Result(state.execution_id, "ended", after)
 

@@ -98,6 +98,14 @@ class Timers:
         return wait is not None and wait[1] == when
 
 
+def overtime_at(state: State, today: datetime, now: float) -> float | None:
+    """When the workflow's own time limit is over, by the clock that says `now`; None while that does not run."""
+    limit = state.workflow.timeout
+    if limit is None or state.segment_at is None or state.queued is not None:
+        return None
+    return now + limit - min(limit, max(0.0, (today - state.segment_at).total_seconds()))
+
+
 def patience(attempts: Collection[Attempt], waits: Timers, overtime_at: float | None, now: float, most: float) -> float:
     """Seconds, at most `most`, until something is due: a time limit, the end of a grace, or the end of a wait."""
     left = [most]

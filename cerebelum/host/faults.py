@@ -19,6 +19,9 @@ POINTS = (
     "before-log-flush",
     "after-log-flush",
     "after-own",
+    "after-claim",
+    "after-fence",
+    "before-unclaim",
 )
 
 _name, _, _count = os.environ.get("CEREBELUM_FAULT", "").partition(":")

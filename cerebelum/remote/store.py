@@ -18,6 +18,7 @@ from cerebelum.remote.channel import Channel
 from cerebelum.store import (
     Change,
     Chunk,
+    Claim,
     Description,
     EventStore,
     LogPage,
@@ -134,6 +135,13 @@ class RemoteStore(EventStore):
         listening = _Listening(self._channel, hear, self._closing)
         return listening.end
 
+    def claims(self, group: str | None = None) -> list[Claim]:
+        """Who has or wants which lock."""
+        found = self._channel.call("GetStore", wire.GetStoreRequest(claims=True), wire.Store)
+        # A service of an older version knows of none.
+        every = msgspec.json.decode(found.claims_json or "[]", type=list[Claim])
+        return [claim for claim in every if group in (None, claim.group)]
+
     def processes(self, execution_id: str) -> list[Process]:
         """None: they are nobody's here."""
         return []
@@ -159,6 +167,16 @@ class RemoteStore(EventStore):
         self._refuse()
 
     def own(self, execution_id: str, owner: str | None, expected: Ownership) -> Ownership | None:
+        """Raises UsageError."""
+        self._refuse()
+
+    def claim(
+        self, execution_id: str, group: str, at: datetime, fence: Ownership, *, alone: bool = False
+    ) -> list[Claim]:
+        """Raises UsageError."""
+        self._refuse()
+
+    def unclaim(self, execution_id: str, expected: Ownership | None) -> bool:
         """Raises UsageError."""
         self._refuse()
 

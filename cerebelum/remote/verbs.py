@@ -52,6 +52,7 @@ class RemoteVerbs(Verbs):
         execution_id: str | None = None,
         or_resume: bool = False,
         tags: Iterable[str] = (),
+        lock: str | None = None,
         **how: Unpack[How],
     ) -> Result:
         """Have the service start the workflow of this name, which it was given, and see it through."""
@@ -69,6 +70,7 @@ class RemoteVerbs(Verbs):
             tags=tuple(dict.fromkeys(tags)),
             by=how.get("by") or who(),
             correlation_id=how.get("correlation_id"),
+            lock=lock,
         )
         started = self._channel.call("StartExecution", request, wire.ExecutionHandle)
         return self._seen(started.execution_id, how)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from cerebelum.core.error_facts import ErrorFacts, Finding
 from cerebelum.core.events import Skip, Why
-from cerebelum.core.model import Group
+from cerebelum.core.model import Group, Policy
 from cerebelum.core.plan import Action
 from cerebelum.core.state import Status as ExecutionStatus
 from cerebelum.core.step_state import StepStatus
@@ -103,6 +103,48 @@ class Owner(TypedDict):
     since: datetime | None
 
 
+class Limit(TypedDict):
+    """The group of an execution, whose lock only one at a time has: `ahead` counts who comes before it, 0 if it has it,
+    null if it is not in line; `holder` is the first in line.
+    """
+
+    group: str
+    policy: Policy
+    held_since: datetime | None
+    holder: str | None
+    ahead: int | None
+
+
+class LockClaim(TypedDict):
+    """An execution that has a lock or waits for it; null for what is not known because it is just about to start."""
+
+    execution_id: str
+    workflow: str | None
+    status: ExecutionStatus | None
+    since: datetime
+    owner: Owner | None
+
+
+class Lock(TypedDict):
+    """A lock: the first in line has it."""
+
+    group: str
+    line: Sequence[LockClaim]
+
+
+class Locks(TypedDict):
+    """What `locks --json` prints."""
+
+    locks: Sequence[Lock]
+
+
+class PreviewedGroup(TypedDict):
+    """The group that a run would belong to."""
+
+    group: str
+    policy: Policy
+
+
 class Known(TypedDict):
     """What is told of an execution everywhere."""
 
@@ -135,6 +177,7 @@ class Status(Known):
     output: Any
     error: Failure | None
     owner: Owner | None
+    concurrency: Limit | None
 
 
 class Row(Known):
@@ -200,6 +243,7 @@ class Preview(TypedDict):
     inputs: Mapping[str, Any]
     secrets: Sequence[str]
     max_parallel: int
+    concurrency: PreviewedGroup | None
     steps: Sequence[PreviewedStep]
 
 
@@ -330,6 +374,7 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "active": ("list",),
     "list": ("list",),
     "logs": ("logLine",),
+    "locks": ("locks",),
     "pause": ("row",),
     "cancel": ("row",),
     "approve": ("row",),
@@ -356,6 +401,7 @@ OUTPUTS: tuple[type[Any], ...] = (
     Step,
     List,
     Row,
+    Locks,
     Plan,
     Preview,
     Detached,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cerebelum.core.events import AnyEvent, Environment, StepError
-from cerebelum.core.model import GROUPS, Group
-from cerebelum.core.state import Call, State, StepState
+from cerebelum.core.model import GROUPS, Concurrency, Group
+from cerebelum.core.state import GOING_ON, Call, State, StepState
 
 if TYPE_CHECKING:
     from cerebelum.core.plan import Plan
@@ -54,7 +54,8 @@ def status_shape(view: View) -> contract.Status:
         "failed_steps": state.failed,
         "output": state.output,
         "error": _error(state.error),
-        "owner": _owner(row),
+        "owner": owner_shape(row),
+        "concurrency": _limit(view),
     }
 
 
@@ -128,7 +129,8 @@ def _environment(at: Environment) -> contract.Surroundings:
     }
 
 
-def _owner(row: Row) -> contract.Owner | None:
+def owner_shape(row: Row) -> contract.Owner | None:
+    """The process that drives an execution."""
     if row.ownership.owner is None:
         return None
     runner = row.runner
@@ -138,6 +140,22 @@ def _owner(row: Row) -> contract.Owner | None:
         "host": runner.host if runner else None,
         "pid": runner.pid if runner else None,
         "since": runner.started_at if runner else None,
+    }
+
+
+def _limit(view: View) -> contract.Limit | None:
+    """The group of an execution, and its place in the line for the lock of that."""
+    limit = view.state.concurrency
+    if limit is None:
+        return None
+    line = [claim.execution_id for claim in view.claims]
+    name = view.state.execution_id
+    return {
+        "group": limit.group,
+        "policy": limit.policy,
+        "held_since": view.state.locked_at if view.status in GOING_ON else None,
+        "holder": line[0] if line else None,
+        "ahead": line.index(name) if name in line else None,
     }
 
 
@@ -199,12 +217,17 @@ def preview_shape(preview: Checked) -> contract.Preview:
         "inputs": preview.inputs,
         "secrets": list(workflow.every_secret()),
         "max_parallel": workflow.max_parallel,
+        "concurrency": _group(preview.concurrency),
         "steps": [
             {"id": s.id, "group": group, "executor": s.executor, "needs": s.needs, "when": s.when}
             for group in GROUPS
             for s in workflow.group(group)
         ],
     }
+
+
+def _group(limit: Concurrency | None) -> contract.PreviewedGroup | None:
+    return None if limit is None else {"group": limit.group, "policy": limit.policy}
 
 
 def log_line(chunk: Chunk) -> contract.LogLine:

@@ -12,7 +12,9 @@ from cerebelum.core.events import StepStarted
 from cerebelum.core.model import GROUPS, Workflow
 from cerebelum.core.state import State, StepState
 from cerebelum.render.display import UNICODE, Symbols, ago, harmless, length, moment, one_line
+from cerebelum.render.locks import lock_said
 from cerebelum.render.tables import table
+from cerebelum.store.liveness import reported_dead
 
 if TYPE_CHECKING:
     from cerebelum.core.plan import Plan
@@ -53,6 +55,7 @@ COLOURS = {
     "interrupted": "33",
     "paused": "33",
     "waiting_for_approval": "33",
+    "waiting_for_lock": "34",
     "cancelled": "35",
     "sleeping": "34",
     "skipped": "2",
@@ -144,7 +147,9 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
         facts.append(("inputs", ", ".join(f"{k}={value(v)}" for k, v in state.inputs.items())))
     where = state.environment
     facts.append(("ran in", f"{where.cwd} as {where.user or '?'}@{where.host}"))
-    if view.status == "running" and view.row.runner is not None:
+    if (lock := lock_said(view)) is not None:
+        facts.append(("lock", lock))
+    if view.status in ("running", "waiting_for_lock") and view.row.runner is not None:
         facts.append(("runner", f"process {view.row.runner.pid} on {view.row.runner.host}"))
     table_lines = table([(name, harmless(text)) for name, text in facts], width=style.width, giving=(1,))
     lines += [style.link_file(line, harmless(state.source.path), where.host) for line in table_lines]
@@ -164,6 +169,8 @@ def next_commands(view: View, command: Callable[..., str]) -> list[str]:
     state, name = view.state, view.state.execution_id
     if view.status in ("failed", "paused"):
         return [f"resume with: {command('resume', name)}"]
+    if view.status == "waiting_for_lock" and reported_dead(view.row):
+        return [f"go on with: {command('resume', name)}"]
     asking = [s for s, kind in state.active.items() if kind == "waiting_for_approval"] if not state.ended else []
     return [f"decide with: {command('approve', name, step)}, or reject" for step in asking]
 
@@ -377,6 +384,8 @@ def preview_text(preview: Checked) -> str:
                 [("inputs" if i == 0 else "", f"{k}={value(v)}") for i, (k, v) in enumerate(preview.inputs.items())]
             ),
         ]
+    if preview.concurrency is not None:
+        lines += ["", f"lock  {preview.concurrency.group} ({preview.concurrency.policy.replace('_', ' ')})"]
     if secrets := workflow.every_secret():
         lines += ["", f"secrets  {', '.join(secrets)}"]
     return "\n".join(harmless(line) for line in lines)

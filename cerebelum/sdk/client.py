@@ -128,7 +128,8 @@ class ExecutionClient(Closing):
         """
         store, now = self.verbs.store, self.verbs.clock.now()
         query = Query(status=GOING_ON, dead_runners=lookup.dead_runners(store))
-        rows = (lookup.as_shown(row) for row in every(store, query))
+        claims = store.claims()
+        rows = (lookup.as_shown(row, claims) for row in every(store, query))
         return [of_row(row, now) for row in rows if row.summary.status in GOING_ON]
 
     @stream

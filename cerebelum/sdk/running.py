@@ -60,7 +60,7 @@ class Run:
     def start(self, inputs: Any, options: Mapping[str, Any]) -> ExecutionResult:
         """Run it. Raises what `PythonWorkflow.run` raises."""
         given = plain(inputs)
-        how = {key: options[key] for key in ("execution_id", "or_resume") if key in options}
+        how = {key: options[key] for key in ("execution_id", "or_resume", "lock") if key in options}
         tags = tuple(options.get("tags", ()))
         park = options.get("park", False)
         return self._drive(lambda verbs, more: verbs.run(self._workflow, given, tags=tags, **how, **more), park)
@@ -188,6 +188,7 @@ def start_detached(workflow: Runnable, inputs: Any, options: Mapping[str, Any]) 
     words += ["--or-resume"] if options.get("or_resume") else []
     words += [word for tag in options.get("tags", ()) for word in ("--tag", tag)]
     words += ["--park"] if options.get("park") else []
+    words += [f"--lock={options['lock']}"] if options.get("lock") is not None else []
     store = options.get("store")
     return launch(words, store=None if store is None else os.fspath(store), inputs=plain(inputs))
 

@@ -30,8 +30,8 @@ _NOT_YET = 99.9
 class ExecutionState(StrEnum):
     """Where an execution stands. One whose process was killed is PAUSED.
 
-    SLEEPING waits for time (a sleep, or the next attempt of a step), WAITING_FOR_APPROVAL for a person. No execution is
-    UNSPECIFIED: in a filter it stands for any.
+    SLEEPING waits for time (a sleep, or the next attempt of a step), WAITING_FOR_APPROVAL for a person,
+    WAITING_FOR_LOCK for others of its group. No execution is UNSPECIFIED: in a filter it stands for any.
     """
 
     UNSPECIFIED = "unspecified"
@@ -40,6 +40,7 @@ class ExecutionState(StrEnum):
     FAILED = "failed"
     SLEEPING = "sleeping"
     WAITING_FOR_APPROVAL = "waiting_for_approval"
+    WAITING_FOR_LOCK = "waiting_for_lock"
     PAUSED = "paused"
     CANCELLED = "cancelled"
 

@@ -16,7 +16,7 @@ from cerebelum.core.resume_options import ResumeOptions
 from cerebelum.core.step_kind import Defines
 from cerebelum.host.clock import Clock, SystemClock
 from cerebelum.host.environment import clean_environment
-from cerebelum.store import Chunk, EventStore, Page, Query, Row, Tombstone, every, every_tombstone, lookup
+from cerebelum.store import Chunk, Claim, EventStore, Page, Query, Row, Tombstone, every, every_tombstone, lookup
 from cerebelum.store.lookup import Log, View
 
 if TYPE_CHECKING:
@@ -164,11 +164,19 @@ class Verbs:
 
         return verify(self.store, None if name is None else self.resolve(name), heads)
 
+    def locks(self) -> tuple[tuple[Claim, Row | None], ...]:
+        """The claims to locks by group, in their order, each with its execution; the first of a group has its lock."""
+        claims = self.store.claims()
+        rows = (next(iter(self.store.find(Query(id=claim.execution_id, limit=1)).rows), None) for claim in claims)
+        return tuple((c, row and lookup.as_shown(row, claims)) for c, row in zip(claims, rows, strict=True))
+
     def list(self, query: Query) -> Page:
         """Executions that match, newest first. One whose runner is dead counts, and is shown, as paused."""
         dead = lookup.dead_runners(self.store)
         page = self.store.find(msgspec.structs.replace(query, dead_runners=dead))
-        return msgspec.structs.replace(page, rows=[lookup.as_shown(row) for row in page.rows])
+        waiting = any(row.summary.status == "waiting_for_lock" for row in page.rows)
+        claims = self.store.claims() if waiting else []
+        return msgspec.structs.replace(page, rows=[lookup.as_shown(row, claims) for row in page.rows])
 
     def history(self, name: str, after: int = 0) -> tuple[AnyEvent, ...]:
         """The events of an execution after version `after`, in order. Raises NotFound."""
@@ -274,14 +282,14 @@ class Verbs:
 
     # -- driving ------------------------------------------------------------------------------------------------------
 
-    def preview(self, path: Path, inputs: Mapping[str, Any]) -> Checked:
+    def preview(self, path: Path, inputs: Mapping[str, Any], lock: str | None = None) -> Checked:
         """Everything `run` checks before it starts, without starting. Raises what `run` raises.
 
         Secrets need not be there; those that are must not be in the definition or the inputs.
         """
         from cerebelum.engine import preflight
 
-        return preflight.check(path, inputs, (), self.executors(), self._environ, lenient=True)
+        return preflight.check(path, inputs, (), self.executors(), self._environ, lenient=True, lock=lock)
 
     def run(
         self,
@@ -291,15 +299,17 @@ class Verbs:
         execution_id: str | None = None,
         or_resume: bool = False,
         tags: Iterable[str] = (),
+        lock: str | None = None,
         **how: Unpack[How],
     ) -> Result:
         """Start an execution of the workflow in `path` and drive it.
 
         `inputs` holds typed values, or `Text` for what came from a command line. With `or_resume`, an execution with
-        that id is resumed, or left alone if it has completed. Raises UsageError (DefinitionError for the file) before
-        anything is recorded, OwnedElsewhere, DefinitionChanged (for `or_resume`), StoreError.
+        that id is resumed, or left alone if it has completed. With `lock`, it waits for the lock of that name. Raises
+        UsageError (DefinitionError for the file) before anything is recorded, OwnedElsewhere (also if its lock is held
+        and its policy is to fail), DefinitionChanged (for `or_resume`), StoreError.
         """
-        return self._driver(how).run(path, inputs, execution_id, or_resume, tuple(dict.fromkeys(tags)))
+        return self._driver(how).run(path, inputs, execution_id, or_resume, tuple(dict.fromkeys(tags)), lock)
 
     def fork(
         self,

@@ -16,7 +16,7 @@ import msgspec
 
 from cerebelum.core.digests import sha256
 from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
-from cerebelum.core.model import Loaded, Source, Workflow
+from cerebelum.core.model import Concurrency, Input, Loaded, Source, Workflow
 from cerebelum.core.step_kind import StepKind
 from cerebelum.sdk.builder import Builder
 from cerebelum.sdk.results import ExecutionResult
@@ -44,6 +44,8 @@ class WorkflowOptions(TypedDict, total=False):
     """What one run or resume may take in all."""
     secrets: Iterable[str]
     """Names of environment variables, for all steps."""
+    concurrency: str | Mapping[str, str]
+    """The group whose executions never overlap: its name, or a dict with `group` and `policy`."""
     portable: bool
     """Completed steps leave nothing on the disk that later ones need."""
     description: str
@@ -58,8 +60,10 @@ class RunOptions(TypedDict, total=False):
     tags: Iterable[str]
     or_resume: bool
     """With `execution_id`: go on with that execution if it is there, and do nothing if it has completed."""
+    lock: str
+    """The name of a lock: it waits until no other execution has that."""
     park: bool
-    """Return instead of waiting where there is only a sleep or an approval to wait for."""
+    """Return instead of waiting where there is only a sleep, an approval or a lock to wait for."""
     core_url: str | None
     """A service that starts the workflow of this name, which it was given, and drives it there."""
     distributed: bool
@@ -199,11 +203,21 @@ class PythonWorkflow:
             secrets=shared,
             max_parallel=self._options.get("max_parallel", 16),
             timeout=None if timeout is None else seconds_of(timeout),
+            concurrency=self._concurrency(inputs),
             portable=self._options.get("portable", False),
             output=f"${{{{ steps['{compiled.end}'].output }}}}" if compiled.end else None,
             **groups,
         )
         return Loaded(workflow, self._source(workflow), path.parent, refining(kind) if kind is not None else None)
+
+    def _concurrency(self, inputs: Mapping[str, Input]) -> Concurrency | None:
+        from cerebelum.definition.concurrency import of_python
+
+        given = self._options.get("concurrency")
+        try:
+            return None if given is None else of_python(given, None if self.inputs_type is None else inputs)
+        except CerebelumError as error:
+            raise DefinitionError([Problem(self.where, "", error.message, error.hint)]) from None
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """The functions of its steps, by name, taking typed inputs where there are some."""

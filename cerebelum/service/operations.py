@@ -50,6 +50,7 @@ class Operations:
         execution_id: str | None = None,
         correlation_id: str | None = None,
         tags: Iterable[str] = (),
+        lock: str | None = None,
         by: str | None = None,
     ) -> str:
         """Start a workflow that the service was given; the id. Raises NotFound if it was not.
@@ -61,6 +62,7 @@ class Operations:
         words += [] if execution_id is None else [f"--id={execution_id}"]
         words += [] if correlation_id is None else [f"--correlation-id={correlation_id}"]
         words += [f"--tag={tag}" for tag in tags]
+        words += [] if lock is None else [f"--lock={lock}"]
         return await self._launch(words, by, inputs)
 
     async def resume(self, execution_id: str, how: Again, *, by: str | None = None) -> str:

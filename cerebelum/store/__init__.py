@@ -4,12 +4,11 @@ A backend imports the contract from here. May import `core` and `host`.
 """
 
 from cerebelum.store.contract import (
-    Appended,
     BacksUp,
     Change,
     Chunk,
+    Claim,
     Conflict,
-    Description,
     EventStore,
     Fenced,
     LogPage,
@@ -19,22 +18,22 @@ from cerebelum.store.contract import (
     Query,
     Row,
     Runner,
-    Started,
     Stream,
     Tombstone,
-    Totals,
     Whole,
     every,
     every_chunk,
     every_tombstone,
     forget_output,
 )
+from cerebelum.store.facts import Appended, Description, Started, Totals
 
 __all__ = [
     "Appended",
     "BacksUp",
     "Change",
     "Chunk",
+    "Claim",
     "Conflict",
     "Description",
     "EventStore",

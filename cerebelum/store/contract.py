@@ -8,9 +8,9 @@ backend has to pass.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -18,6 +18,7 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import Entry
 from cerebelum.core.state import Status
 from cerebelum.core.summary import Summary
+from cerebelum.store.facts import Appended, Description, Started, Totals
 
 _PAGE = 200
 _ALL = 2**62
@@ -80,6 +81,15 @@ class Ownership(msgspec.Struct, frozen=True):
 
     owner: str | None
     epoch: int
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """That an execution wants the lock of a group. The first claim of a group has it; the others wait in order."""
+
+    group: str
+    execution_id: str
+    at: datetime
+    """When it was made, by the clock of whoever made it."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -177,61 +187,6 @@ class Change(msgspec.Struct, frozen=True):
     """Empty where it is not known."""
 
 
-class Totals(msgspec.Struct, frozen=True):
-    """How much there is in a store."""
-
-    executions: Mapping[Status, int]
-    """How many by stored status; those without any are left out."""
-    events: int
-    tombstones: int
-    log_bytes: int | None = None
-    """Bytes of step output; None if the store cannot say."""
-
-
-class Started(msgspec.Struct, frozen=True):
-    """What there is in a store of one workflow."""
-
-    workflow: str
-    executions: int
-    last: datetime
-    """When the newest of them started."""
-
-
-class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store says about itself, without a password anywhere."""
-
-    kind: str
-    """The database, such as `SQLite`."""
-    where: str
-    """Where the store is, as a URL that may be shown to anybody."""
-    exists: bool = True
-    """Whether it has been created; that happens when it is first written."""
-    library: str | None = None
-    """What speaks to the database, such as `pysqlite3 3.53.4`."""
-    server: str | None = None
-    """Version of the server, if there is one."""
-    schema_version: int | None = None
-    known_schema_version: int | None = None
-    """The one that this program creates, and migrates older ones to."""
-    size: int | None = None
-    """Bytes on disk."""
-    path: str | None = None
-    """The file, if the store is one."""
-    warnings: tuple[str, ...] = ()
-    """What a user should know about this installation or server; usually nothing."""
-    details: Mapping[str, Any] = {}
-    """More facts by name, as JSON."""
-
-
-class Appended(NamedTuple):
-    """What was appended to since a while ago."""
-
-    mark: str
-    """For asking again from here on."""
-    executions: tuple[str, ...] | None
-    """None: it may be any."""
-
-
 class EventStore(Protocol):
     """What a backend does. Safe to use from several threads at once, and by as many handles and processes as there are.
 
@@ -278,6 +233,28 @@ class EventStore(Protocol):
         """Compare and swap the ownership: if it is `expected`, set `owner` and epoch + 1 and return that; else None."""
         ...
 
+    def claim(
+        self, execution_id: str, group: str, at: datetime, fence: Ownership, *, alone: bool = False
+    ) -> list[Claim]:
+        """Put the execution at the end of those that claim `group`, unless it is among them already: all of them, in
+        their order.
+
+        With `alone`, only if nobody else claims it. An execution claims one group at a time: a claim to another one is
+        given up by this. It need not be there yet; if it is, its ownership must be `fence`. Raises Fenced.
+        """
+        ...
+
+    def unclaim(self, execution_id: str, expected: Ownership | None) -> bool:
+        """Remove the claim of an execution if its ownership is `expected` (None: if there is no such execution).
+
+        Both in one transaction, so that nobody can have become its owner meanwhile. True if a claim was removed.
+        """
+        ...
+
+    def claims(self, group: str | None = None) -> list[Claim]:
+        """The claims to a group in their order, or those to all groups, by group."""
+        ...
+
     def beat(self, runner: Runner) -> None:
         """Register the runner, or move its beat on (`runner.beat` replaces the stored one)."""
         ...
@@ -315,7 +292,8 @@ class EventStore(Protocol):
         ...
 
     def prune(self, tombstone: Tombstone) -> None:
-        """Remove an execution with all that belongs to it (events, summary, output, processes); the tombstone stays.
+        """Remove an execution with all that belongs to it (events, summary, output, processes, claim); the tombstone
+        stays.
 
         In one transaction. Of an execution that is not there the tombstone is kept, which is how it gets into another
         store, and what output and processes there may be is removed; nothing is done if it has been pruned at just this

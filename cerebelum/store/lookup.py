@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -11,7 +11,7 @@ from cerebelum.core.errors import NotFound, UsageError
 from cerebelum.core.events import decode
 from cerebelum.core.state import GOING_ON, State, Status, evolve, status
 from cerebelum.core.summary import summarise
-from cerebelum.store import Chunk, EventStore, Ownership, Query, Row, Tombstone
+from cerebelum.store import Chunk, Claim, EventStore, Ownership, Query, Row, Tombstone
 from cerebelum.store.liveness import reported_dead
 
 INTERRUPTED = "interrupted"
@@ -39,6 +39,8 @@ class View(msgspec.Struct, frozen=True):
     status: Status
     reason: str | None
     row: Row
+    claims: tuple[Claim, ...] = ()
+    """To the lock of its group, in their order: the first has it."""
 
 
 def resolve(store: EventStore, name: str) -> str:
@@ -161,9 +163,11 @@ def shown(row: Row) -> tuple[Status, str | None]:
     return row.summary.status, row.summary.reason
 
 
-def as_shown(row: Row) -> Row:
-    """The row with the status to show."""
+def as_shown(row: Row, claims: Sequence[Claim] = ()) -> Row:
+    """The row with the status to show; `claims` are those to all locks, where it waits for one."""
     now, reason = shown(row)
+    if claims and now == "waiting_for_lock":
+        reason = waits_for(claims, row)
     return msgspec.structs.replace(row, summary=msgspec.structs.replace(row.summary, status=now, reason=reason))
 
 
@@ -176,8 +180,35 @@ def view(store: EventStore, execution_id: str, at: int | datetime | None) -> Vie
             log, row=Row(summarise(log.state, log.digest), Ownership(None, log.row.ownership.epoch), None)
         )
         return View(log.state, status(log.state), log.row.summary.reason, log.row)
-    now, reason = shown(log.row)
-    return View(log.state, now, reason, log.row)
+    return seen(store, log.state, log.row)
+
+
+def seen(store: EventStore, state: State, row: Row) -> View:
+    """The execution with this state and row, as it is to be shown now."""
+    now, reason = shown(row)
+    if state.concurrency is None or now not in GOING_ON:
+        return View(state, now, reason, row)
+    claims = store.claims(state.concurrency.group)
+    if now == "waiting_for_lock":
+        reason = waits_for(claims, row)
+    return View(state, now, reason, row, tuple(claims))
+
+
+def waits_for(claims: Iterable[Claim], row: Row) -> str:
+    """What an execution waits for that has not got the lock of its group; `claims` may be of other groups, too."""
+    name = row.summary.execution_id
+    driven = "" if not reported_dead(row) else "; nobody drives it"
+    groups: dict[str, list[str]] = {}
+    for claim in claims:
+        line = groups.setdefault(claim.group, [])
+        if claim.execution_id != name:
+            line.append(claim.execution_id)
+            continue
+        if not line:
+            return f"{claim.group}: it is its turn{driven}"
+        others = "" if len(line) == 1 else f", {len(line)} before it"
+        return f"{claim.group}: held by {line[0]}{others}{driven}"
+    return f"not in line any more{driven}"
 
 
 def dead_runners(store: EventStore) -> tuple[str, ...]:

@@ -45,8 +45,7 @@ class Views:
                 self._forget(execution_id)
                 return lookup.view(store, execution_id, None)
         self._keep(execution_id, known)
-        status, reason = lookup.shown(row)
-        return View(known.state, status, reason, row)
+        return lookup.seen(store, known.state, row)
 
     def _fold(
         self, store: EventStore, execution_id: str, known: _Folded | None, version: int, digest: str

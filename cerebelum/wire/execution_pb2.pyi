@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StartExecutionRequest(_message.Message):
-    __slots__ = ("workflow_name", "inputs_json", "execution_id", "tags", "by", "correlation_id", "inputs_text")
+    __slots__ = ("workflow_name", "inputs_json", "execution_id", "tags", "by", "correlation_id", "inputs_text", "lock")
     class InputsTextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class StartExecutionRequest(_message.Message):
     BY_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     INPUTS_TEXT_FIELD_NUMBER: _ClassVar[int]
+    LOCK_FIELD_NUMBER: _ClassVar[int]
     workflow_name: str
     inputs_json: str
     execution_id: str
@@ -32,7 +33,8 @@ class StartExecutionRequest(_message.Message):
     by: str
     correlation_id: str
     inputs_text: _containers.ScalarMap[str, str]
-    def __init__(self, workflow_name: _Optional[str] = ..., inputs_json: _Optional[str] = ..., execution_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., by: _Optional[str] = ..., correlation_id: _Optional[str] = ..., inputs_text: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    lock: str
+    def __init__(self, workflow_name: _Optional[str] = ..., inputs_json: _Optional[str] = ..., execution_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., by: _Optional[str] = ..., correlation_id: _Optional[str] = ..., inputs_text: _Optional[_Mapping[str, str]] = ..., lock: _Optional[str] = ...) -> None: ...
 
 class ExecutionHandle(_message.Message):
     __slots__ = ("execution_id",)
@@ -298,25 +300,29 @@ class Tombstone(_message.Message):
     def __init__(self, execution_id: _Optional[str] = ..., json: _Optional[str] = ...) -> None: ...
 
 class GetStoreRequest(_message.Message):
-    __slots__ = ("totals", "workflows")
+    __slots__ = ("totals", "workflows", "claims")
     TOTALS_FIELD_NUMBER: _ClassVar[int]
     WORKFLOWS_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
     totals: bool
     workflows: bool
-    def __init__(self, totals: _Optional[bool] = ..., workflows: _Optional[bool] = ...) -> None: ...
+    claims: bool
+    def __init__(self, totals: _Optional[bool] = ..., workflows: _Optional[bool] = ..., claims: _Optional[bool] = ...) -> None: ...
 
 class Store(_message.Message):
-    __slots__ = ("version", "read_only", "description_json", "totals_json", "workflows_json", "startable")
+    __slots__ = ("version", "read_only", "description_json", "totals_json", "workflows_json", "startable", "claims_json")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     READ_ONLY_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_JSON_FIELD_NUMBER: _ClassVar[int]
     TOTALS_JSON_FIELD_NUMBER: _ClassVar[int]
     WORKFLOWS_JSON_FIELD_NUMBER: _ClassVar[int]
     STARTABLE_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_JSON_FIELD_NUMBER: _ClassVar[int]
     version: str
     read_only: bool
     description_json: str
     totals_json: str
     workflows_json: str
     startable: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, version: _Optional[str] = ..., read_only: _Optional[bool] = ..., description_json: _Optional[str] = ..., totals_json: _Optional[str] = ..., workflows_json: _Optional[str] = ..., startable: _Optional[_Iterable[str]] = ...) -> None: ...
+    claims_json: str
+    def __init__(self, version: _Optional[str] = ..., read_only: _Optional[bool] = ..., description_json: _Optional[str] = ..., totals_json: _Optional[str] = ..., workflows_json: _Optional[str] = ..., startable: _Optional[_Iterable[str]] = ..., claims_json: _Optional[str] = ...) -> None: ...

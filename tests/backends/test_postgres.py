@@ -20,10 +20,10 @@ from msgspec.structs import replace
 from psycopg import sql
 
 from cerebelum.backends.conformance import StoreConformance
-from cerebelum.backends.conformance.kit import MINE, START, create, log, summary
-from cerebelum.backends.postgres import open_store, schema
+from cerebelum.backends.conformance.kit import MINE, START, create, log, summary, together
+from cerebelum.backends.postgres import open_store, schema, server
 from cerebelum.core.errors import StoreError, UsageError
-from cerebelum.store import Change, Chunk, EventStore, Query, Runner
+from cerebelum.store import Change, Chunk, Claim, EventStore, Query, Runner
 from tests.backends.shared import PATIENCE, admin, schema_of
 from tests.servers.postgres import with_schema
 from tests.servers.proxy import Proxy
@@ -325,13 +325,39 @@ def test_a_migration_that_is_killed_leaves_all_or_nothing(
         "server.Connection.execute = dying\n"
         "create(open_store(sys.argv[1]), 'deploy-1')\n"
     )
-    for statement in (1, 3, 8, 14, 20):
+    for statement in (1, 3, 8, 14, 20, 25):
         dead = python(killing, postgres_url, str(statement))
         dead.communicate()
         assert dead.returncode == -signal.SIGKILL
         assert tables(postgres_url) == []
     create(opened(postgres_url), "deploy-1")
+    assert len(tables(postgres_url)) == 10
+
+
+def test_an_older_store_is_read_as_it_is_and_migrated_by_whoever_writes_first(
+    postgres_url: str, opened: Callable[[str], EventStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        # Just what the first version did: its statements are never edited.
+        older.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        older.setattr(schema, "SCHEMA_VERSION", 1)
+        older.setattr(server, "SCHEMA_VERSION", 1)
+        old = opened(postgres_url)
+        first = create(old, "old-1", MINE)
+        old.close()
     assert len(tables(postgres_url)) == 9
+    store = opened(postgres_url)
+    assert store.read("old-1") == [first]
+    assert store.claims() == store.claims("production") == []
+    assert store.describe().schema_version == 1
+    assert len(tables(postgres_url)) == 9
+    others = [opened(postgres_url) for _ in range(4)]
+    told = together(4, lambda number: others[number].claim("old-1", "production", START, MINE))
+    assert told == [[Claim("production", "old-1", START)]] * 4
+    assert len(tables(postgres_url)) == 10
+    # What had looked at the older one finds the new one, too.
+    assert store.claims() == told[0]
+    assert opened(postgres_url).describe().schema_version == 2
 
 
 def test_a_store_of_a_newer_cerebelum_is_refused(

@@ -76,7 +76,7 @@ def agents(own_server: Postgres, tmp_path: Path) -> Agents:
 
 
 def test_a_runner_does_everything_but_prune_and_migrate(agents: Agents) -> None:
-    agents("runner", "run", "flow.yaml", "--id", "flow-1", "--tag", "x", code=1)
+    agents("runner", "run", "flow.yaml", "--id", "flow-1", "--tag", "x", "--lock", "flow", code=1)
     (agents.program.folder / "mended").touch()
     agents("runner", "resume", "flow-1", "--park", code=75)
     agents("runner", "approve", "flow-1")
@@ -141,7 +141,7 @@ def test_each_right_of_a_runner_is_needed(agents: Agents) -> None:
         (agents.program.folder / "mended").unlink(missing_ok=True)
         url = ("--store", agents.url("runner"))
         program = agents.program
-        if program("run", "flow.yaml", "--id", name, "--tag", "x", *url, code=None).code != 1:
+        if program("run", "flow.yaml", "--id", name, "--tag", "x", "--lock", name, *url, code=None).code != 1:
             return False
         (program.folder / "mended").touch()
         return (

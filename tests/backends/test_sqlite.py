@@ -24,7 +24,7 @@ from cerebelum.backends.sqlite.store import DIALECT
 from cerebelum.core.errors import StoreError, UsageError
 from cerebelum.store import Appended, Chunk, Query
 
-SCHEMAS = [Path(__file__).with_name(f"sqlite-schema-{version}.sql") for version in (1, 2)]
+SCHEMAS = [Path(__file__).with_name(f"sqlite-schema-{version}.sql") for version in (1, 2, 3)]
 
 
 class TestSqlite(StoreConformance):
@@ -345,13 +345,14 @@ def test_an_older_store_is_read_as_it_is_and_migrated_by_whoever_writes_first(pa
     assert [row.summary.execution_id for row in store.find(Query(count_to=9)).rows] == ["old-1"]
     assert len(store.read("old-1")) == 1
     assert store.tombstones() == store.tombstones("old-1") == []
+    assert store.claims() == store.claims("production") == []
     assert (store.totals().events, store.totals().tombstones) == (1, 0)
     assert list(store.check()) == []
     assert store.describe().schema_version == 1
     assert tables(path) == before
     [row] = store.find(Query()).rows
     assert store.own("old-1", None, row.ownership) is not None
-    assert store.describe().schema_version == 2
+    assert store.describe().schema_version == 3
     assert tables(path) != before
     store.prune(tombstone_of(store, "old-1"))
     assert [each.execution_id for each in store.tombstones()] == ["old-1"]
@@ -409,7 +410,7 @@ def test_eight_processes_may_migrate_a_store_at_the_same_instant(path: Path, sto
     connection = library.connect(path)
     names = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY name").fetchall()
     connection.close()
-    assert names == [("m001_initial",), ("m002_tombstones",)]
+    assert names == [("m001_initial",), ("m002_tombstones",), ("m003_claims",)]
 
 
 KILLED_MIGRATING = """
@@ -460,7 +461,7 @@ def test_a_newer_store_is_refused_and_both_versions_are_named(store: SqliteStore
     connection.execute("PRAGMA user_version = 77")
     connection.close()
     newer = SqliteStore(store.path)
-    with pytest.raises(StoreError, match=r"schema version 77; cerebelum \S+ knows versions up to 2"):
+    with pytest.raises(StoreError, match=r"schema version 77; cerebelum \S+ knows versions up to 3"):
         newer.find(Query())
     with pytest.raises(StoreError, match="newer"):
         create(newer, "deploy-2")

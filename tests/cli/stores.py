@@ -24,7 +24,8 @@ class Plain(EventStore):
 
     def __init__(self, path):
         self.inner = open_store(f"sqlite:///{path}")
-        for name in ("append", "read", "find", "own", "beat", "note_process", "processes", "write_log", "read_log"):
+        for name in ("append", "read", "find", "own", "beat", "note_process", "processes", "write_log", "read_log",
+                     "claim", "unclaim", "claims"):
             setattr(self, name, getattr(self.inner, name))
         self.prune, self.tombstones, self.close = self.inner.prune, self.inner.tombstones, self.inner.close
 

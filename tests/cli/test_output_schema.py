@@ -386,6 +386,25 @@ def what_runs_has_an_owner_and_is_paused(outputs: Outputs) -> None:
     assert outputs.views()["steps"][1]["interrupted"] == "operator"
 
 
+@shows("locks locks", "lock", "lockClaim", "status status", "limit", "run preview", "previewedGroup")
+@shows("LockAwaited", "LockAcquired", "list list", "owner")
+def two_executions_of_a_group_wait_for_each_other(outputs: Outputs) -> None:
+    world = outputs.world
+    assert outputs.one("locks", "locks") == {"locks": []}
+    runner = world.begin("concurrency: {group: production, policy: fail}\n" + WORK)
+    world.wait_for_line("up")
+    preview = outputs.one("preview", "run", "flow.yaml", "--dry-run")
+    assert preview["concurrency"] == {"group": "production", "policy": "fail"}
+    assert outputs.error("run", "flow.yaml", "--id", "y", code=4)
+    world.flow("concurrency: production\nsteps: [{id: a, run: echo a}]", "nap.yaml")
+    outputs.lines("event", "run", "nap.yaml", "--id", "z", "--park", code=75)
+    [lock] = outputs.one("locks", "locks")["locks"]
+    assert [claim["status"] for claim in lock["line"]] == ["running", "waiting_for_lock"]
+    assert outputs.one("status", "status", "z")["concurrency"]["holder"] == "x"
+    assert outputs.views()["concurrency"]["ahead"] == 0
+    crash(runner)
+
+
 @shows("status status", "watch event", "StepInterrupted", "ExecutionResumed")
 def the_process_of_an_execution_was_killed(outputs: Outputs) -> None:
     runner = outputs.world.begin(WORK.replace("sleep 600", "test -e mended || sleep 600"))

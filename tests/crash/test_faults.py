@@ -58,7 +58,7 @@ def random_round(seed: int) -> Round:
     def place() -> str | float:
         if chance.random() < 0.3:
             return round(chance.uniform(0.05, 1.2), 3)
-        point = chance.choice([p for p in POINTS if p != "after-own"])
+        point = chance.choice([p for p in POINTS if p.rpartition("-")[2] in _MOST])
         return f"{point}:{chance.randint(1, _MOST[point.rpartition('-')[2]])}"
 
     second = chance.choice([None, "after-own:1", place()])

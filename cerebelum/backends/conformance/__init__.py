@@ -25,11 +25,12 @@ except ImportError as error:
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{name}"
-        for name in ("kit", "appending", "owning", "output", "search", "model", "texts", "tools", "handles")
+        for name in ("kit", "appending", "owning", "claiming", "output", "search", "model", "texts", "tools", "handles")
     )
 )
 
 from cerebelum.backends.conformance.appending import AppendConformance  # noqa: E402
+from cerebelum.backends.conformance.claiming import ClaimConformance  # noqa: E402
 from cerebelum.backends.conformance.handles import HandleConformance  # noqa: E402
 from cerebelum.backends.conformance.output import OutputConformance  # noqa: E402
 from cerebelum.backends.conformance.owning import OwnershipConformance  # noqa: E402
@@ -43,6 +44,7 @@ __all__ = ["StoreConformance"]
 class StoreConformance(
     AppendConformance,
     OwnershipConformance,
+    ClaimConformance,
     OutputConformance,
     SearchConformance,
     TextConformance,

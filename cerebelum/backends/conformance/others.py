@@ -129,8 +129,22 @@ def create_all(store: EventStore, *names: str) -> list[str]:
     return made
 
 
+def claim_all(store: EventStore, execution_id: str, turns: str, alone: str) -> dict[str, list[str]]:
+    """Claim one group after the other for an execution of ours; who came before it, and with itself at the end, if it
+    got a place there.
+    """
+    came: dict[str, list[str]] = {}
+    for turn in range(int(turns)):
+        name, group = f"{execution_id}-{turn}", f"group-{turn}"
+        create(store, name, MINE)
+        claims = store.claim(name, group, START, MINE, alone=alone == "alone")
+        ids = [claim.execution_id for claim in claims]
+        came[group] = ids[: ids.index(name) + 1] if name in ids else ids
+    return came
+
+
 DEEDS: dict[str, Callable[..., Any]] = {
-    deed.__name__: deed for deed in (push_all, own_all, pursue, write, churn, fork, create_all)
+    deed.__name__: deed for deed in (push_all, own_all, pursue, write, churn, fork, create_all, claim_all)
 }
 
 

@@ -145,7 +145,16 @@ EXECUTE FUNCTION {s}.tags_follow()""",
     """CREATE TRIGGER tags_are_removed AFTER DELETE ON {s}.executions
 FOR EACH ROW WHEN (OLD.tags <> '{{}}') EXECUTE FUNCTION {s}.tags_follow()""",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL,)
+_CLAIMS = (
+    """CREATE TABLE {s}.claims (
+  execution_id text COLLATE "C" PRIMARY KEY,
+  "group" text COLLATE "C" NOT NULL,
+  position bigint NOT NULL,
+  at bigint NOT NULL
+)""",
+    'CREATE UNIQUE INDEX claims_by_group ON {s}.claims ("group", position)',
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _CLAIMS)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

@@ -48,6 +48,7 @@ _BELONGING = (
     ("log_chunks", "execution_id"),
     ("log_positions", "execution_id"),
     ("processes", "execution_id"),
+    ("claims", "execution_id"),
     ("executions", "id"),
 )
 """The tables that an execution has rows in, and by which column."""
@@ -165,6 +166,18 @@ class Statements:
         'COPY {s}.log_chunks (execution_id, step, attempt, "offset", stream, at, data, id, token) FROM STDIN'
     )
     tell = _Statement("SELECT {told}", of="%s::text")
+    tell_owner = _Statement("SELECT {told}", kind="owner", of="%s::text")
+    lock_group = _Statement("SELECT pg_advisory_xact_lock(hashtextextended('{channel} claims ' || %s, 0))")
+    claims = _Statement(
+        'SELECT "group", execution_id, at FROM {s}.claims WHERE %s::text IS NULL OR "group" = %s'
+        ' ORDER BY "group", position'
+    )
+    add_claim = _Statement(
+        'INSERT INTO {s}.claims (execution_id, "group", position, at)'
+        " SELECT %s, %s, coalesce(max(position), 0) + 1, %s FROM {s}.claims"
+        ' WHERE "group" = %s'
+    )
+    forget_claim = _Statement("DELETE FROM {s}.claims WHERE execution_id = %s")
     totals = _Statement(
         "SELECT (SELECT json_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM {s}.executions"
         " GROUP BY status) AS by_status), (SELECT coalesce(sum(version), 0) FROM {s}.executions),"
@@ -257,7 +270,7 @@ class Statements:
     def made(self, text: str, kind: ChangeKind = "events", of: str = "id") -> LiteralString:
         """The statement for this schema; where it announces a change, that is of the kind and execution given."""
         told = f"pg_notify('{self._channel}', '{kind} ' || {of})"
-        return literally(text.replace("{s}", self._schema).replace("{told}", told))
+        return literally(text.replace("{s}", self._schema).replace("{told}", told).replace("{channel}", self._channel))
 
     @staticmethod
     def values(token: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:

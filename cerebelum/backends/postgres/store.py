@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cerebelum.backends.postgres import claims
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.driver import psycopg
 from cerebelum.backends.postgres.ear import Ear
@@ -39,6 +40,7 @@ from cerebelum.core.summary import Summary
 from cerebelum.store import (
     Change,
     Chunk,
+    Claim,
     Conflict,
     Description,
     EventStore,
@@ -142,6 +144,24 @@ class PostgresStore(EventStore):
             return again and connection.execute(self._sql.owner, (execution_id,)).fetchone() == wanted
 
         return Ownership(*wanted) if self._changed(self._events, swap) else None
+
+    def claim(
+        self, execution_id: str, group: str, at: datetime, fence: Ownership, *, alone: bool = False
+    ) -> list[Claim]:
+        """See EventStore."""
+        try:
+            work = claims.claiming(self._sql, execution_id, group, at, fence, alone)
+        except UnicodeError as error:
+            raise not_storable(error, self._address) from None
+        return self._server.write(self._events, work)
+
+    def unclaim(self, execution_id: str, expected: Ownership | None) -> bool:
+        """See EventStore."""
+        return bool(self._changed(self._events, claims.unclaiming(self._sql, execution_id, expected)))
+
+    def claims(self, group: str | None = None) -> list[Claim]:
+        """See EventStore."""
+        return self._server.run(self._reading, claims.reading(self._sql, group)) if storable(group) else []
 
     def beat(self, runner: Runner) -> None:
         """See EventStore."""

@@ -11,7 +11,7 @@ import msgspec
 
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
-from cerebelum.store import Chunk, Runner, Tombstone
+from cerebelum.store import Chunk, Claim, Runner, Tombstone
 
 MOST = 2**62
 """No number beyond this is asked for: the databases count in 64 bits."""
@@ -139,6 +139,12 @@ def tombstone_of(row: tuple[Any, ...]) -> Tombstone:
     identity, workflow, status, started, ended, version, digest, pruned = row
     ended_at = None if ended is None else moment(ended)
     return Tombstone(identity, workflow, status, moment(started), ended_at, version, digest, moment(pruned))
+
+
+def claim_of(row: tuple[Any, ...]) -> Claim:
+    """The claim of a row: group, execution, time."""
+    group, execution_id, at = row
+    return Claim(group, execution_id, moment(at))
 
 
 def storable(*values: str | int | None) -> bool:

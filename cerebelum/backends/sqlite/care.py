@@ -51,6 +51,7 @@ _FORGET = (
     "DELETE FROM executions WHERE id = ?1",
     "DELETE FROM log_chunks WHERE execution_id = ?1",
     "DELETE FROM processes WHERE execution_id = ?1",
+    "DELETE FROM claims WHERE execution_id = ?1",
 )
 _LAST_ROW = "SELECT rowid, execution_id, version FROM events ORDER BY rowid DESC LIMIT 1"
 _ROW = "SELECT execution_id, version FROM events WHERE rowid = ?"

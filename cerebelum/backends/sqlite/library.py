@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x4352424C
 """What marks an SQLite file as a store of ours: "CRBL"."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """How many migrations of `schema.py` a store has gone through."""
 OLDEST_LIBRARY = (3, 38, 0)
 """The first release of SQLite that has all we ask for: STRICT tables, and JSON without being built for it."""

@@ -131,6 +131,16 @@ WHEN NOT EXISTS (SELECT 1 FROM tombstones WHERE id = OLD.execution_id)
 BEGIN SELECT RAISE(ABORT, 'events are append-only'); END""",
 )
 
+_CLAIMS = (
+    """CREATE TABLE claims (
+  execution_id TEXT NOT NULL PRIMARY KEY,
+  "group" TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID""",
+    'CREATE UNIQUE INDEX claims_by_group ON claims ("group", position)',
+)
+
 
 @migrations()
 def m001_initial(db: Database) -> None:
@@ -141,6 +151,12 @@ def m001_initial(db: Database) -> None:
 @migrations()
 def m002_tombstones(db: Database) -> None:
     for statement in _TOMBSTONES:
+        db.execute(statement)
+
+
+@migrations()
+def m003_claims(db: Database) -> None:
+    for statement in _CLAIMS:
         db.execute(statement)
 
 

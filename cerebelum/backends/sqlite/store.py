@@ -26,7 +26,7 @@ from cerebelum.backends.sql.rows import (
 )
 from cerebelum.backends.sql.search import Dialect, counted, leads, rarest, selection
 from cerebelum.backends.sql.written import Written
-from cerebelum.backends.sqlite import care
+from cerebelum.backends.sqlite import care, claims
 from cerebelum.backends.sqlite.file import PATIENCE, SCHEME, Lane, StoreFile
 from cerebelum.backends.sqlite.library import SCHEMA_VERSION, library_name, library_version, understood, warnings
 from cerebelum.core.errors import UsageError
@@ -35,6 +35,7 @@ from cerebelum.core.summary import Summary
 from cerebelum.store import (
     Appended,
     Chunk,
+    Claim,
     Conflict,
     Description,
     EventStore,
@@ -220,6 +221,24 @@ class SqliteStore(EventStore):
         values = (owner, execution_id, expected.owner, expected.epoch)
         changed = self._file.write(self._events, lambda c: c.execute(_OWN, values).rowcount, create=False)
         return Ownership(owner, expected.epoch + 1) if changed else None
+
+    def claim(
+        self, execution_id: str, group: str, at: datetime, fence: Ownership, *, alone: bool = False
+    ) -> list[Claim]:
+        """See EventStore."""
+        made = self._file.write(self._events, lambda c: claims.claim(c, execution_id, group, at, fence, alone))
+        return made or []
+
+    def unclaim(self, execution_id: str, expected: Ownership | None) -> bool:
+        """See EventStore."""
+        return bool(self._file.write(self._events, lambda c: claims.unclaim(c, execution_id, expected), create=False))
+
+    def claims(self, group: str | None = None) -> list[Claim]:
+        """See EventStore."""
+        if not storable(group):
+            return []
+        found = self._file.read(self._reading, lambda c: claims.claims(c, group)) or []
+        return understood(self.path, lambda: found)
 
     def beat(self, runner: Runner) -> None:
         """See EventStore."""

@@ -58,6 +58,7 @@ class Executions:
             execution_id=request.execution_id if request.HasField("execution_id") else None,
             correlation_id=request.correlation_id if request.HasField("correlation_id") else None,
             tags=request.tags,
+            lock=request.lock if request.HasField("lock") else None,
             by=caller.by(request.by),
         )
         return wire.ExecutionHandle(execution_id=started)
@@ -255,6 +256,7 @@ class Executions:
             totals_json=rows.text(await self._store(lambda store: store.totals())) if request.totals else "",
             workflows_json=rows.text(await self._store(lambda store: store.workflows())) if request.workflows else "",
             startable=self._operations.workflows.names(),
+            claims_json=rows.text(await self._store(lambda store: store.claims())) if request.claims else "",
         )
 
     async def _named(self, execution_id: str) -> str:

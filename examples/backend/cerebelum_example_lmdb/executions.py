@@ -9,7 +9,7 @@ import msgspec
 from msgspec.msgpack import decode, encode
 
 from cerebelum.core.summary import Summary
-from cerebelum.store import Ownership, Query, Runner
+from cerebelum.store import Claim, Ownership, Query, Runner
 from cerebelum_example_lmdb.shelf import LONGEST_ID, Transaction, at, digested, named
 
 _TIME = 8
@@ -93,6 +93,18 @@ def matches(found: Kept, query: Query) -> bool:
         and (query.due_before is None or (s.due_at is not None and s.due_at < query.due_before))
         and (query.after is None or (s.started_at, s.execution_id) < query.after)
     )
+
+
+def claims_in(t: Transaction) -> list[Claim]:
+    """All claims by group, and of a group in the order in which they were made."""
+    found = [decode(value, type=tuple[int, Claim]) for _, value in t.up("claims", b"")]
+    return [claim for _, claim in sorted(found, key=lambda one: (one[1].group, one[0]))]
+
+
+def put_claim(t: Transaction, key: bytes, claim: Claim) -> None:
+    """Store a claim behind all others."""
+    last = max((decode(value, type=tuple[int, Claim])[0] for _, value in t.up("claims", b"")), default=0)
+    t.put("claims", key, encode((last + 1, claim)))
 
 
 def put_runner(t: Transaction, key: bytes, runner: Runner) -> None:

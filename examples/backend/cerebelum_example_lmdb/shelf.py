@@ -15,7 +15,10 @@ import lmdb
 from cerebelum.core.errors import StoreError
 
 SCHEMA_VERSION = 1
-NAMES = ("meta", "events", "executions", "starts", "tags", "dues", "runners", "processes", "output", "places", "graves")
+NAMES = (
+    *("meta", "events", "executions", "starts", "tags", "dues", "runners", "processes", "claims"),
+    *("output", "places", "graves"),
+)
 """The databases in the file; `starts`, `tags` and `dues` are indexes of `executions`."""
 MAP_SIZE = 64 << 30
 """The most that a store can hold. Only addresses are taken, not memory or disk."""

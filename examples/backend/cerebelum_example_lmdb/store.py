@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 
 import lmdb
 from msgspec.msgpack import decode, encode
@@ -13,6 +14,7 @@ from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import (
     Chunk,
+    Claim,
     Conflict,
     Description,
     EventStore,
@@ -26,7 +28,17 @@ from cerebelum.store import (
     Runner,
     Tombstone,
 )
-from cerebelum_example_lmdb.executions import Kept, candidates, keep, kept, matches, put_runner, runner_of
+from cerebelum_example_lmdb.executions import (
+    Kept,
+    candidates,
+    claims_in,
+    keep,
+    kept,
+    matches,
+    put_claim,
+    put_runner,
+    runner_of,
+)
 from cerebelum_example_lmdb.shelf import LONGEST_ID, SCHEMA_VERSION, Handle, below, digested, named, number_of
 
 
@@ -108,6 +120,44 @@ class LmdbStore(EventStore):
             taken = Ownership(owner, expected.epoch + 1)
             keep(t, key, old, Kept(old.summary, taken))
             return taken
+
+    def claim(
+        self, execution_id: str, group: str, at: datetime, fence: Ownership, *, alone: bool = False
+    ) -> list[Claim]:
+        """See EventStore."""
+        key = self._valid(execution_id)
+        with self._handle.transaction(write=True) as t:
+            assert t is not None
+            old = kept(t, key)
+            if old is not None and old.ownership != fence:
+                raise Fenced(execution_id, old.ownership.owner, old.ownership.epoch)
+            there = claims_in(t)
+            others = [claim for claim in there if claim.group == group]
+            if any(claim.execution_id == execution_id for claim in others):
+                return others
+            t.delete("claims", key)
+            if alone and others:
+                return others
+            claim = Claim(group, execution_id, at)
+            put_claim(t, key, claim)
+            return [*others, claim]
+
+    def unclaim(self, execution_id: str, expected: Ownership | None) -> bool:
+        """See EventStore."""
+        key = named(execution_id)
+        with self._handle.transaction(write=True, create=False) as t:
+            if t is None or key is None or t.get("claims", key) is None:
+                return False
+            old = kept(t, key)
+            if (old.ownership if old else None) != expected:
+                return False
+            t.delete("claims", key)
+            return True
+
+    def claims(self, group: str | None = None) -> list[Claim]:
+        """See EventStore."""
+        with self._handle.transaction() as t:
+            return [] if t is None else [claim for claim in claims_in(t) if group in (None, claim.group)]
 
     def beat(self, runner: Runner) -> None:
         """See EventStore."""
@@ -202,6 +252,7 @@ class LmdbStore(EventStore):
                 for each, _ in list(t.up(name, key + b"\0")):
                     t.delete(name, each)
             t.delete("places", key)
+            t.delete("claims", key)
 
     def tombstones(self, execution_id: str | None = None, *, after: str = "", limit: int = 1000) -> list[Tombstone]:
         """See EventStore."""

@@ -91,6 +91,7 @@ const TONES = {
   retrying: "waiting",
   sleeping: "waiting",
   waiting_for_approval: "waiting",
+  waiting_for_lock: "waiting",
   paused: "waiting",
   pending: "quiet",
   "not started": "quiet",
@@ -103,7 +104,7 @@ export const symbol = (status) => SYMBOLS[status] || "‖";
 export const tone = (status) => TONES[status] || (status in SYMBOLS ? status : "quiet");
 
 /** Of what somebody drives, or should. */
-export const goesOn = (status) => ["running", "sleeping", "waiting_for_approval"].includes(status);
+export const goesOn = (status) => ["running", "sleeping", "waiting_for_approval", "waiting_for_lock"].includes(status);
 
 // -- time that ticks --------------------------------------------------------------------------------------------------
 

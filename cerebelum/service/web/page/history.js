@@ -10,6 +10,8 @@ const MOST_SHOWN = 300,
 const DONE = {
   ExecutionStarted: ["running", "started"],
   ExecutionResumed: ["running", "resumed"],
+  LockAwaited: ["waiting_for_lock", "waits for the lock"],
+  LockAcquired: ["running", "has the lock"],
   StepStarted: ["running", "began"],
   StepCompleted: ["completed", "completed"],
   StepFailed: ["failed", "failed"],

@@ -7,7 +7,10 @@ import { button, coalesced, el, fill, mark, own, roving, say } from "./dom.js";
 import { changed, go, link } from "./route.js";
 import { follow } from "./stream.js";
 
-const STATUSES = ["running", "sleeping", "waiting_for_approval", "paused", "failed", "cancelled", "completed"];
+const STATUSES = [
+  ...["running", "sleeping", "waiting_for_approval", "waiting_for_lock"],
+  ...["paused", "failed", "cancelled", "completed"],
+];
 const SINCE = [
   ["", "Any time"],
   ["1h", "Last hour"],
