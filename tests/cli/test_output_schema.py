@@ -386,8 +386,10 @@ def what_runs_has_an_owner_and_is_paused(outputs: Outputs) -> None:
     assert outputs.views()["steps"][1]["interrupted"] == "operator"
 
 
-@shows("locks locks", "lock", "lockClaim", "status status", "limit", "run preview", "previewedGroup")
-@shows("LockAwaited", "LockAcquired", "list list", "owner")
+@shows(
+    *("locks locks", "lock", "lockClaim", "owner", "status status", "limit", "run preview", "previewedGroup"),
+    *("list list", "run event", "Concurrency", "LockAwaited", "LockAcquired"),
+)
 def two_executions_of_a_group_wait_for_each_other(outputs: Outputs) -> None:
     world = outputs.world
     assert outputs.one("locks", "locks") == {"locks": []}

@@ -283,6 +283,7 @@ def test_facts_of_every_type_can_be_folded() -> None:
             continue
         fields: dict[str, Any] = {"version": 9, "at": START, "step": "a", "call": 0, "attempt": 1, "by": "ann"}
         fields |= {"executor": "run", "error": None, "why": "condition", "until": START, "seconds": 1.0}
+        fields |= {"group": "production", "holder": "deploy-1"}
         if kind is ExecutionPaused:
             fields["why"] = "signal"
         fields["reason"] = "manual"
