@@ -11,6 +11,8 @@
 #   make smoke-service  the same with dist/cerebelum-service, as far as it differs
 #   make test-binary  run the end-to-end and crash tests against dist/cerebelum (CEREBELUM_BIN names another)
 #   make elsewhere  run it on older and on other distributions (root and debootstrap)
+#   make bench    measure everything beside what others take (SCENARIO='startup chains', BENCH_FLAGS=--quick)
+#   make bench-check  count instructions, and compare them with the recorded ones (needs valgrind)
 #   make proto    write the Python code of proto/ anew
 #   make lock     write the requirement locks anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
 #   make clean    remove .venv, dist and the caches
@@ -22,11 +24,13 @@ PYTEST_FLAGS ?= -n 2
 LOCK_FLAGS ?=
 CHAOS_ROUNDS ?= 200
 CHAOS_MINUTES ?= 5
+SCENARIO ?=
+BENCH_FLAGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test chaos lint format lock clean venv dev proto binary binary-service smoke smoke-service test-binary elsewhere same-bytes
+.PHONY: help demo bench bench-check test chaos lint format lock clean venv dev proto binary binary-service smoke smoke-service test-binary elsewhere same-bytes
 
 # The environment of whoever calls make must not reach into .venv.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_PREFIX PIP_TARGET PIP_USER PIP_NO_BINARY __PYVENV_LAUNCHER__
@@ -36,7 +40,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet
 # What gets checked: the package, the tests, and what builds the binary.
-TYPED := cerebelum tests $(wildcard build/*.py build/smoked/*.py build/frozen/*.py build/frozen/cerebelum_frozen/*.py)
+TYPED := cerebelum tests benchmarks $(wildcard build/*.py build/smoked/*.py build/frozen/*.py build/frozen/cerebelum_frozen/*.py)
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -100,6 +104,13 @@ lock: .venv/.created
 	$(COMPILE) -o requirements.lock pyproject.toml
 	$(COMPILE) -o requirements-build.lock --group build -c requirements.lock
 	$(COMPILE) -o requirements-dev.lock pyproject.toml --group dev --all-extras -c requirements.lock -c requirements-build.lock
+
+# The binary is measured too where dist/cerebelum is there; what else is measured beside is installed into a cache.
+bench: dev
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS) $(SCENARIO)
+
+bench-check: dev
+	$(BIN)/python -m benchmarks.check $(BENCH_FLAGS)
 
 # The messages of the gRPC services.
 proto: dev

@@ -23,6 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -93,7 +94,7 @@ def told(name: str, took: list[float]) -> None:
     print(f"{name}: p50 {statistics.median(took):.2f} ms, p99 {cuts[98]:.2f} ms, {len(took)} calls", flush=True)
 
 
-def worker(channel: grpc.aio.Channel, method: str, request: type, answer: type) -> Callable[..., Awaitable[object]]:
+def worker(channel: grpc.aio.Channel, method: str, request: Any, answer: Any) -> Callable[..., Awaitable[object]]:
     return channel.unary_unary(
         f"/cerebelum.worker.WorkerService/{method}",
         request_serializer=request.SerializeToString,

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """What `serve` takes over HTTP: status under load, lists in stores of few and many, and watchers of one execution.
 
-    benchmarks/service_http.py                                        # SQLite
-    benchmarks/service_http.py --database postgresql://user@host/db   # in schemas of its own, removed afterwards
+    .venv/bin/python -m benchmarks.service_http         # SQLite
+    .venv/bin/python -m benchmarks.service_http --database postgresql://user@host/db
+
+In a database, schemas are made and removed afterwards.
 
 Status is asked for at a steady rate, whatever the answers take, and the time counts from when it was due. Lists of a
 store of few and of one of many are asked for in turn. Watchers read an execution of many short steps; the time counts
@@ -24,7 +26,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from listing import FEW, fill, places
+from benchmarks.scenarios.listing import FEW, fill, places
 
 API = "/api/v1/executions"
 STEPS = "name: watched\nsteps:\n" + "".join(f"  - {{id: s{n}, run: 'sleep 0.05'}}\n" for n in range(100))

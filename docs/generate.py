@@ -1,5 +1,6 @@
 """Keeps the pages true: runs the commands they show, puts in what was printed, and writes cli.md from the help texts,
-output.schema.json from the types of what is printed, and openapi.json from the addresses of the service.
+output.schema.json from the types of what is printed, openapi.json from the addresses of the service, and performance.md
+from the results of the benchmarks.
 
     .venv/bin/python -m docs.generate              every page, and what is written from types
     .venv/bin/python -m docs.generate README.md    this one
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "docs" / "cli.md"
 SCHEMA = ROOT / "docs" / "output.schema.json"
 OPENAPI = ROOT / "docs" / "openapi.json"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 PAGES = (*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(CLI.parent.glob("*.md")))
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -238,6 +240,13 @@ def openapi_file() -> str:
     return openapi.text()
 
 
+def performance_page() -> str:
+    """The text of performance.md: what the newest results of `make bench` say."""
+    from benchmarks import report
+
+    return report.page()
+
+
 _CLI_HEAD = """\
 # The command line
 
@@ -259,6 +268,8 @@ def main(names: Sequence[str]) -> None:
             new = schema_file()
         elif path == OPENAPI:
             new = openapi_file()
+        elif path == PERFORMANCE:
+            new = performance_page()
         elif "```console" in page:
             with tempfile.TemporaryDirectory(prefix="cerebelum-docs-") as folder:
                 new = renewed(page, perform(page, Path(folder)))

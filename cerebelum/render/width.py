@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 
 def columns(text: str) -> int:
     """Columns that the text takes: two for wide characters, none for those that combine with the one before."""
@@ -10,6 +12,7 @@ def columns(text: str) -> int:
     return sum(map(_columns, text))
 
 
+@lru_cache(maxsize=1024)
 def _columns(character: str) -> int:
     # Loaded when it is first needed: most texts are ASCII.
     from unicodedata import category, east_asian_width

@@ -23,6 +23,7 @@ from cerebelum.backends.sqlite.library import sqlite3 as library
 from cerebelum.backends.sqlite.store import DIALECT
 from cerebelum.core.errors import StoreError, UsageError
 from cerebelum.store import Appended, Chunk, Query
+from tests.backends.queries import QUERIES, SORTED
 
 SCHEMAS = [Path(__file__).with_name(f"sqlite-schema-{version}.sql") for version in (1, 2, 3)]
 
@@ -235,24 +236,6 @@ def test_what_belongs_to_nothing_is_found_by_the_check(store: SqliteStore, told:
 
 
 # Indexes
-
-QUERIES = {
-    "everything": Query(),
-    "since": Query(since=START),
-    "status": Query(status=("failed",)),
-    "statuses": Query(status=("failed", "paused", "running"), since=START),
-    "dead": Query(status=("paused",), dead_runners=("runner-1",)),
-    "alive": Query(status=("running", "sleeping"), dead_runners=("runner-1",)),
-    "workflow": Query(workflow="deploy", since=START),
-    "workflow and status": Query(workflow="deploy", status=("failed", "completed")),
-    "tag": Query(tag=("nightly",)),
-    "tags": Query(tag=("nightly", "linux"), since=START, status=("failed",), workflow="deploy"),
-    "id": Query(id="deploy-1"),
-    "prefix": Query(id_prefix="deploy-"),
-    "due": Query(due_before=START, status=("sleeping", "waiting_for_approval")),
-}
-SORTED = {"id", "prefix", "due"}
-"""Those that find few, by an index that does not order by start."""
 
 
 @pytest.mark.parametrize("name", QUERIES)

@@ -1,26 +1,19 @@
-#!/usr/bin/env python3
-"""How long `list`, `active` and `status` take in a store of many executions, beside a store of few, interleaved.
-
-    benchmarks/listing.py                                        # SQLite
-    benchmarks/listing.py --database postgresql://user@host/db   # in schemas of its own, removed afterwards
+"""How long `list`, `active` and `status` take in a store of many executions, beside a store of few: whole processes.
 
 Two executions are run and their rows are copied: one in a thousand of the copies is still waiting, one in ten has a
-second tag. Whole processes are timed; printed are medians and their ratio.
+second tag.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sqlite3
-import statistics
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.harness import PACKAGE, Bench, Row, Target, interleaved, per
 
 FLOW = "name: copied\nsteps:\n  - {id: one, run: 'true'}\n  - {id: go, approval: {message: 'Go?'}}\n"
 FEW = 1_000
@@ -35,11 +28,46 @@ COMMANDS = (
     ("list", "--tag", "nightly", "--status", "waiting_for_approval"),
     ("status", "x-0"),
 )
-COPIED = ("workflow", "status", "reason", "version", "digest", "ended_at", "due_at", "tags", "correlation_id", "parent")
-COPIED = (*COPIED, "steps_total", "steps_done", "current", "owner", "epoch")
+_COPIED = (
+    "workflow",
+    "status",
+    "reason",
+    "version",
+    "digest",
+    "ended_at",
+    "due_at",
+    "tags",
+    "correlation_id",
+    "parent",
+)
+COPIED = (*_COPIED, "steps_total", "steps_done", "current", "owner", "epoch")
 
 
-def fill(cerebelum: list[str], url: str, folder: Path, count: int) -> None:
+def measure(bench: Bench) -> Iterator[Row]:
+    yield from _in(bench, "SQLite", None, bench.pick(1_000_000, 50_000))
+    if bench.postgres is not None:
+        yield from _in(bench, "PostgreSQL", bench.postgres, bench.pick(200_000, 20_000))
+
+
+def _in(bench: Bench, where: str, database: str | None, many: int) -> Iterator[Row]:
+    program = (bench.binary,) if bench.binary else PACKAGE
+    urls, remove = places(database, bench.path, (FEW, many))
+    try:
+        for count, url in urls.items():
+            fill(program, url, bench.path, count)
+        for words in COMMANDS[:: 1 if not bench.quick else 4]:
+            cases = {
+                f"of {count:,}": lambda url=url, words=words: bench.seconds([*program, *words, "--store", url])
+                for count, url in reversed(urls.items())
+            }
+            runs = interleaved(cases, bench.pick(9, 3))
+            targets = (Target(1.5, f"of {FEW:,}"),)
+            yield Row(f"`{' '.join(words)}` on {where}", "ms", per(runs, 1e3), targets=targets)
+    finally:
+        remove()
+
+
+def fill(cerebelum: Sequence[str], url: str, folder: Path, count: int) -> None:
     """A store with `count` executions and the two that they are copies of."""
     flow = folder / "flow.yaml"
     flow.write_text(FLOW)
@@ -87,31 +115,11 @@ def fill_postgres(url: str, count: int) -> None:
     numbers = f"generate_series(0::bigint, {count - 1}) AS n"
     with psycopg.connect(base.rstrip("?&"), autocommit=True) as db:
         for statement in statements(count, numbers, f"{schema}.", ", token"):
-            db.execute(statement)
+            db.execute(statement.encode())
         # The trigger has added the first tag.
-        db.execute(
-            f"INSERT INTO {schema}.tags SELECT 'tenth', started_at, id FROM {schema}.executions WHERE id LIKE 'x-%7'"
-        )
-        db.execute(f"VACUUM ANALYZE {schema}.executions, {schema}.tags, {schema}.events")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--many", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--program", help="a binary instead of the package")
-    parser.add_argument("--database", metavar="URL", help="a PostgreSQL database instead of SQLite files")
-    given = parser.parse_args()
-    cerebelum = [given.program] if given.program else [sys.executable, "-m", "cerebelum"]
-    with tempfile.TemporaryDirectory() as name:
-        urls, remove = places(given.database, Path(name), (FEW, given.many))
-        try:
-            for count, url in urls.items():
-                fill(cerebelum, url, Path(name), count)
-            for words in COMMANDS:
-                compare(cerebelum, words, urls, given.rounds)
-        finally:
-            remove()
+        tagged = f"SELECT 'tenth', started_at, id FROM {schema}.executions WHERE id LIKE 'x-%7'"
+        db.execute(f"INSERT INTO {schema}.tags {tagged}".encode())
+        db.execute(f"VACUUM ANALYZE {schema}.executions, {schema}.tags, {schema}.events".encode())
 
 
 def places(database: str | None, folder: Path, counts: tuple[int, ...]) -> tuple[dict[int, str], Callable[[], Any]]:
@@ -125,22 +133,7 @@ def places(database: str | None, folder: Path, counts: tuple[int, ...]) -> tuple
     def remove() -> None:
         with psycopg.connect(database, autocommit=True) as db:
             for name in names.values():
-                db.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+                db.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'.encode())
 
     joint = "&" if "?" in database else "?"
     return {count: f"{database}{joint}schema={name}" for count, name in names.items()}, remove
-
-
-def compare(cerebelum: list[str], words: tuple[str, ...], urls: dict[int, str], rounds: int) -> None:
-    took: dict[int, list[float]] = {count: [] for count in urls}
-    for _ in range(rounds):
-        for count, url in urls.items():
-            begin = time.perf_counter()
-            subprocess.run([*cerebelum, *words, "--store", url], check=True, stdout=subprocess.DEVNULL)
-            took[count].append(time.perf_counter() - begin)
-    (few, least), (many, most) = ((count, statistics.median(took[count]) * 1000) for count in urls)
-    print(f"{' '.join(words):60} {few:,}: {least:.1f} ms   {many:,}: {most:.1f} ms   ratio {most / least:.2f}")
-
-
-if __name__ == "__main__":
-    main()
