@@ -518,7 +518,7 @@ def test_doctor_is_told_about_library_and_file(store: SqliteStore) -> None:
     assert (told.kind, told.where, told.path) == ("SQLite", f"sqlite:///{store.path}", store.path)
     assert told.library is not None
     assert library.sqlite_version in told.library
-    assert (told.exists, told.schema_version, told.known_schema_version) == (True, 2, 2)
+    assert (told.exists, told.schema_version, told.known_schema_version) == (True, 3, 3)
     assert told.size is not None
     assert told.size > 4096
 
