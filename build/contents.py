@@ -10,7 +10,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = {"cerebelum": "postgres,web", "cerebelum-service": "postgres,service"}
+EXTRAS = {"cerebelum": "pool,web", "cerebelum-service": "pool,service"}
 """The files that are built, with the extras of the package that each has in it."""
 FILE = os.environ.get("CEREBELUM_FILE", "cerebelum")
 """The one that is being built."""
@@ -23,8 +23,10 @@ NOT_SHIPPED = {
 }
 NOT_NEEDED = {
     # What the packages of the program import only if it is there, or for what the program does not do.
-    *("chardet", "charset_normalizer", "attr", "attrs", "pygments", "markdown_it", "mdurl", "IPython", "numpy"),
+    *("chardet", "charset_normalizer", "pygments", "markdown_it", "mdurl", "IPython", "numpy"),
     *("setuptools", "pkg_resources", "pip", "wheel", "pytest", "_pytest", "hypothesis", "mypy", "wcwidth"),
+    # Procrastinate without its own command line, and without other ways to the database.
+    *("procrastinate.contrib", "procrastinate.cli", "procrastinate.shell", "procrastinate.testing", "django"),
     # uvicorn without what makes it faster: that is compiled, and for more requests than are made here.
     "grpc_tools",
     *("httptools", "uvloop", "watchfiles", "websockets", "wsproto", "trio", "dotenv", "jinja2", "httpx", "httpcore"),

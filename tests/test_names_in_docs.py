@@ -42,6 +42,9 @@ def problem(group: click.Group, words: list[str]) -> str | None:
             options = {option for param in command.params for option in param.opts}
             if name not in options | {"--help", "--version", "--licenses", "--store", "--plugin", "--json"}:
                 return f"{command.name} has no option {name}"
+            if isinstance(command, click.Group) and command is not group:
+                # A verb with parts, called by itself: what follows are its options.
+                command = click.Command(command.name, params=command.params)
         elif isinstance(command, click.Group) and re.fullmatch(r"[a-z][a-z-]*", name):
             if name in _PLUGINS_OWN:
                 return None

@@ -10,7 +10,7 @@ from cerebelum.cli import terminal
 from cerebelum.cli.answers import COUNT_TO, style
 from cerebelum.cli.options import JSON
 from cerebelum.cli.tools import Tools
-from cerebelum.core.state import GOING_ON
+from cerebelum.core.status import GOING_ON
 from cerebelum.store import Query
 
 _MOST = 200

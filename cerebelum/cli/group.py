@@ -26,6 +26,7 @@ class Verb(msgspec.Struct, frozen=True):
 
 VERBS: dict[str, Verb] = {
     "run": Verb("run", "Start a workflow and see it through."),
+    "submit": Verb("submit", "Put a workflow into a queue, for a worker to take."),
     "resume": Verb("resume", "Go on with an execution where it stopped."),
     "status": Verb("status", "Show one execution, step by step."),
     "watch": Verb("watch", "Watch an execution until it is over."),
@@ -41,6 +42,7 @@ VERBS: dict[str, Verb] = {
     "reject": Verb("reject", "Refuse what a step asks for."),
     "fork": Verb("fork", "Start a new execution in the middle of an old one."),
     "supervise": Verb("supervise", "Take up what nobody drives: the interrupted, the due."),
+    "worker": Verb("worker", "Take executions from queues and drive them."),
     "serve": Verb("serve", "Open the store to programs, colleagues and browsers."),
     "init": Verb("init", "Write a workflow to start from."),
     "graph": Verb("graph", "Show which steps need which."),

@@ -13,7 +13,7 @@ from cerebelum.cli.answers import COUNT_TO, LIMIT, show_list
 from cerebelum.cli.options import JSON, Duration, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
-from cerebelum.core.state import STATUSES, Status
+from cerebelum.core.status import STATUSES, Status
 from cerebelum.store import Query
 
 _COUNT_ALL = 1 << 53

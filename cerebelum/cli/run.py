@@ -96,6 +96,10 @@ def run(
     return see_through(tools, start, manner)
 
 
+INPUT = click.Option(
+    ["-i", "--input", "input_pairs"], metavar="NAME=VALUE", multiple=True, help="An input of the workflow."
+)
+TAG = click.Option(["-t", "--tag", "tags"], metavar="TAG", multiple=True, help="A tag to find it by.")
 INPUTS_FILE = click.Option(
     ["--inputs-file"], metavar="FILE", help="Inputs as a JSON object or YAML mapping; - is standard input."
 )
@@ -119,13 +123,11 @@ command = click.Command(
     help=HELP,
     params=[
         click.Argument(["file"], type=click.Path(), shell_complete=None),
-        click.Option(
-            ["-i", "--input", "input_pairs"], metavar="NAME=VALUE", multiple=True, help="An input of the workflow."
-        ),
+        INPUT,
         INPUTS_FILE,
         click.Option(["--id", "execution_id"], metavar="ID", help="The execution's id; made up if not given."),
         click.Option(["--or-resume"], is_flag=True, help="With --id: go on with it if it is there; done if completed."),
-        click.Option(["-t", "--tag", "tags"], metavar="TAG", multiple=True, help="A tag to find it by."),
+        TAG,
         click.Option(["--correlation-id"], metavar="TEXT", help="What another system knows it by."),
         click.Option(["--lock"], metavar="NAME", help="Wait until no other execution has the lock of this name."),
         click.Option(["--dry-run"], is_flag=True, help="Check everything, show what would run, and stop."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,12 +16,30 @@ from cerebelum.cli.screen import JsonLines
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 
+if TYPE_CHECKING:
+    from cerebelum.core.decide import Stopping
+    from cerebelum.engine.settings import Settings
+
 _PATIENCE = 2.0
 """Seconds that the last lines may take when it was stopped and nobody reads them."""
 
 
 def supervise(tools: Tools, once: bool, most: int, quiet: bool, as_json: bool) -> int:
     """The verb; returns the exit code."""
+    return serving(
+        quiet,
+        as_json,
+        lambda settings, tell: tools.client().supervise(
+            once=once, most=most, settings=settings, tell=tell, heed_signals=True
+        ),
+    )
+
+
+def serving(quiet: bool, as_json: bool, drive: Callable[[Settings, Callable[[str], None]], Stopping | None]) -> int:
+    """Drive executions as a service does: with a line on standard error for each, or all events on standard output.
+
+    Returns the exit code.
+    """
     from cerebelum.engine.settings import Settings
 
     def tell(text: str) -> None:
@@ -32,7 +52,7 @@ def supervise(tools: Tools, once: bool, most: int, quiet: bool, as_json: bool) -
     settings = Settings(listeners=lines, on_stopping=say_stopping)
     patience: float | None = _PATIENCE
     try:
-        stopped = tools.client().supervise(once=once, most=most, settings=settings, tell=tell, heed_signals=True)
+        stopped = drive(settings, tell)
         if stopped is None:
             patience = None
     finally:

@@ -22,7 +22,7 @@ class Admission(msgspec.Struct, frozen=True):
 
 def outcome(state: State, ahead: tuple[str, ...], stamp: dict[str, Any]) -> LockAwaited | LockAcquired | None:
     """What is to be recorded of a look at the queue; None if the execution does not wait in it, or no more."""
-    if state.queued is None or state.ended or state.paused or state.concurrency is None:
+    if state.awaiting_lock is None or state.ended or state.paused or state.concurrency is None:
         return None
     if state.cancel and not state.steps.begun():
         return None

@@ -38,7 +38,7 @@ from cerebelum.core.events import (
 )
 from cerebelum.core.model import Group, Retry, Step
 from cerebelum.core.outcome import Approval, Completed, Failed, Interrupted, Outcome, Sleep
-from cerebelum.core.state import Call, State, StepState, StepStatus, evolve, refused
+from cerebelum.core.state import Call, State, StepState, evolve, refused
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -75,6 +75,8 @@ class Stopping(msgspec.Struct, frozen=True):
     by: str | None = None
     hand_over: bool = False
     """Nobody wants the execution paused: only this runner stops, and another one may go on at once."""
+    gentle: bool = False
+    """Attempts that are going on may come to their end."""
 
 
 def _always(state: State, step: Step) -> bool:
@@ -240,7 +242,7 @@ def _advance(turn: Turn, recover: bool) -> None:
         if not stopping.hand_over:
             _pause(turn, stopping)
         return
-    if turn.state.queued is not None:
+    if turn.state.awaiting_lock is not None:
         # Handlers belong to what was begun, and may not run beside another of the group either.
         if turn.state.cancel and not turn.state.steps.begun():
             _finish(turn)
@@ -299,10 +301,6 @@ def _go_on(turn: Turn, group: Group, recover: bool) -> None:
     _start_all(turn, group, phases.ready(turn.state, group))
 
 
-_AT_WORK: frozenset[StepStatus] = frozenset({"running"})
-"""What no step waits in."""
-
-
 def _free(turn: Turn) -> int:
     return turn.state.workflow.max_parallel - turn.state.running()
 
@@ -311,7 +309,7 @@ def _wake(turn: Turn, group: Group) -> None:
     """Let steps go on whose wait is over, the longest overdue first, as far as `max_parallel` allows."""
     graph = turn.state.graph
     active = turn.state.active
-    if active.kinds(group) <= _AT_WORK:
+    if active.kinds(group) <= {"running"}:
         return
     # Whose wait has just begun may be due although no timer says so.
     new = [event.step for event in turn.events if isinstance(event, StepFailed | SleepStarted | ApprovalRequested)]

@@ -21,7 +21,8 @@ GENESIS = "0" * 64
 
 Why = Literal["runner_died", "cancelled", "stopped", "operator", "fenced"]
 Skip = Literal["condition", "dependency", "operator"]
-ResumeReason = Literal["manual", "resurrected", "woken"]
+ResumeReason = Literal["manual", "resurrected", "woken", "taken"]
+"""`taken`: from a queue, by the first who drives it."""
 
 
 class StepError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,6 +51,16 @@ class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
     user: str | None = None
 
 
+class Queued(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where an execution was put that any worker of a queue may take."""
+
+    name: str
+    priority: int = 0
+    """The higher, the sooner."""
+    at: datetime | None = None
+    """Not before then."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """What all events share. `at` is UTC with microseconds; `version` counts 1, 2, 3 … within one execution."""
 
@@ -68,6 +79,8 @@ class ExecutionStarted(Event, frozen=True, kw_only=True, tag="ExecutionStarted")
     parent: str | None = None
     reused: dict[str, Any] = {}
     """For a fork: outputs taken over from the parent, by step id."""
+    queue: Queued | None = None
+    """For one that was submitted: nobody drives it until a worker takes it."""
     by: str | None = None
     """Who asked for it, where that is not the user of `environment`."""
     concurrency: Concurrency | None = None

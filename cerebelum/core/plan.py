@@ -12,8 +12,9 @@ from cerebelum.core.elsewhere import Elsewhere, left_elsewhere
 from cerebelum.core.errors import DefinitionChanged, UsageError
 from cerebelum.core.graph import Graph
 from cerebelum.core.model import Step, Workflow
+from cerebelum.core.order import settled
 from cerebelum.core.phases import unfinished
-from cerebelum.core.state import State, StepState, settled
+from cerebelum.core.state import State, StepState
 
 Action = Literal["KEEP", "RERUN", "CHANGED", "NEW", "REMOVED"]
 

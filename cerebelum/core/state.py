@@ -29,6 +29,7 @@ from cerebelum.core.events import (
     LockAcquired,
     LockAwaited,
     PauseRequested,
+    Queued,
     SleepCompleted,
     SleepStarted,
     StepCompleted,
@@ -40,19 +41,13 @@ from cerebelum.core.events import (
 )
 from cerebelum.core.graph import Graph
 from cerebelum.core.model import Concurrency, Group, Source, Step, Workflow
-from cerebelum.core.step_state import Call, Steps, StepState, StepStatus, refused
+from cerebelum.core.order import order, settled
+from cerebelum.core.status import Status
+from cerebelum.core.step_state import Call, Steps, StepState, refused
 
-__all__ = ["Call", "State", "StepState", "StepStatus", "evolve", "reconstruct", "refused", "settled", "status"]
+__all__ = ["Call", "State", "StepState", "evolve", "reconstruct", "refused", "status"]
 
 replace = msgspec.structs.replace
-
-Status = Literal[
-    "running", "sleeping", "waiting_for_approval", "waiting_for_lock", "paused", "completed", "failed", "cancelled"
-]
-
-STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
-GOING_ON: tuple[Status, ...] = ("running", "sleeping", "waiting_for_approval", "waiting_for_lock")
-"""Of what somebody drives, or should."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -93,12 +88,16 @@ class State(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     correlation_id: str | None = None
     parent: str | None = None
+    queue: Queued | None = None
+    """The queue that it was submitted to."""
+    queued: bool = False
+    """Nobody has taken it from there yet."""
     ended_at: datetime | None = None
     resumes: int = 0
     resurrections: int = 0
     """Resumes after a runner's death in a row, without a completed step in between."""
     concurrency: Concurrency | None = None
-    queued: datetime | None = None
+    awaiting_lock: datetime | None = None
     """Since when nothing may start because it has not got the lock of its group; None if it has, or needs none."""
     locked_at: datetime | None = None
     """When it got the lock of its group."""
@@ -124,7 +123,9 @@ def status(state: State) -> Status:
         return state.ended
     if state.paused is not None:
         return "paused"
-    if state.queued is not None and not (state.cancel and not state.steps.begun()):
+    if state.queued:
+        return "queued"
+    if state.awaiting_lock is not None and not (state.cancel and not state.steps.begun()):
         return "waiting_for_lock"
     kinds = state.active.kinds(state.phase)
     if kinds & {"running", "answered"} or not kinds:
@@ -161,8 +162,8 @@ def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> Stat
             return replace(state, version=event.version, updated_at=event.at)
         case LockAcquired():
             # Waiting in line is no part of what the workflow's time limit is about.
-            began = state.segment_at and state.segment_at + (event.at - (state.queued or event.at))
-            new = {"segment_at": began, "queued": None, "locked_at": event.at}
+            began = state.segment_at and state.segment_at + (event.at - (state.awaiting_lock or event.at))
+            new = {"segment_at": began, "awaiting_lock": None, "locked_at": event.at}
             return replace(state, version=event.version, updated_at=event.at, **new)
         case ExecutionPaused():
             return replace(state, version=event.version, updated_at=event.at, paused=event, pausing=None)
@@ -198,7 +199,7 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
             for s in graph.steps
         ),
     )
-    waits, ready, done = _order(graph, steps)
+    waits, ready, done = order(graph, steps)
     return State(
         execution_id=execution_id,
         version=event.version,
@@ -217,36 +218,20 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
         tags=event.tags,
         correlation_id=event.correlation_id,
         parent=event.parent,
+        queue=event.queue,
+        queued=event.queue is not None,
         started_at=event.at,
         updated_at=event.at,
         concurrency=event.concurrency,
-        queued=None if event.concurrency is None else event.at,
+        awaiting_lock=None if event.concurrency is None else event.at,
     )
-
-
-def settled(graph: Graph, step_id: str, step: StepState) -> bool:
-    """Whether what needs this step may go on."""
-    return step.status in ("completed", "skipped") or (
-        step.status == "failed" and (step.diverted is not None or graph.step(step_id).continue_on_error)
-    )
-
-
-def _order(graph: Graph, steps: Steps) -> tuple[Chunks[int], tuple[int, ...], int]:
-    """`waits`, `ready` and `done` worked out from nothing."""
-    settled_ids = {s for s, st in steps.items() if settled(graph, s, st)}
-    waits = tuple(sum(1 for need in step.needs if need not in settled_ids) for step in graph.steps)
-    ready = tuple(
-        p for p, step in enumerate(graph.steps) if waits[p] == 0 and steps[step.id].status in ("pending", "interrupted")
-    )
-    low, high = graph.bounds["steps"]
-    return Chunks.of(waits), ready, sum(1 for step in graph.steps[low:high] if step.id in settled_ids)
 
 
 def _resumed(state: State, event: ExecutionResumed) -> State:
     workflow = event.definition or state.workflow
     graph = Graph.of(workflow) if event.definition else state.graph
     steps = Steps.of(graph.position, (_taken_up(state, graph, step, event) for step in graph.steps))
-    waits, ready, done = _order(graph, steps)
+    waits, ready, done = order(graph, steps)
     return replace(
         state,
         version=event.version,
@@ -272,9 +257,10 @@ def _resumed(state: State, event: ExecutionResumed) -> State:
         cancel=state.cancel if event.continues else None,
         output=None,
         error=None,
-        resumes=state.resumes + 1,
-        queued=None if state.concurrency is None else event.at,
+        queued=False,
+        awaiting_lock=None if state.concurrency is None else event.at,
         locked_at=None,
+        resumes=state.resumes + (event.reason != "taken"),
         resurrections=0 if event.reason == "manual" else state.resurrections + (event.reason == "resurrected"),
     )
 

@@ -7,7 +7,8 @@ from datetime import datetime
 import msgspec
 
 from cerebelum.core.phases import awaited, awaited_kinds
-from cerebelum.core.state import State, Status, status
+from cerebelum.core.state import State, status
+from cerebelum.core.status import Status
 
 _MOST_CURRENT = 10
 _LONGEST_REASON = 500
@@ -64,7 +65,11 @@ def summarise(state: State, digest: str) -> Summary:
 
 def due_at(state: State) -> datetime | None:
     """When something is to happen next although nobody does anything; None if it is not waiting for time alone."""
-    if state.ended or state.paused or state.queued:
+    if state.ended or state.paused:
+        return None
+    if state.queued:
+        return None if state.queue is None else state.queue.at
+    if state.awaiting_lock:
         return None
     if awaited_kinds(state) & {"running", "answered"}:
         return None
@@ -80,6 +85,8 @@ def _reason(state: State) -> str | None:
         return state.paused.signal or state.paused.why
     if state.error is not None:
         return state.error.message[:_LONGEST_REASON]
+    if state.queued and state.queue is not None and state.ended is None:
+        return f"in the queue {state.queue.name}"
     if state.ended == "cancelled" and state.cancel is not None:
         return state.cancel.why
     return None

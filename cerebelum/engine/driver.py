@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,13 @@ import msgspec
 from cerebelum.core.decide import Opened, Stopping
 from cerebelum.core.elsewhere import warning
 from cerebelum.core.errors import CerebelumError, UsageError
-from cerebelum.core.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted
+from cerebelum.core.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted, Queued, encode
 from cerebelum.core.ids import check_id, check_tags
 from cerebelum.core.model import Concurrency, Workflow
 from cerebelum.core.resume_options import ResumeOptions
-from cerebelum.core.state import State
+from cerebelum.core.state import State, evolve
 from cerebelum.core.step_kind import Defines
+from cerebelum.core.summary import summarise
 from cerebelum.engine import ownership, preflight, requests
 from cerebelum.engine.ids import new_id
 from cerebelum.engine.preflight import Checked
@@ -34,6 +35,7 @@ from cerebelum.steps.secrets import refuse_in_definition
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, lookup
 from cerebelum.store.liveness import reported_dead
 from cerebelum.store.lookup import Log
+from cerebelum.store.pooling import Worker, check_priority, check_queues, pool_of
 
 if TYPE_CHECKING:
     from cerebelum.core.plan import Plan
@@ -93,6 +95,36 @@ class Driver(msgspec.Struct, frozen=True):
                 return self._go_on(execution_id, path, inputs)
             raise UsageError(f"there is an execution {execution_id} already", hint="choose another id") from None
 
+    def submit(
+        self,
+        path: Path | Defines,
+        inputs: Mapping[str, Any],
+        execution_id: str | None,
+        tags: tuple[str, ...],
+        queued: Queued,
+        working_dir: Path | None,
+    ) -> str:
+        """Put a new execution into a queue; its id. Secrets are the worker's business."""
+        pool = pool_of(self.store)
+        check_queues([queued.name])
+        check_priority(queued.priority)
+        if execution_id is not None:
+            check_id(execution_id)
+            lookup.check_unused(self.store, execution_id)
+        check_tags(tags)
+        labels = tags if execution_id is None else (*tags, execution_id)
+        start = preflight.check(path, inputs, labels, self.executors, self.environ, lenient=True)
+        name = execution_id or new_id(start.workflow.name)
+        event = self._started(start, tags, queue=queued, folder=working_dir)
+        [entry] = encode(name, [event], GENESIS)
+        try:
+            pool.submit(name, entry, summarise(evolve(None, event, name), entry.digest), queued)
+        except Conflict:
+            raise UsageError(f"there is an execution {name} already", hint="choose another id") from None
+        for listener in self._announcing().listeners:
+            listener(name, event)
+        return name
+
     def _go_on(self, execution_id: str, path: Path | Defines, inputs: Mapping[str, Any]) -> Result:
         state = lookup.read(self.store, execution_id).state
         preflight.check_same_inputs(state, path, inputs, self.executors)
@@ -128,25 +160,28 @@ class Driver(msgspec.Struct, frozen=True):
         reused: Mapping[str, Any] | None = None,
     ) -> Result:
         execution_id = execution_id or new_id(start.workflow.name)
-        event = ExecutionStarted(
+        event = self._started(start, tags, parent=parent, reused=dict(reused or {}))
+        with self._registered() as registration:
+            fence = Ownership(registration.runner.id, 1)
+            return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
+
+    def _started(
+        self, start: Checked, tags: tuple[str, ...], *, folder: Path | None = None, **more: Any
+    ) -> ExecutionStarted:
+        return ExecutionStarted(
             version=1,
             at=self.clock.now(),
             workflow=start.workflow.name,
             definition=start.workflow,
             source=start.source,
             inputs=start.inputs,
-            environment=surroundings(current_folder()),
+            environment=surroundings(folder or current_folder()),
             tags=tags,
             correlation_id=self.correlation_id,
-            parent=parent,
-            reused=dict(reused or {}),
             by=self.by,
             concurrency=start.concurrency,
+            **more,
         )
-        with self._registered() as registration:
-            fence = Ownership(registration.runner.id, 1)
-            self._heed_policy(execution_id, start.concurrency, fence)
-            return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
 
     def fork(self, parent: str, inputs: Mapping[str, Any], execution_id: str | None, choice: ResumeOptions) -> Result:
         """Start a new execution with what an old one completed before `choice.from_step`."""
@@ -240,6 +275,33 @@ class Driver(msgspec.Struct, frozen=True):
             supervisor = self._supervisor(registration, tell, most)
             with signals(supervisor) if self.heed_signals else nullcontext():
                 return supervisor.run(once=once)
+
+    def work(
+        self,
+        queues: Sequence[str],
+        labels: Sequence[str],
+        *,
+        concurrency: int,
+        most_resurrections: int,
+        once: bool,
+        tell: Callable[[str], None],
+    ) -> Stopping | None:
+        """Drive what comes from queues, until stopped or drained."""
+        from cerebelum import __version__
+        from cerebelum.engine.pool import PARK_AFTER, PoolWorker, refuse_newer
+
+        pool = pool_of(self.store)
+        queues = check_queues(queues)
+        with self._registered() as registration:
+            supervisor = self._supervisor(registration, tell, concurrency)
+            supervisor.settings = msgspec.structs.replace(self.settings, park_after=PARK_AFTER)
+            supervisor.most_resurrections, supervisor.check = most_resurrections, refuse_newer
+            worker = PoolWorker(
+                supervisor, Worker(registration.runner, queues, tuple(labels), concurrency, __version__)
+            )
+            self.on_engine(worker)
+            with signals(worker) if self.heed_signals else nullcontext():
+                return worker.run(pool, once=once)
 
     def _definition(self, state: State, choice: ResumeOptions) -> preflight.Definition:
         return preflight.definition_for(state, choice.file, choice.recorded, self.executors)

@@ -142,7 +142,7 @@ class Engine:
             self._turn.acquire()
             self._hand_out(self._commit([opened]), self.state)
             self._outside.listen()
-            if self._place is not None and self.state.queued:
+            if self._place is not None and self.state.awaiting_lock:
                 self._place.listen(self._inbox.put)
                 self._hand_out(self._commit(self._place.look()), self.state)
             while (end := self._rest()) is None or (end == "parked" and not self._let_go()):
@@ -173,15 +173,14 @@ class Engine:
             return "ended" if state.ended else "paused"
         if self._stopping is not None and self._stopping.hand_over:
             return "parked"
-        if state.queued is not None:
+        if state.awaiting_lock is not None:
             return "parked" if self.settings.park or self.settings.park_after is not None else None
         kinds = phases.awaited_kinds(state)
         if kinds and not kinds & {"running", "answered"}:
             now = self.clock.elapsed()
             if self._timers.due(now):
                 return None
-            wait = self._timers.next(now)
-            left = None if wait is None else wait - now
+            left = None if (wait := self._timers.next(now)) is None else wait - now
             long = self.settings.park_after is not None and (left is None or left > self.settings.park_after)
             if self.settings.park or long:
                 return "parked"
@@ -228,7 +227,7 @@ class Engine:
         self._allow_for_pause()
         self._watch_attempts()
         self._look_outside()
-        if self._place is not None and self.state.queued:
+        if self._place is not None and self.state.awaiting_lock:
             happenings += self._place.look()
         return happenings or [Nudge()]
 
@@ -255,7 +254,7 @@ class Engine:
             self._overtime_at += pause
 
     def _patience(self) -> float:
-        if self.state.queued is not None:  # What is due has to wait for the lock.
+        if self.state.awaiting_lock is not None:  # What is due has to wait for the lock.
             return POLL_SECONDS
         if not self._attempts.going and self._inbox.empty():
             self._timers.let_pass(self.clock)
@@ -264,6 +263,8 @@ class Engine:
 
     def _begin_stopping(self, stopping: Stopping) -> None:
         first, self._stopping = self._stopping is None, self._stopping or stopping
+        if stopping.gentle:
+            return
         self._attempts.ask_all_to_end("stopped", self._attempts.stop_grace)
         if first and self._attempts.going and self.settings.on_stopping:
             self.settings.on_stopping([*self._attempts.going], self._attempts.stop_grace + ABANDON_AFTER)
@@ -371,7 +372,7 @@ class Engine:
         """Follow `events`; `today` and `now` are the two clocks as they were when it was decided."""
         state = self.state
         self._timers.follow(state, events, today, now)
-        if self._overtime_at is None or state.queued is not None:
+        if self._overtime_at is None or state.awaiting_lock is not None:
             self._overtime_at = overtime_at(state, today, now)
 
     # -- attempts -----------------------------------------------------------------------------------------------------

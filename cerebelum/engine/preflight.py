@@ -144,7 +144,7 @@ def check_resumable(state: State, *, again: bool) -> None:
 
 def check_untouched(before: State, now: State) -> None:
     """Raises OwnedElsewhere if somebody else has gone on with the execution since `before` was read."""
-    if (now.resumes, now.ended, now.paused) != (before.resumes, before.ended, before.paused):
+    if (now.queued, now.resumes, now.ended, now.paused) != (before.queued, before.resumes, before.ended, before.paused):
         raise OwnedElsewhere(
             f"somebody else resumed {now.execution_id} at the same moment; it is {status(now)} now",
             hint=f"see how it went: cerebelum status {now.execution_id}",

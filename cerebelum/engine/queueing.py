@@ -16,7 +16,8 @@ from cerebelum.core.admission import Admission
 from cerebelum.core.errors import NotFound, OwnedElsewhere
 from cerebelum.core.events import ExecutionResumed, ExecutionStarted
 from cerebelum.core.model import Concurrency
-from cerebelum.core.state import GOING_ON, State
+from cerebelum.core.state import State
+from cerebelum.core.status import GOING_ON
 from cerebelum.engine.leftovers import clear_leftovers
 from cerebelum.engine.outside import POLL_SECONDS
 from cerebelum.host import faults
@@ -81,7 +82,7 @@ class Line:
             state = lookup.read(self._store, execution_id).state
         except NotFound:
             return False
-        if row.summary.status in GOING_ON and state.queued is None and not state.active.count("running"):
+        if row.summary.status in GOING_ON and state.awaiting_lock is None and not state.active.count("running"):
             return False
         fenced = self._store.own(execution_id, row.ownership.owner, row.ownership)
         faults.point("after-fence")

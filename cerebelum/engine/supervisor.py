@@ -74,6 +74,9 @@ class Supervisor(msgspec.Struct):
     tell: Tell
     most: int = 16
     """How many executions are driven at once."""
+    most_resurrections: int = MOST_RESURRECTIONS
+    check: Callable[[State], None] = lambda state: None
+    """Raises CerebelumError for what is not to be driven here."""
     _driving: dict[str, threading.Thread] = msgspec.field(default_factory=dict)
     _engines: dict[str, Engine] = msgspec.field(default_factory=dict)
     _watched: dict[str, _Watched] = msgspec.field(default_factory=dict)
@@ -151,7 +154,7 @@ class Supervisor(msgspec.Struct):
                 continue
             if len(self._driving) >= self.most:
                 return False
-            if self._stopping is not None or not self._nobody_drives(row):
+            if self._stopping is not None or not self.nobody_drives(row):
                 continue
             none = False
             thread = threading.Thread(target=self._work, args=(row,), name=f"cerebelum-{execution_id}", daemon=True)
@@ -164,11 +167,18 @@ class Supervisor(msgspec.Struct):
         now = self.clock.now()
         for query in (Query(status=("running",)), Query(status=("sleeping", "waiting_for_approval"), due_before=now)):
             yield from every(self.store, query)
-        self._line = self._line or Line(self.store, self.clock)
-        queued = list(every(self.store, Query(status=("waiting_for_lock",))))
-        yield from whose_turn_it_is(self.store, self._line, queued)
+        yield from self._next_in_line(list(every(self.store, Query(status=("waiting_for_lock",)))))
 
-    def _nobody_drives(self, row: Row) -> bool:
+    def has_its_turn(self, row: Row) -> bool:
+        """Whether nothing comes before an execution that waits for the lock of its group."""
+        return bool(self._next_in_line([row]))
+
+    def _next_in_line(self, rows: list[Row]) -> list[Row]:
+        self._line = self._line or Line(self.store, self.clock)
+        return whose_turn_it_is(self.store, self._line, rows)
+
+    def nobody_drives(self, row: Row) -> bool:
+        """Whether the owner of an execution is known to be dead; where only its beat can tell, after some looks."""
         if row.ownership.owner is None or row.runner is None:
             return True
         if row.ownership.owner == self.registration.runner.id:
@@ -190,7 +200,7 @@ class Supervisor(msgspec.Struct):
         try:
             result = self.take_up(row)
             if result is not None:
-                self.tell(f"{execution_id}: {_said(result)}")
+                self.tell(f"{execution_id}: {said(result)}")
         except (Fenced, Conflict):
             self.tell(f"{execution_id}: somebody else took it up")
         except StoreError as error:
@@ -205,7 +215,7 @@ class Supervisor(msgspec.Struct):
             self.tell(f"{execution_id}: left alone because of a bug of cerebelum: {type(error).__name__}: {error}")
         finally:
             self._driving.pop(execution_id, None)
-            self._engines.pop(execution_id, None)
+            self.let_go(execution_id)
             self._changed.set()
 
     def take_up(self, row: Row) -> Result | None:
@@ -234,6 +244,7 @@ class Supervisor(msgspec.Struct):
         """Secrets and mask. Raises UsageError if something is missing that the rest of the execution needs."""
         if not state.cancel and (state.pausing or state.paused or state.ended):
             return Prepared({}, Masker({}))
+        self.check(state)
         folder_for(state)
         missing = sorted({s.executor for s in state.workflow.every_step()} - set(self.executors))
         if missing:
@@ -248,9 +259,10 @@ class Supervisor(msgspec.Struct):
         if log.state.ended or (log.state.paused and not asked):
             self.store.own(execution_id, None, fence)
             return None
-        if died and log.state.resurrections >= MOST_RESURRECTIONS and not asked:
+        if died and log.state.resurrections >= self.most_resurrections and not asked:
             return self._give_up(log, fence)
-        reason: ResumeReason = "resurrected" if died else "woken"
+        taken = log.state.queued and not asked
+        reason: ResumeReason = "resurrected" if died else "taken" if taken else "woken"
         left = left_elsewhere(log.state, log.state.workflow, host_name(), leaving_nothing(self.executors))
         self.tell(f"{execution_id}: {reason}" + (f"; {warning(left)}" if left and not asked else ""))
         event = ExecutionResumed(
@@ -259,7 +271,7 @@ class Supervisor(msgspec.Struct):
             reason=reason,
             epoch=fence.epoch,
             environment=surroundings(Path(log.state.environment.cwd)),
-            continues=True,
+            continues=not taken,
         )
         return drive(
             self.store,
@@ -277,6 +289,10 @@ class Supervisor(msgspec.Struct):
             on_engine=self._entered,
         )
 
+    def let_go(self, execution_id: str) -> None:
+        """Forget an execution that is no longer driven."""
+        self._engines.pop(execution_id, None)
+
     def _entered(self, engine: Engine) -> None:
         self._engines[engine.execution_id] = engine
         if self._stopping is not None:
@@ -284,7 +300,7 @@ class Supervisor(msgspec.Struct):
 
     def _give_up(self, log: Log, fence: Ownership) -> Result:
         state = log.state
-        message = f"its runner died {MOST_RESURRECTIONS + 1} times in a row without completing a step"
+        message = f"its runner died {self.most_resurrections + 1} times in a row without completing a step"
         clear_leftovers(self.store, state)
         events: list[AnyEvent] = []
         for step_id in state.active.at("running"):
@@ -306,7 +322,8 @@ class Supervisor(msgspec.Struct):
         return Result(state.execution_id, "ended", after)
 
 
-def _said(result: Result) -> str:
+def said(result: Result) -> str:
+    """How it went, in a word."""
     if result.state.ended:
         return result.state.ended
     return "paused" if result.state.paused else result.end

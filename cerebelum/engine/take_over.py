@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from cerebelum.core.errors import OwnedElsewhere
-from cerebelum.core.state import GOING_ON
+from cerebelum.core.status import GOING_ON
 from cerebelum.engine.ownership import owned
 from cerebelum.host.process_tree import ProcessId, boot_id, is_stopped, pid_namespace, send_signal, start_ticks
 from cerebelum.store import EventStore, Query, Row, Runner

@@ -101,7 +101,7 @@ class Timers:
 def overtime_at(state: State, today: datetime, now: float) -> float | None:
     """When the workflow's own time limit is over, by the clock that says `now`; None while that does not run."""
     limit = state.workflow.timeout
-    if limit is None or state.segment_at is None or state.queued is not None:
+    if limit is None or state.segment_at is None or state.awaiting_lock is not None:
         return None
     return now + limit - min(limit, max(0.0, (today - state.segment_at).total_seconds()))
 

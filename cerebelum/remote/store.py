@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -36,6 +36,9 @@ from cerebelum.store import (
 )
 from cerebelum.store.contract import ChangeKind
 from cerebelum.wire import execution_pb2 as wire
+
+if TYPE_CHECKING:
+    from cerebelum.store.pooling import Pool
 
 _AGAIN_SECONDS = 1.0
 """Until the service is asked again for changes, when it was lost."""
@@ -141,6 +144,12 @@ class RemoteStore(EventStore):
         # A service of an older version knows of none.
         every = msgspec.json.decode(found.claims_json or "[]", type=list[Claim])
         return [claim for claim in every if group in (None, claim.group)]
+
+    def pool(self) -> Pool:
+        """Queues and workers, to look at."""
+        from cerebelum.remote.pool import RemotePool
+
+        return RemotePool(self._channel)
 
     def processes(self, execution_id: str) -> list[Process]:
         """None: they are nobody's here."""

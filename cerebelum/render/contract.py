@@ -13,8 +13,9 @@ from cerebelum.core.error_facts import ErrorFacts, Finding
 from cerebelum.core.events import Skip, Why
 from cerebelum.core.model import Group, Policy
 from cerebelum.core.plan import Action
-from cerebelum.core.state import Status as ExecutionStatus
+from cerebelum.core.status import Status as ExecutionStatus
 from cerebelum.core.step_state import StepStatus
+from cerebelum.render.pool_contract import Pool, PoolWorker
 from cerebelum.render.store_contract import Backup, Exported, Head, Pruning, StoreInfo, Transfer, Verification
 from cerebelum.store.contract import Stream
 
@@ -145,6 +146,16 @@ class PreviewedGroup(TypedDict):
     policy: Policy
 
 
+class InQueue(TypedDict):
+    """The queue that an execution was submitted to, and how it stands there while it waits."""
+
+    name: str
+    priority: int
+    not_before: datetime | None
+    workers: int | None
+    ahead: int | None
+
+
 class Known(TypedDict):
     """What is told of an execution everywhere."""
 
@@ -169,6 +180,7 @@ class Status(Known):
     """What `status --json` prints."""
 
     inputs: Mapping[str, Any]
+    queue: InQueue | None
     resumes: int
     source: SourceFile
     environment: Surroundings
@@ -383,6 +395,10 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "plugins": ("plugins",),
     "shell": ("stepInside",),
     "supervise": ("event",),
+    "submit": ("detached",),
+    "worker": ("event",),
+    "worker list": ("pool",),
+    "worker drain": ("poolWorker",),
     "serve": ("serving",),
     "store info": ("storeInfo",),
     "store verify": ("verification",),
@@ -417,6 +433,8 @@ OUTPUTS: tuple[type[Any], ...] = (
     Pruning,
     Head,
     Diagnosis,
+    Pool,
+    PoolWorker,
     Version,
     Serving,
     Error,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from cerebelum.core.state import GOING_ON
+from cerebelum.core.status import GOING_ON
 from cerebelum.render.display import ago, harmless, moment
 from cerebelum.render.shapes import owner_shape
 from cerebelum.render.tables import table

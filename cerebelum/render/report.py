@@ -10,7 +10,8 @@ import msgspec
 
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.model import GROUPS, Step
-from cerebelum.core.state import GOING_ON, StepState
+from cerebelum.core.state import StepState
+from cerebelum.core.status import GOING_ON
 from cerebelum.render.display import length, moment, one_line, size
 from cerebelum.render.failures import error_extract, error_kind
 from cerebelum.render.gantt import MOST_BARS, MOST_ROWS, gantt

@@ -8,7 +8,8 @@ import msgspec
 
 from cerebelum.core.events import AnyEvent, Environment, StepError
 from cerebelum.core.model import GROUPS, Concurrency, Group
-from cerebelum.core.state import GOING_ON, Call, State, StepState
+from cerebelum.core.state import Call, State, StepState
+from cerebelum.core.status import GOING_ON
 
 if TYPE_CHECKING:
     from cerebelum.core.plan import Plan
@@ -45,6 +46,7 @@ def status_shape(view: View) -> contract.Status:
         "tags": state.tags,
         "correlation_id": state.correlation_id,
         "parent": state.parent,
+        "queue": _queue(view),
         "resumes": state.resumes,
         "source": {"kind": state.source.kind, "path": state.source.path, "digest": state.source.digest},
         "environment": _environment(state.environment),
@@ -56,6 +58,19 @@ def status_shape(view: View) -> contract.Status:
         "error": _error(state.error),
         "owner": owner_shape(row),
         "concurrency": _limit(view),
+    }
+
+
+def _queue(view: View) -> contract.InQueue | None:
+    queue, standing = view.state.queue, view.standing
+    if queue is None:
+        return None
+    return {
+        "name": queue.name,
+        "priority": queue.priority,
+        "not_before": queue.at,
+        "workers": None if standing is None else standing.workers,
+        "ahead": None if standing is None else standing.ahead,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
-from cerebelum.core.state import Status
+from cerebelum.core.status import Status
 
 
 class Damage(TypedDict):

@@ -55,9 +55,8 @@ COLOURS = {
     "interrupted": "33",
     "paused": "33",
     "waiting_for_approval": "33",
-    "waiting_for_lock": "34",
     "cancelled": "35",
-    "sleeping": "34",
+    **dict.fromkeys(("sleeping", "queued", "waiting_for_lock"), "34"),
     "skipped": "2",
     "pending": "2",
 }
@@ -145,8 +144,11 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
         facts.append(("tags", ", ".join(state.tags)))
     if state.inputs:
         facts.append(("inputs", ", ".join(f"{k}={value(v)}" for k, v in state.inputs.items())))
-    where = state.environment
-    facts.append(("ran in", f"{where.cwd} as {where.user or '?'}@{where.host}"))
+    facts.append(("ran in", f"{(where := state.environment).cwd} as {where.user or '?'}@{where.host}"))
+    if state.queue is not None:
+        from cerebelum.render.pool import queue_said
+
+        facts.append(("queue", queue_said(view, now)))
     if (lock := lock_said(view)) is not None:
         facts.append(("lock", lock))
     if view.status in ("running", "waiting_for_lock") and view.row.runner is not None:
@@ -171,6 +173,8 @@ def next_commands(view: View, command: Callable[..., str]) -> list[str]:
         return [f"resume with: {command('resume', name)}"]
     if view.status == "waiting_for_lock" and reported_dead(view.row):
         return [f"go on with: {command('resume', name)}"]
+    if view.standing is not None and view.standing.workers == 0 and state.queue is not None:
+        return [f"start a worker with: {command('worker', '--queue', state.queue.name)}"]
     asking = [s for s, kind in state.active.items() if kind == "waiting_for_approval"] if not state.ended else []
     return [f"decide with: {command('approve', name, step)}, or reject" for step in asking]
 

@@ -27,7 +27,7 @@ from cerebelum.core.events import (
     StepSkipped,
     StepStarted,
 )
-from cerebelum.core.state import GOING_ON
+from cerebelum.core.status import GOING_ON
 from cerebelum.render.display import moment, one_line
 from cerebelum.render.text import interruption
 from cerebelum.store.lookup import View

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import AnyEvent
-from cerebelum.core.state import GOING_ON
+from cerebelum.core.status import GOING_ON
 from cerebelum.core.step_kind import Defines
 from cerebelum.host.surroundings import who
 from cerebelum.sdk.background import Background

@@ -10,7 +10,8 @@ import msgspec
 
 from cerebelum.core.errors import CANCELLED, PARKED, CerebelumError
 from cerebelum.core.events import StepError
-from cerebelum.core.state import State, Status, status
+from cerebelum.core.state import State, status
+from cerebelum.core.status import Status
 
 _HINTS: dict[Status, str] = {
     "paused": "go on with: cerebelum resume {id}",

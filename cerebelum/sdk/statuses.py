@@ -11,8 +11,10 @@ import msgspec
 
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import StepError
+from cerebelum.core.order import settled
 from cerebelum.core.phases import awaited
-from cerebelum.core.state import GOING_ON, STATUSES, State, Status, settled
+from cerebelum.core.state import State
+from cerebelum.core.status import GOING_ON, STATUSES, Status
 from cerebelum.core.step_state import Call, StepState
 from cerebelum.core.step_state import StepStatus as Standing
 from cerebelum.core.summary import Summary
@@ -30,11 +32,13 @@ _NOT_YET = 99.9
 class ExecutionState(StrEnum):
     """Where an execution stands. One whose process was killed is PAUSED.
 
-    SLEEPING waits for time (a sleep, or the next attempt of a step), WAITING_FOR_APPROVAL for a person,
-    WAITING_FOR_LOCK for others of its group. No execution is UNSPECIFIED: in a filter it stands for any.
+    QUEUED waits for a worker to take it, SLEEPING for time (a sleep, or the next attempt of a step),
+    WAITING_FOR_APPROVAL for a person, WAITING_FOR_LOCK for others of its group. No execution is UNSPECIFIED: in a
+    filter it stands for any.
     """
 
     UNSPECIFIED = "unspecified"
+    QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"

@@ -309,7 +309,7 @@ class Verbs:
         UsageError (DefinitionError for the file) before anything is recorded, OwnedElsewhere (also if its lock is held
         and its policy is to fail), DefinitionChanged (for `or_resume`), StoreError.
         """
-        return self._driver(how).run(path, inputs, execution_id, or_resume, tuple(dict.fromkeys(tags)), lock)
+        return self.driver(how).run(path, inputs, execution_id, or_resume, tuple(dict.fromkeys(tags)), lock)
 
     def fork(
         self,
@@ -328,7 +328,7 @@ class Verbs:
         `inputs` replace recorded ones. Raises what `resume` raises, but works on any execution.
         """
         choice = ResumeOptions(from_step, accept_changes, file, recorded)
-        return self._driver(how).fork(self.resolve(name), inputs, execution_id, choice)
+        return self.driver(how).fork(self.resolve(name), inputs, execution_id, choice)
 
     def plan(
         self,
@@ -342,7 +342,7 @@ class Verbs:
     ) -> Plan:
         """What `resume` with the same arguments would do to each step. Changes nothing."""
         choice = ResumeOptions(from_step, accept_changes, file, recorded, anew=anew)
-        return self._driver({}).plan(self.resolve(name), choice)
+        return self.driver({}).plan(self.resolve(name), choice)
 
     def resume(
         self,
@@ -365,7 +365,7 @@ class Verbs:
         again), StoreError.
         """
         choice = ResumeOptions(from_step, accept_changes, file, recorded, working_dir, take_over, anew)
-        return self._driver(how).resume(self.resolve(name), choice)
+        return self.driver(how).resume(self.resolve(name), choice)
 
     def supervise(
         self, *, once: bool, most: int, tell: Callable[[str], None] = lambda text: None, **how: Unpack[Course]
@@ -375,9 +375,10 @@ class Verbs:
         With `once`, return when nothing is due any more; otherwise when stopped, with what stopped it. Raises
         StoreError.
         """
-        return self._driver(how).supervise(once=once, most=most, tell=tell)
+        return self.driver(how).supervise(once=once, most=most, tell=tell)
 
-    def _driver(self, how: How | Course) -> Driver:
+    def driver(self, how: How | Course) -> Driver:
+        """What drives executions of this store in this process."""
         from cerebelum.engine.driver import Driver
 
         driver = Driver(self.store, self.executors(), self._environ, self.clock, **how)
@@ -430,7 +431,7 @@ class Verbs:
         """Ask, and finish what was asked for if nobody else is there to do it."""
         log = self._request(name, make)
         if log.state.ended is None and (log.state.cancel or log.state.pausing):
-            self._driver(how).finish(log.row)
+            self.driver(how).finish(log.row)
         return lookup.as_shown(lookup.present(self.store, log.state.execution_id))
 
     def _request(self, name: str, make: requests.Make) -> Log:

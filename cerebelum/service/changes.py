@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from cerebelum.core.errors import StoreError
-from cerebelum.core.state import GOING_ON, Status
+from cerebelum.core.status import GOING_ON, Status
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.service.reading import Reader
 from cerebelum.store import Change, Query, Row, lookup

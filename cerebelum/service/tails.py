@@ -16,7 +16,7 @@ import msgspec
 
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import Entry
-from cerebelum.core.state import GOING_ON, Status
+from cerebelum.core.status import GOING_ON, Status
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.service.changes import Changes
 from cerebelum.service.reading import Reader

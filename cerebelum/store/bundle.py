@@ -14,7 +14,7 @@ import msgspec
 from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.core.events import GENESIS, Entry, chain, decode
 from cerebelum.core.ids import check_id
-from cerebelum.core.state import Status
+from cerebelum.core.status import Status
 from cerebelum.core.typed import decoder
 from cerebelum.store import (
     Chunk,

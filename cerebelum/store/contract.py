@@ -16,7 +16,7 @@ import msgspec
 
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import Entry
-from cerebelum.core.state import Status
+from cerebelum.core.status import Status
 from cerebelum.core.summary import Summary
 from cerebelum.store.facts import Appended, Description, Started, Totals
 

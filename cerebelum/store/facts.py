@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cerebelum.core.state import Status
+from cerebelum.core.status import Status
 
 
 class Totals(msgspec.Struct, frozen=True):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cerebelum.core.errors import NotFound, UsageError
 from cerebelum.core.events import decode
-from cerebelum.core.state import GOING_ON, State, Status, evolve, status
+from cerebelum.core.state import State, evolve, status
+from cerebelum.core.status import GOING_ON, Status
 from cerebelum.core.summary import summarise
 from cerebelum.store import Chunk, Claim, EventStore, Ownership, Query, Row, Tombstone
 from cerebelum.store.liveness import reported_dead
+
+if TYPE_CHECKING:
+    from cerebelum.store.pooling import Standing
 
 INTERRUPTED = "interrupted"
 NOT_DRIVEN = "waits for a runner"
@@ -41,6 +46,8 @@ class View(msgspec.Struct, frozen=True):
     row: Row
     claims: tuple[Claim, ...] = ()
     """To the lock of its group, in their order: the first has it."""
+    standing: Standing | None = None
+    """In its queue, while it waits there."""
 
 
 def resolve(store: EventStore, name: str) -> str:
@@ -186,6 +193,8 @@ def view(store: EventStore, execution_id: str, at: int | datetime | None) -> Vie
 def seen(store: EventStore, state: State, row: Row) -> View:
     """The execution with this state and row, as it is to be shown now."""
     now, reason = shown(row)
+    if now == "queued":
+        return View(state, now, reason, row, standing=_standing(store, state))
     if state.concurrency is None or now not in GOING_ON:
         return View(state, now, reason, row)
     claims = store.claims(state.concurrency.group)
@@ -209,6 +218,18 @@ def waits_for(claims: Iterable[Claim], row: Row) -> str:
         others = "" if len(line) == 1 else f", {len(line)} before it"
         return f"{claim.group}: held by {line[0]}{others}{driven}"
     return f"not in line any more{driven}"
+
+
+def _standing(store: EventStore, state: State) -> Standing | None:
+    """None if the store has no queues (any more), as after it was copied."""
+    from cerebelum.store.pooling import HasPool
+
+    if state.queue is None or not isinstance(store, HasPool):
+        return None
+    try:
+        return store.pool().standing(state.execution_id, state.queue.name)
+    except UsageError:
+        return None
 
 
 def dead_runners(store: EventStore) -> tuple[str, ...]:

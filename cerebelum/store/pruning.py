@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from cerebelum.core.state import Status
+from cerebelum.core.status import Status
 from cerebelum.store import Conflict, EventStore, Fenced, Query, Row, Tombstone, every
 from cerebelum.store.liveness import driven
 

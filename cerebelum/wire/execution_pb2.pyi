@@ -299,6 +299,24 @@ class Tombstone(_message.Message):
     json: str
     def __init__(self, execution_id: _Optional[str] = ..., json: _Optional[str] = ...) -> None: ...
 
+class GetPoolRequest(_message.Message):
+    __slots__ = ("execution_id", "queue")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    queue: str
+    def __init__(self, execution_id: _Optional[str] = ..., queue: _Optional[str] = ...) -> None: ...
+
+class Pool(_message.Message):
+    __slots__ = ("depths_json", "workers_json", "standing_json")
+    DEPTHS_JSON_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_JSON_FIELD_NUMBER: _ClassVar[int]
+    STANDING_JSON_FIELD_NUMBER: _ClassVar[int]
+    depths_json: str
+    workers_json: str
+    standing_json: str
+    def __init__(self, depths_json: _Optional[str] = ..., workers_json: _Optional[str] = ..., standing_json: _Optional[str] = ...) -> None: ...
+
 class GetStoreRequest(_message.Message):
     __slots__ = ("totals", "workflows", "claims")
     TOTALS_FIELD_NUMBER: _ClassVar[int]

@@ -22,7 +22,7 @@ from cerebelum.backends.conformance import model
 from cerebelum.backends.conformance.kit import START, entry, summary, whole
 from cerebelum.backends.conformance.texts import ODD
 from cerebelum.core.events import GENESIS, Entry
-from cerebelum.core.state import STATUSES
+from cerebelum.core.status import STATUSES
 from cerebelum.store import (
     Chunk,
     Conflict,

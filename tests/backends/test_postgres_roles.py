@@ -184,3 +184,14 @@ def test_what_libpq_knows_passes_through(agents: Agents, tmp_path: Path) -> None
     refused = agents.program("list", "--store", agents.direct("reader").replace("looking", "nothing"), code=74)
     assert "one-for-nothing" not in refused.text
     assert os.fspath(passfile) not in refused.text
+
+
+def test_a_runner_submits_and_works_with_the_rights_of_the_page_on_pools(agents: Agents) -> None:
+    agents("owner", "worker", "--queue", "build", "--once")
+    granted = [b.text for b in blocks((ROOT / "docs" / "pool.md").read_text()) if b.language == "sql"]
+    assert len(granted) == 2
+    execute(agents.direct("owner"), "".join(granted))
+    agents("runner", "submit", "any.yaml", "--queue", "build", "--id", "pool-1")
+    agents("runner", "worker", "--queue", "build", "--once")
+    assert "completed" in agents("reader", "status", "pool-1")
+    assert "no queues and no workers" in agents("reader", "worker", "list")

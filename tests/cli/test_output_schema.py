@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -23,6 +25,9 @@ from cerebelum.render.contract import PRINTED
 from docs.generate import SCHEMA, schema_file
 from tests.cli.conftest import Done
 from tests.lifecycle.world import World, crash, finish, wait_until
+from tests.servers import keeper
+from tests.servers.fixtures import drop
+from tests.servers.postgres import with_schema
 from tests.stores import only_sqlite
 
 # What is tested here is the same on any store.
@@ -101,7 +106,7 @@ class Outputs:
         return value
 
     def _printed(self, name: str, done: Done, arguments: tuple[str, ...]) -> list[Any]:
-        verb = " ".join(arguments[: 2 if arguments[0] == "store" else 1])
+        verb = " ".join(arguments[: 2 if " ".join(arguments[:2]) in PRINTED else 1])
         said = PRINTED[verb]
         assert name in said, f"{verb} is not said to print {name}"
         self.used.add(f"{verb} {name}")
@@ -505,6 +510,38 @@ def a_service_says_where_it_listens(outputs: Outputs) -> None:
     outputs.used.add("serve serving")
 
 
+@shows(
+    *("submit detached", "worker event", "worker list pool", "worker drain poolWorker"),
+    *("inQueue", "Queued", "queueOfPool"),
+)
+def what_is_submitted_is_taken_by_a_worker(outputs: Outputs) -> None:
+    world = outputs.world
+    with pool_store(world):
+        world.write("one.yaml", "steps: [{id: one, run: 'true'}]\n")
+        assert outputs.one("detached", "submit", "one.yaml", "--queue", "build", "--id", "x") == {"execution_id": "x"}
+        assert outputs.one("status", "status", "x")["queue"]["name"] == "build"
+        outputs.lines("event", "history", "x")
+        types = [event["type"] for event in outputs.lines("event", "worker", "--queue", "build", "--once")]
+        assert types[-1] == "ExecutionCompleted"
+        world("submit", "one.yaml", "--queue", "build", "--id", "y", "--at", "2999-01-01")
+        worker = world.start("worker", "--queue", "build,deploy", "--labels", "gpu")
+        found = wait_until(lambda: world("worker", "list", "--json").json()["workers"])
+        shape = outputs.one("pool", "worker", "list")
+        assert [queue["queue"] for queue in shape["queues"]] == ["build", "deploy"]
+        outputs.one("poolWorker", "worker", "drain", found[0]["id"])
+        assert finish(worker).code == 0
+
+
+@contextmanager
+def pool_store(world: World) -> Iterator[None]:
+    """Queues are in a database."""
+    place = keeper.ask("postgres")
+    schema = f"t_{os.urandom(8).hex()}"
+    world.environ["CEREBELUM_STORE"] = with_schema(place.url, schema)
+    yield
+    drop(place.admin, schema)
+
+
 # --- what is held ----------------------------------------------------------------------------------------------------
 
 
@@ -530,7 +567,8 @@ def test_every_verb_that_takes_json_has_its_output_in_the_schema() -> None:
     for name in VERBS:
         command = group.get_command(click.Context(group), name)
         assert command is not None
-        parts = command.commands if isinstance(command, click.Group) else {"": command}
+        # A group may be a verb, too.
+        parts = {**(command.commands if isinstance(command, click.Group) else {}), "": command}
         found |= {
             f"{name} {part}".strip()
             for part, each in parts.items()

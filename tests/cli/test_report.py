@@ -36,7 +36,8 @@ from cerebelum.core.events import (
     StepStarted,
 )
 from cerebelum.core.model import Source, Step, Workflow
-from cerebelum.core.state import Status, reconstruct, status
+from cerebelum.core.state import reconstruct, status
+from cerebelum.core.status import Status
 from cerebelum.core.summary import summarise
 from cerebelum.render.printed import Printed, attempts_of, last_printed, share, worth_showing
 from cerebelum.render.report import Report, page

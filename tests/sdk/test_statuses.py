@@ -11,7 +11,8 @@ from cerebelum import ExecutionPage, ExecutionState, ExecutionStatus
 from cerebelum.core.decide import Stopping
 from cerebelum.core.errors import UsageError
 from cerebelum.core.outcome import Approval, Sleep
-from cerebelum.core.state import STATUSES, status
+from cerebelum.core.state import status
+from cerebelum.core.status import STATUSES
 from cerebelum.core.summary import summarise
 from cerebelum.sdk.statuses import COUNT_TO, of_row, of_view, page_of, progress, wanted
 from cerebelum.store import Ownership, Page, Row
@@ -204,7 +205,7 @@ def test_a_status_is_given_by_itself_by_name_or_with_others(given: Any, meant: t
 def test_an_unknown_status_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean COMPLETED"):
         wanted("complete")
-    with pytest.raises(UsageError, match="one of RUNNING, SLEEPING"):
+    with pytest.raises(UsageError, match="one of QUEUED, RUNNING, SLEEPING"):
         wanted(["failed", "xyz"])
 
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from cerebelum.backends.conformance.kit import START
-from cerebelum.core.state import STATUSES
+from cerebelum.core.status import STATUSES
 from cerebelum.store import Query, Row
 
 WORKFLOWS = ("deploy", "deploy it", "Deploy", "release")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cerebelum.backends.conformance import model
 from cerebelum.backends.conformance.kit import MINE, START, MakeStore, StoreTests, create, ids, log, summary, together
-from cerebelum.core.state import STATUSES, Status
+from cerebelum.core.status import STATUSES, Status
 from cerebelum.store import EventStore, Ownership, Page, Query, Row, every
 
 

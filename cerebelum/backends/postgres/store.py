@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -58,6 +59,10 @@ from cerebelum.store import (
     Whole,
 )
 
+if TYPE_CHECKING:
+    from cerebelum.backends.postgres.pool.queues import Queues
+    from cerebelum.store.pooling import Pool
+
 T = TypeVar("T")
 
 _BEAT_PATIENCE = 2.0
@@ -82,6 +87,8 @@ class PostgresStore(EventStore):
         self._written = Written()
         self._tokens = Tokens()
         self._ear = Ear(self._server, self._sql)
+        self._pool: Queues | None = None
+        self._pooling = threading.Lock()
 
     def append(
         self,
@@ -327,11 +334,21 @@ class PostgresStore(EventStore):
         pooled = self._server.run(self._reading, lambda session, again: session.pooled)
         return None if pooled else self._ear.subscribe(hear)
 
+    def pool(self) -> Pool:
+        """See HasPool."""
+        with self._pooling:
+            if self._pool is None:
+                from cerebelum.backends.postgres.pool import open_queues
+
+                self._pool = open_queues(self._server, self._address, self._sql)
+            return self._pool
+
     def close(self) -> None:
         """See EventStore."""
         self._server.close()
         self._ear.close()
-        for lane in (self._reading, self._notes, self._events, self._beats, self._care, self._survey):
+        lanes = (self._reading, self._notes, self._events, self._beats, self._care, self._survey)
+        for lane in (*lanes, *(() if self._pool is None else (self._pool.lane,))):
             self._server.disconnect(lane)
 
     def describe(self) -> Description:

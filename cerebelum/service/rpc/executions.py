@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cerebelum import __version__, render
 from cerebelum.core import strict_json
 from cerebelum.core.errors import DefinitionChanged, UsageError
-from cerebelum.core.state import STATUSES, Status
+from cerebelum.core.status import STATUSES, Status
 from cerebelum.sdk.statuses import ExecutionStatus
 from cerebelum.service.operations import Again, Operations
 from cerebelum.service.rpc import rows
@@ -258,6 +258,10 @@ class Executions:
             startable=self._operations.workflows.names(),
             claims_json=rows.text(await self._store(lambda store: store.claims())) if request.claims else "",
         )
+
+    async def GetPool(self, request: wire.GetPoolRequest, caller: Caller) -> wire.Pool:
+        """Queues and workers."""
+        return await self._store(lambda store: rows.pool(store, request.execution_id, request.queue))
 
     async def _named(self, execution_id: str) -> str:
         if not execution_id:

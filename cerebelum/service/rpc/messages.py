@@ -12,8 +12,9 @@ _STATES = {
     ExecutionState.RUNNING: wire.EXECUTION_RUNNING,
     ExecutionState.COMPLETED: wire.EXECUTION_COMPLETED,
     ExecutionState.FAILED: wire.EXECUTION_FAILED,
-    # There is no number for it that programs in the field would know.
+    # There are no numbers for these two that programs in the field would know.
     ExecutionState.CANCELLED: wire.EXECUTION_FAILED,
+    ExecutionState.QUEUED: wire.EXECUTION_RUNNING,
     ExecutionState.SLEEPING: wire.EXECUTION_SLEEPING,
     ExecutionState.WAITING_FOR_APPROVAL: wire.EXECUTION_WAITING_FOR_APPROVAL,
     ExecutionState.PAUSED: wire.EXECUTION_PAUSED,

@@ -9,7 +9,7 @@ import msgspec
 
 from cerebelum.core.events import Entry
 from cerebelum.service.rpc.structs import stamp
-from cerebelum.store import Chunk, LogPage, Row, Tombstone
+from cerebelum.store import Chunk, EventStore, LogPage, Row, Tombstone
 from cerebelum.store.liveness import reported_dead
 from cerebelum.wire import execution_pb2 as wire
 
@@ -91,3 +91,14 @@ def _chunk(chunk: Chunk) -> wire.LogChunk:
 def tombstone(stone: Tombstone) -> wire.Tombstone:
     """What stays of an execution."""
     return wire.Tombstone(execution_id=stone.execution_id, json=text(stone))
+
+
+def pool(store: EventStore, execution_id: str, queue: str) -> wire.Pool:
+    """Queues and workers, and how an execution stands that waits in one, if one is named."""
+    from cerebelum.store.pooling import HasPool
+
+    if not isinstance(store, HasPool):
+        return wire.Pool()
+    found = store.pool()
+    standing = text(found.standing(execution_id, queue)) if execution_id else ""
+    return wire.Pool(depths_json=text(found.depths()), workers_json=text(found.workers()), standing_json=standing)

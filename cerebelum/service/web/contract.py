@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 from cerebelum.core.error_facts import ErrorFacts
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.model import Group
-from cerebelum.core.state import Status as ExecutionStatus
+from cerebelum.core.status import Status as ExecutionStatus
 from cerebelum.render.contract import LogLine, Plan
 from cerebelum.render.timeline import Kind as SpanKind
 from cerebelum.store.contract import ChangeKind

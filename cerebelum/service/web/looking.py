@@ -11,7 +11,7 @@ import msgspec
 from cerebelum import render
 from cerebelum.core.events import Entry
 from cerebelum.core.model import GROUPS
-from cerebelum.core.state import GOING_ON
+from cerebelum.core.status import GOING_ON
 from cerebelum.render.timeline import timeline as over_time
 from cerebelum.sdk.statuses import COUNT_TO, wanted
 from cerebelum.service.operations import Again, Operations
@@ -19,7 +19,7 @@ from cerebelum.service.web.asked import EventsFrom, OutputFrom, When, Which, mom
 from cerebelum.store import Chunk, Query, lookup
 
 if TYPE_CHECKING:
-    from cerebelum.render import contract
+    from cerebelum.render import contract, pool_contract
     from cerebelum.sdk.verbs import Verbs
     from cerebelum.service.web.contract import (
         Graph,
@@ -86,6 +86,14 @@ def workflows(verbs: Verbs, call: Call) -> WorkflowsOfStore:
             "startable": known.workflow in startable,
         }
     return {"workflows": [found[name] for name in sorted(found)]}
+
+
+def pool(verbs: Verbs, call: Call) -> pool_contract.Pool:
+    """Queues and workers."""
+    from cerebelum.render.pool import pool_shape
+    from cerebelum.sdk.pool import overview
+
+    return pool_shape(overview(verbs))
 
 
 def executions(verbs: Verbs, call: Call) -> contract.List:

@@ -14,7 +14,8 @@ import msgspec
 
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import AnyEvent, StepCompleted, StepFailed
-from cerebelum.core.state import GOING_ON, STATUSES
+from cerebelum.core.status import GOING_ON, STATUSES
+from cerebelum.sdk.pool import Overview, overview
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.service.tails import Tails
 from cerebelum.service.web.metrics import Metrics, gauge
@@ -37,6 +38,7 @@ class _Found(msgspec.Struct, frozen=True):
     at: float
     executions: dict[tuple[str, ...], float]
     lag: float
+    pool: Overview
 
 
 class Observer:
@@ -76,6 +78,7 @@ class Observer:
         yield from gauge("cerebelum_executions", "Executions, as they are shown.", found.executions, ("status",))
         about = "Seconds since the oldest timer was due that nobody has heeded (0: none is late)."
         yield from gauge("cerebelum_timer_lag_seconds", about, {(): found.lag})
+        yield from _of_pool(found.pool)
 
     def _of_service(self, streams: int) -> Iterator[str]:
         from cerebelum import __version__
@@ -130,6 +133,24 @@ class Observer:
         return workflow if workflow in self._workflows else "other"
 
 
+def _of_pool(pool: Overview) -> Iterator[str]:
+    of = ("queue",)
+    depths = {(queue.depth.queue,): queue.depth for queue in pool.queues}
+    if not depths:
+        return
+    waiting: dict[tuple[str, ...], float] = {name: depth.waiting for name, depth in depths.items()}
+    yield from gauge("cerebelum_queue_waiting", "Executions that a worker could take now.", waiting, of)
+    oldest: dict[tuple[str, ...], float] = {name: depth.oldest or 0.0 for name, depth in depths.items()}
+    about = "Seconds for which the oldest of them could have been taken (0: none waits)."
+    yield from gauge("cerebelum_queue_oldest_seconds", about, oldest, of)
+    later: dict[tuple[str, ...], float] = {name: depth.later for name, depth in depths.items()}
+    yield from gauge("cerebelum_queue_later", "Executions that wait for their time, or for a person.", later, of)
+    taken: dict[tuple[str, ...], float] = {name: depth.taken for name, depth in depths.items()}
+    yield from gauge("cerebelum_queue_taken", "Executions that workers have.", taken, of)
+    workers: dict[tuple[str, ...], float] = {(queue.depth.queue,): queue.workers for queue in pool.queues}
+    yield from gauge("cerebelum_queue_workers", "Live workers that take from the queue.", workers, of)
+
+
 def _news(verbs: Verbs, name: str, after: int) -> tuple[str, Sequence[AnyEvent]]:
     """The workflow of an execution, and its events after a version."""
     return lookup.present(verbs.store, name).summary.workflow, verbs.history(name, after)
@@ -145,4 +166,4 @@ def _found(verbs: Verbs) -> _Found:
     rows = store.find(Query(due_before=now, limit=_MOST_DUE)).rows
     due = [row.summary.due_at for row in rows if row.summary.due_at and row.summary.status in GOING_ON]
     lag = max(((now - at).total_seconds() for at in due), default=0.0)
-    return _Found(time.monotonic(), executions, max(0.0, lag))
+    return _Found(time.monotonic(), executions, max(0.0, lag), overview(verbs))

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from cerebelum.render import contract as shapes
+from cerebelum.render.pool_contract import Pool
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.service.operations import Again
 from cerebelum.service.tails import Tails
@@ -56,6 +57,7 @@ def _post(path: str, about: str, answer: type[Any], act: Act, body: type[msgspec
 ROUTES: tuple[Route, ...] = (
     _get(f"{_API}/service", "The service, and who you are to it.", contract.Service, looking.service),
     _get(f"{_API}/workflows", "Workflows.", contract.WorkflowsOfStore, looking.workflows),
+    _get(f"{_API}/pool", "Queues and workers.", Pool, looking.pool),
     _get(f"{_API}/executions", "Executions, newest first.", shapes.List, looking.executions, query=asked.Which),
     _post(f"{_API}/executions", "Start a workflow.", shapes.Detached, acting.start, asked.Started, 201),
     _get(_ONE, "How an execution stands, or stood.", shapes.Status, looking.status, query=asked.When),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cerebelum
-from cerebelum.core.state import GOING_ON
+from cerebelum.core.status import GOING_ON
 from cerebelum.render.palette import DARK, LIGHT
 
 PAGE = Path(cerebelum.__file__).parent / "service" / "web" / "page"

@@ -90,6 +90,7 @@ const TONES = {
   answered: "running",
   retrying: "waiting",
   sleeping: "waiting",
+  queued: "waiting",
   waiting_for_approval: "waiting",
   waiting_for_lock: "waiting",
   paused: "waiting",
@@ -104,7 +105,8 @@ export const symbol = (status) => SYMBOLS[status] || "‖";
 export const tone = (status) => TONES[status] || (status in SYMBOLS ? status : "quiet");
 
 /** Of what somebody drives, or should. */
-export const goesOn = (status) => ["running", "sleeping", "waiting_for_approval", "waiting_for_lock"].includes(status);
+export const goesOn = (status) =>
+  ["queued", "running", "sleeping", "waiting_for_approval", "waiting_for_lock"].includes(status);
 
 // -- time that ticks --------------------------------------------------------------------------------------------------
 
@@ -124,7 +126,7 @@ export const now = () => Date.now() + ahead;
 export const ago = (at) => `${coarse(Math.max(0, (now() - Date.parse(at)) / 1000))} ago`;
 
 /** Of something that is over a minute long, nobody counts the seconds. */
-function coarse(seconds) {
+export function coarse(seconds) {
   if (seconds < 1) return "0 s";
   return seconds < 60 ? `${Math.floor(seconds)} s` : length(seconds < 3600 ? seconds - (seconds % 60) : seconds);
 }

@@ -4,11 +4,12 @@ import { get } from "./api.js";
 import { problem } from "./dialogs.js";
 import { goesOn, length, moment, oneLine, symbol, tick, tone, words } from "./display.js";
 import { button, coalesced, el, fill, mark, own, roving, say } from "./dom.js";
+import { poolPanel } from "./pool.js";
 import { changed, go, link } from "./route.js";
 import { follow } from "./stream.js";
 
 const STATUSES = [
-  ...["running", "sleeping", "waiting_for_approval", "waiting_for_lock"],
+  ...["queued", "running", "sleeping", "waiting_for_approval", "waiting_for_lock"],
   ...["paused", "failed", "cancelled", "completed"],
 ];
 const SINCE = [
@@ -309,7 +310,7 @@ export function listView(shell, first) {
     }
   };
   let begins = true;
-  const again = coalesced(load, 600);
+  const again = coalesced(() => Promise.all([load(), pool.load()]), 600);
 
   const learnNames = async () => {
     try {
@@ -321,6 +322,7 @@ export function listView(shell, first) {
     }
   };
 
+  const pool = poolPanel();
   const foot = el("nav", { class: "pages", "aria-label": "Pages", hidden: true }, newer, count, older);
   const node = el(
     "div",
@@ -334,6 +336,7 @@ export function listView(shell, first) {
     ),
     el("div", { class: "card" }, table, note),
     foot,
+    pool.node,
   );
   table.hidden = true;
 
@@ -344,6 +347,7 @@ export function listView(shell, first) {
     node,
     begin() {
       load();
+      pool.load();
       learnNames();
       stream = follow("api/v1/stream", {
         hear: (type) => {

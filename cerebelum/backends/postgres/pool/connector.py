@@ -1,0 +1,160 @@
+"""Procrastinate's statements over the connections of a store, which wait for a server that went away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from procrastinate.connector import BaseAsyncConnector, Notify
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from cerebelum.backends.postgres.driver import psycopg
+from cerebelum.backends.postgres.pool.tables import Tables
+from cerebelum.backends.postgres.schema import literally
+from cerebelum.backends.postgres.server import Connection
+from cerebelum.core.errors import StoreError
+from cerebelum.store.pooling import Worker
+
+_LOOK = 1.0
+"""Seconds between two looks at whether anybody still wants to hear."""
+_CONNECTING = 10.0
+
+
+class Connector(BaseAsyncConnector):
+    """What Procrastinate's worker asks the database through: one statement at a time, in a thread of its own.
+
+    It also enters the worker in our list, and takes it out, together with Procrastinate's own; and has nothing done to
+    a job that another worker has by now.
+    """
+
+    def __init__(self, tables: Tables, worker: Worker) -> None:
+        self._tables = tables
+        self._worker = worker
+        self._thread = ThreadPoolExecutor(1, "cerebelum-jobs")
+        self.jobs_worker: int | None = None
+        """What the jobs know the worker by."""
+        self.held: set[int] = set()
+        """Jobs that it was given and has not brought back."""
+
+    async def in_turn(self, work: Callable[[], Any]) -> Any:
+        """What `work()` returns, called in the connector's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def close(self) -> None:
+        """Release the thread."""
+        self._thread.shutdown()
+
+    # -- what Procrastinate calls -------------------------------------------------------------------------------------
+
+    async def open_async(self, pool: Any = None) -> None:
+        """Nothing: connections are made when needed."""
+
+    async def close_async(self) -> None:
+        """Nothing: the connections are the store's."""
+
+    async def execute_query_async(self, query: str, **arguments: Any) -> None:
+        await self.in_turn(lambda: self._perform(query, arguments))
+
+    async def execute_query_one_async(self, query: str, **arguments: Any) -> dict[str, Any]:
+        rows: list[dict[str, Any]] = await self.in_turn(lambda: self._perform(query, arguments))
+        return rows[0]
+
+    async def execute_query_all_async(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = await self.in_turn(lambda: self._perform(query, arguments))
+        return rows
+
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
+        loop, ended, names = asyncio.get_running_loop(), threading.Event(), list(channels)
+
+        def tell(channel: str, payload: str) -> None:
+            asyncio.run_coroutine_threadsafe(_told(on_notification, channel, payload), loop)
+
+        thread = threading.Thread(
+            target=self._listen, args=(names, tell, ended), name="cerebelum-jobs-ear", daemon=True
+        )
+        thread.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    # -- in the connector's thread ------------------------------------------------------------------------------------
+
+    def _perform(self, query: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        values = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in arguments.items()}
+
+        def work(connection: Connection) -> list[dict[str, Any]]:
+            if "job_id" in arguments and not self._is_mine(connection, arguments["job_id"]):
+                return []
+            with connection.cursor(row_factory=dict_row) as cursor:
+                cursor.execute(literally(query), values)
+                rows = cursor.fetchall()
+            self._follow(connection, query, rows)
+            return rows
+
+        rows = self._tables.write(work)
+        if "procrastinate_fetch_job" in query and rows and rows[0]["id"] is not None:
+            self.held.add(rows[0]["id"])
+        self.held.discard(arguments.get("job_id", 0))
+        return rows
+
+    def _is_mine(self, connection: Connection, job: int) -> bool:
+        sql = self._tables.sql
+        return connection.execute(sql.mine, (job, self.jobs_worker)).fetchone() is not None
+
+    def _follow(self, connection: Connection, query: str, rows: list[dict[str, Any]]) -> None:
+        """Keep our list of workers like Procrastinate's."""
+        sql, worker = self._tables.sql, self._worker
+        if "procrastinate_register_worker" in query:
+            self.jobs_worker = rows[0]["worker_id"]
+            self.enlist(connection)
+        elif "procrastinate_unregister_worker" in query:
+            connection.execute(sql.delist, ([worker.runner.id],))
+
+    def enlist(self, connection: Connection) -> None:
+        """Enter the worker in our list."""
+        worker = self._worker
+        lists = (list(worker.queues), list(worker.labels))
+        values = (worker.runner.id, self.jobs_worker, *lists, worker.concurrency, worker.version)
+        connection.execute(self._tables.sql.enlist, values)
+
+    # -- in the ear's thread ------------------------------------------------------------------------------------------
+
+    def _listen(self, channels: list[str], tell: Callable[[str, str], None], ended: threading.Event) -> None:
+        server = self._tables.server
+        while not ended.is_set() and not server.closed:
+            try:
+                session = server.connect(time.monotonic() + _CONNECTING)
+            except (psycopg.Error, StoreError):
+                ended.wait(_LOOK)
+                continue
+            try:
+                if session.pooled:
+                    # Announcements don't come through a pooler; looking now and then has to do.
+                    return
+                self._hear(session.connection, channels, tell, ended)
+            except psycopg.Error:
+                ended.wait(0.1)
+            finally:
+                session.connection.close()
+
+    def _hear(
+        self, connection: Connection, channels: list[str], tell: Callable[[str, str], None], ended: threading.Event
+    ) -> None:
+        for channel in channels:
+            connection.execute(literally(f'LISTEN "{channel}"'))
+        connection.silence = None
+        # What was announced before this connection listened is lost.
+        tell(channels[0], '{"type": "job_inserted", "job_id": 0}')
+        while not ended.is_set():
+            for notice in connection.notifies(timeout=_LOOK, stop_after=1):
+                tell(notice.channel, notice.payload)
+
+
+async def _told(on_notification: Notify, channel: str, payload: str) -> None:
+    await on_notification(channel=channel, payload=payload)

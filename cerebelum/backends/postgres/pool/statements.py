@@ -1,0 +1,117 @@
+"""What is asked of the queues' tables besides what Procrastinate asks itself, for one schema."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+from cerebelum.backends.postgres.address import Address
+from cerebelum.backends.postgres.schema import literally
+from cerebelum.backends.postgres.statements import NOW
+from cerebelum.backends.sql.rows import RUNNER
+
+TASK = "drive"
+"""What the jobs are called."""
+_BEGAN = "(extract(epoch FROM now()) * 1000000)::bigint"
+"""When the transaction began: unlike NOW it does not change meanwhile, so that the server need not look row by row."""
+_SILENT = 15_000_000
+"""Microseconds without a beat after which another worker looks after a job. Whether its runner is dead, and may be
+taken over, is found out then, by that worker's own clock."""
+_TOLD = (
+    "pg_notify('procrastinate_queue_v1#' || queue_name, json_build_object('type', 'job_inserted', 'job_id', id)::text)"
+)
+_RUNNER = ", ".join(f"r.{name}" for name in RUNNER)
+
+
+class PoolStatements:
+    """The statements, each with its values described."""
+
+    def __init__(self, address: Address) -> None:
+        self._schema = address.quoted_schema.replace("%", "%%")
+        # Queue, priority, id, id, time.
+        self.defer = self._made(
+            "SELECT {s}.procrastinate_defer_jobs_v1(ARRAY[ROW(%s, '" + TASK + "', %s, NULL, %s,"
+            " jsonb_build_object('execution', %s::text), %s)::{s}.procrastinate_job_to_defer_v1])"
+        )
+        self.depths = self._made(
+            "SELECT queue_name, count(*) FILTER (WHERE ready),"
+            " extract(epoch FROM now() - min(since) FILTER (WHERE ready))::float8,"
+            " count(*) FILTER (WHERE status = 'todo' AND NOT ready), count(*) FILTER (WHERE status = 'doing')"
+            " FROM (SELECT j.queue_name, j.status::text AS status,"
+            " j.status = 'todo' AND coalesce(j.scheduled_at, '-infinity') <= now() AS ready,"
+            " greatest(coalesce(j.scheduled_at, '-infinity'), to_timestamp(coalesce(e.started_at, 0) / 1e6)) AS since"
+            " FROM {s}.procrastinate_jobs AS j LEFT JOIN {s}.executions AS e ON e.id = j.queueing_lock"
+            " WHERE j.status IN ('todo', 'doing')) AS jobs GROUP BY queue_name ORDER BY queue_name"
+        )
+        self.workers = self._made(
+            f"SELECT {NOW}, w.queues, w.labels, w.concurrency, w.version, w.draining,"
+            " ARRAY(SELECT j.queueing_lock FROM {s}.procrastinate_jobs AS j"
+            " WHERE j.worker_id = w.jobs_worker AND j.status = 'doing' ORDER BY j.id), w.jobs_worker, "
+            f"{_RUNNER} FROM {{s}}.workers AS w JOIN {{s}}.runners AS r ON r.id = w.id"
+            " WHERE %s::text IS NULL OR r.host = %s ORDER BY r.started_at, r.id"
+        )
+        # Id.
+        self.ahead = self._made(
+            "SELECT count(*) FROM {s}.procrastinate_jobs AS me JOIN {s}.procrastinate_jobs AS o"
+            " ON o.queue_name = me.queue_name AND o.status = 'todo' AND coalesce(o.scheduled_at, '-infinity') <= now()"
+            " AND (o.priority > me.priority OR (o.priority = me.priority AND o.id < me.id))"
+            " WHERE me.queueing_lock = %s AND me.status = 'todo'"
+        )
+        self.drain = self._made("UPDATE {s}.workers SET draining = true WHERE id = %s RETURNING 1")
+        # The worker's id, what the jobs know it by, queues, labels, concurrency, version.
+        self.enlist = self._made(
+            "INSERT INTO {s}.workers (id, jobs_worker, queues, labels, concurrency, version)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET jobs_worker = excluded.jobs_worker"
+        )
+        self.draining = self._made("SELECT draining FROM {s}.workers WHERE id = %s")
+        self.delist = self._made("DELETE FROM {s}.workers WHERE id = ANY(%s::text[])")
+        # Job, worker.
+        self.mine = self._made(
+            "SELECT 1 FROM {s}.procrastinate_jobs WHERE id = %s AND worker_id = %s AND status = 'doing' FOR UPDATE"
+        )
+        # Workers, and jobs that are not meant.
+        self.put_back = self._put_back("j.worker_id = ANY(%s::bigint[]) AND j.id <> ALL (%s::bigint[])")
+        self.turn = self._made(
+            "UPDATE {s}.pool SET swept_at = now() WHERE swept_at < now() - interval '1 s' RETURNING 1"
+        )
+        self.sweeps = (
+            # Of workers that are gone.
+            self._put_back(
+                "NOT EXISTS (SELECT 1 FROM {s}.workers AS w JOIN {s}.runners AS r ON r.id = w.id"
+                f" WHERE w.jobs_worker = j.worker_id AND r.beat_at > {_BEGAN} - {_SILENT})"
+            ),
+            # Decided, handed over, ended by somebody else, or pruned. What is due soon anyhow is left to that.
+            self._made(
+                "WITH woken AS (UPDATE {s}.procrastinate_jobs AS j SET scheduled_at = now()"
+                f" WHERE j.task_name = '{TASK}' AND j.status = 'todo' AND j.scheduled_at > now() + interval '10 s'"
+                " AND NOT EXISTS (SELECT 1 FROM {s}.executions AS e WHERE e.id = j.queueing_lock"
+                " AND (e.status IN ('queued', 'sleeping', 'waiting_for_approval')"
+                " OR (e.status = 'running' AND e.owner IS NOT NULL)))"
+                f" RETURNING id, queue_name) SELECT {_TOLD} FROM woken"
+            ),
+            # Time has come, which nobody announces.
+            self._made(
+                f"SELECT {_TOLD} FROM {{s}}.procrastinate_jobs WHERE status = 'todo'"
+                " AND scheduled_at BETWEEN now() - interval '2 s' AND now()"
+            ),
+            self._made(
+                "DELETE FROM {s}.workers AS w USING {s}.runners AS r WHERE r.id = w.id"
+                f" AND r.beat_at < {_BEGAN} - 3600 * 1000000::bigint"
+            ),
+        )
+        # Those that came from elsewhere.
+        self.jobless = self._made(
+            "SELECT e.id, v.data FROM {s}.executions AS e"
+            " JOIN {s}.events AS v ON v.execution_id = e.id AND v.version = 1"
+            " WHERE e.status = 'queued' AND NOT EXISTS (SELECT 1 FROM {s}.procrastinate_jobs AS j"
+            " WHERE j.queueing_lock = e.id AND j.status IN ('todo', 'doing')) ORDER BY e.started_at LIMIT 1000"
+        )
+
+    def _put_back(self, which: str) -> LiteralString:
+        return self._made(
+            "WITH back AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'todo', scheduled_at = now(),"
+            f" worker_id = NULL, attempts = j.attempts + 1 WHERE j.task_name = '{TASK}' AND j.status = 'doing'"
+            f" AND {which} RETURNING id, queue_name) SELECT {_TOLD} FROM back"
+        )
+
+    def _made(self, text: str) -> LiteralString:
+        return literally(text.replace("{s}", self._schema))
