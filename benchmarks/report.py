@@ -67,7 +67,7 @@ _TAIL = """\
 Times on shared machines prove nothing, so no test looks at a clock. `make bench-check` counts instructions instead
 (valgrind's callgrind, on fixed work in one thread with a fixed hash seed), and fails where something takes over 10 %
 more than `benchmarks/counts.json` says. The counts depend on the build of Python: with another one than the recorded it
-says so and compares nothing; `.venv/bin/python -m benchmarks.check --record` writes them anew.
+says so and compares nothing. How they are written anew is at the top of `benchmarks/check.py`.
 """
 
 
