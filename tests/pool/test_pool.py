@@ -234,6 +234,43 @@ def test_a_sleep_gives_the_place_to_others_and_is_woken_when_it_is_over(world: W
     assert world.lines("effects") == ["x"]
 
 
+# --- groups of which one at a time goes on ---------------------------------------------------------------------------
+
+
+def test_of_one_group_a_pool_drives_one_at_a_time_in_order(world: World, crew: Crew) -> None:
+    flow = world.flow(
+        "name: site\nconcurrency: site\nsteps:\n"
+        "  - {id: enter, run: 'mkdir inside && echo \"$CEREBELUM_EXECUTION_ID\" >> order'}\n"
+        "  - {id: work, run: sleep 0.2}\n"
+        "  - {id: leave, run: rmdir inside}\n"
+    )
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        crew.submit(flow, name)
+    crew.hire("--concurrency", "3")
+    crew.hire("--concurrency", "3")
+    wait_until(lambda: all(world.status(name) == "completed" for name in names), "all of them are over")
+    assert sorted(world.lines("order")) == names
+    wait_until(lambda: waits(world) == (0, 0, 0), "the jobs end")
+
+
+def test_in_a_pool_one_waits_in_line_for_what_is_driven_elsewhere(world: World, crew: Crew) -> None:
+    flow = world.flow(f"concurrency: site\n{TWO.lstrip()}")
+    first = world.start("run", flow, "--id", "first")
+    world.wait_for_line("began")
+    crew.submit(flow, "second")
+    crew.hire("--concurrency", "1")
+    wait_until(lambda: world.status("second") == "waiting_for_lock", "it waits in line")
+    wait_until(lambda: world.row("second").ownership.owner is None, "it gives its place in the worker back")
+    taken = len(world.events("second"))
+    world.write("go", "")
+    assert finish(first)[0] == 0
+    wait_until(lambda: world.status("second") == "completed", "its turn comes")
+    assert world.lines("effects") == ["one", "two"] * 2
+    # It is not taken up again and again while it waits.
+    assert [type(e).__name__ for e in world.events("second")[taken:]].count("ExecutionResumed") == 1
+
+
 # --- workers that go -------------------------------------------------------------------------------------------------
 
 
