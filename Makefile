@@ -20,7 +20,7 @@
 # `make PYTHON=/path/to/python3.12 demo` picks the interpreter, `make test PYTEST_FLAGS='-k resume'` the tests.
 
 PYTHON ?= python3
-PYTEST_FLAGS ?= -n 2
+PYTEST_FLAGS ?= -n 4
 LOCK_FLAGS ?=
 CHAOS_ROUNDS ?= 200
 CHAOS_MINUTES ?= 5
