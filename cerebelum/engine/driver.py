@@ -163,6 +163,7 @@ class Driver(msgspec.Struct, frozen=True):
         event = self._started(start, tags, parent=parent, reused=dict(reused or {}))
         with self._registered() as registration:
             fence = Ownership(registration.runner.id, 1)
+            self._heed_policy(execution_id, start.concurrency, fence)
             return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
 
     def _started(

@@ -61,6 +61,6 @@ def test_colours_are_those_of_reports() -> None:
 
 
 def test_what_goes_on_is_known() -> None:
-    known = re.search(r"goesOn = \(status\) => \[([^\]]+)\]", FILES["display.js"])
+    known = re.search(r"goesOn = \(status\) =>\s*\[([^\]]+)\]", FILES["display.js"])
     assert known is not None
     assert tuple(re.findall(r'"(\w+)"', known[1])) == GOING_ON
