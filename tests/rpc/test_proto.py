@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_tools import protoc
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cerebelum.service.rpc.structs import stamp
 from cerebelum.wire import worker_pb2
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -88,3 +93,10 @@ def test_the_names_are_those_of_the_field() -> None:
         (5, "EXECUTION_WAITING_FOR_APPROVAL"),
         (6, "EXECUTION_PAUSED"),
     ]
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_moment_is_what_the_library_makes_of_it(moment: datetime) -> None:
+    known = Timestamp()
+    known.FromDatetime(moment)
+    assert stamp(moment) == known
