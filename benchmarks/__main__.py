@@ -87,6 +87,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--found", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.into is not None and not given.into.is_file():
+        parser.error(f"--into: {given.into} is not there; it takes a results file that there is")
     if unknown := sorted(set(given.scenarios) - set(SCENARIOS)):
         parser.error(f"there is no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     return given
