@@ -9,8 +9,6 @@ from cerebelum.core.model import Group
 from cerebelum.core.step_state import StepStatus
 
 _ACTIVE: frozenset[StepStatus] = frozenset({"running", "answered", "retrying", "sleeping", "waiting_for_approval"})
-
-
 _NONE: dict[StepStatus, int] = {}
 
 

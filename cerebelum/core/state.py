@@ -163,8 +163,14 @@ def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> Stat
         case LockAcquired():
             # Waiting in line is no part of what the workflow's time limit is about.
             began = state.segment_at and state.segment_at + (event.at - (state.awaiting_lock or event.at))
-            new = {"segment_at": began, "awaiting_lock": None, "locked_at": event.at}
-            return replace(state, version=event.version, updated_at=event.at, **new)
+            return replace(
+                state,
+                version=event.version,
+                updated_at=event.at,
+                segment_at=began,
+                awaiting_lock=None,
+                locked_at=event.at,
+            )
         case ExecutionPaused():
             return replace(state, version=event.version, updated_at=event.at, paused=event, pausing=None)
         case PauseRequested():

@@ -160,14 +160,21 @@ class Driver(msgspec.Struct, frozen=True):
         reused: Mapping[str, Any] | None = None,
     ) -> Result:
         execution_id = execution_id or new_id(start.workflow.name)
-        event = self._started(start, tags, parent=parent, reused=dict(reused or {}))
+        event = self._started(start, tags, parent=parent, reused=reused)
         with self._registered() as registration:
             fence = Ownership(registration.runner.id, 1)
             self._heed_policy(execution_id, start.concurrency, fence)
             return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
 
     def _started(
-        self, start: Checked, tags: tuple[str, ...], *, folder: Path | None = None, **more: Any
+        self,
+        start: Checked,
+        tags: tuple[str, ...],
+        *,
+        folder: Path | None = None,
+        parent: str | None = None,
+        reused: Mapping[str, Any] | None = None,
+        queue: Queued | None = None,
     ) -> ExecutionStarted:
         return ExecutionStarted(
             version=1,
@@ -181,7 +188,9 @@ class Driver(msgspec.Struct, frozen=True):
             correlation_id=self.correlation_id,
             by=self.by,
             concurrency=start.concurrency,
-            **more,
+            parent=parent,
+            reused=dict(reused or {}),
+            queue=queue,
         )
 
     def fork(self, parent: str, inputs: Mapping[str, Any], execution_id: str | None, choice: ResumeOptions) -> Result:

@@ -144,7 +144,8 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
         facts.append(("tags", ", ".join(state.tags)))
     if state.inputs:
         facts.append(("inputs", ", ".join(f"{k}={value(v)}" for k, v in state.inputs.items())))
-    facts.append(("ran in", f"{(where := state.environment).cwd} as {where.user or '?'}@{where.host}"))
+    where = state.environment
+    facts.append(("ran in", f"{where.cwd} as {where.user or '?'}@{where.host}"))
     if state.queue is not None:
         from cerebelum.render.pool import queue_said
 

@@ -211,6 +211,8 @@ def perform(workflow: Runnable, arguments: Iterable[str] | None) -> None:
 
 _VALUED = ("--store", "--core-url", "--plugin")
 """Options in front of the verb that take a value."""
+_WIDE = 60
+"""Characters up to which the inputs are listed beside `run`."""
 
 
 def _verb_at(words: list[str]) -> int:
@@ -240,7 +242,3 @@ def _own_help(workflow: Runnable) -> str:
     listed = "\n".join(f"  {me} {call:{width}}  {what}" for call, what in rows)
     more = f"Every other verb of cerebelum is there, too; `{me} VERB --help` tells more about one."
     return f"{about}\n\n{listed}\n\n{more}"
-
-
-_WIDE = 60
-"""Characters up to which the inputs are listed beside `run`."""

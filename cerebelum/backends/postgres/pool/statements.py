@@ -85,7 +85,7 @@ class PoolStatements:
                 f" WHERE j.task_name = '{TASK}' AND j.status = 'todo' AND j.scheduled_at > now() + interval '10 s'"
                 " AND NOT EXISTS (SELECT 1 FROM {s}.executions AS e WHERE e.id = j.queueing_lock"
                 " AND (e.status IN ('queued', 'sleeping', 'waiting_for_approval')"
-                " OR (e.status = 'running' AND e.owner IS NOT NULL)))"
+                " OR (e.status IN ('running', 'waiting_for_lock') AND e.owner IS NOT NULL)))"
                 f" RETURNING id, queue_name) SELECT {_TOLD} FROM woken"
             ),
             # Time has come, which nobody announces.
