@@ -329,7 +329,7 @@ class Engine:
         while True:
             state = self._state
             events: list[AnyEvent] = []
-            now, circumstances = self.clock.elapsed(), self._circumstances()
+            circumstances, now = self._circumstances(), self.clock.elapsed()  # in this order: no wait is cut short
             for happening in happenings:
                 turn = decide(state, happening, circumstances, self.execution_id)
                 state = turn.state

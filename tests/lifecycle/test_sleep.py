@@ -1,14 +1,21 @@
 """A sleep lasts as long as it says, over crashes and clock changes, and costs no process when it is parked."""
 
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from cerebelum.core.events import SleepCompleted, SleepStarted
+from cerebelum.engine.session import Result
+from cerebelum.engine.settings import Settings
 from cerebelum.host.clock import SystemClock
+from cerebelum.plugins import shell, sleep
+from cerebelum.sdk.verbs import Verbs
 from tests.lifecycle.world import PATIENCE, World, crash, wait_until
+from tests.stores import open_store
 
 NAP = """
     name: nap
@@ -118,6 +125,29 @@ class Shifted(SystemClock):
         return super().now() + timedelta(seconds=self.by)
 
 
+class Held(SystemClock):
+    """The machine's clocks, and a machine too busy to look at both at once: the wall's is read `held` seconds late."""
+
+    held = 0.2
+
+    def now(self) -> datetime:
+        time.sleep(self.held)
+        return super().now()
+
+
+def nap_with(world: World, clock: SystemClock, listen: Callable[[str, Any], None]) -> Result:
+    """Run, by this clock, a step that sleeps for 0.8 seconds."""
+    executors = {e.key: e for e in (*shell.cerebelum_executors(), *sleep.cerebelum_executors())}
+    client = Verbs(lambda: open_store(world.url), lambda: executors, environ=world.environ, clock=clock)
+    path = world.flow("steps: [{id: nap, sleep: 800ms}, {id: b, run: 'true'}]")
+    box: list[Result] = []
+    thread = threading.Thread(target=lambda: box.append(client.run(path, {}, settings=Settings(listeners=(listen,)))))
+    thread.start()
+    thread.join(30)
+    client.close()
+    return box[0]
+
+
 @pytest.mark.parametrize("by", [-86400.0, 86400.0, -1.0, 1.0])
 def test_a_wall_clock_that_is_set_during_the_wait_neither_shortens_nor_lengthens_it(world: World, by: float) -> None:
     clock = Shifted()
@@ -129,23 +159,23 @@ def test_a_wall_clock_that_is_set_during_the_wait_neither_shortens_nor_lengthens
         if isinstance(event, SleepStarted):
             clock.by = by
 
-    from cerebelum.engine.settings import Settings
-    from cerebelum.plugins import shell, sleep
-    from cerebelum.sdk.verbs import Verbs
-    from tests.stores import open_store
-
-    executors = {e.key: e for e in (*shell.cerebelum_executors(), *sleep.cerebelum_executors())}
-    client = Verbs(lambda: open_store(world.url), lambda: executors, environ=world.environ, clock=clock)
-    path = world.flow("steps: [{id: nap, sleep: 800ms}, {id: b, run: 'true'}]")
-    box: list[Any] = []
-    thread = threading.Thread(target=lambda: box.append(client.run(path, {}, settings=Settings(listeners=(listen,)))))
-    thread.start()
-    thread.join(30)
-    client.close()
-    assert box[0].exit_code == 0
+    ended = nap_with(world, clock, listen)
+    assert ended.exit_code == 0
     # A listener hears of the beginning a little later than the log says it was.
     assert 0.5 <= moments["SleepCompleted"] - moments["SleepStarted"] < 5
-    assert world.said(box[0].execution_id).count("SleepCompleted nap") == 1
+    assert world.said(ended.execution_id).count("SleepCompleted nap") == 1
+
+
+def test_a_runner_that_is_held_up_between_two_looks_at_its_clocks_does_not_sleep_less(world: World) -> None:
+    clock = Held()
+
+    def listen(execution_id: str, event: Any) -> None:
+        if isinstance(event, SleepStarted):
+            clock.held = 0.0
+
+    ended = nap_with(world, clock, listen)
+    assert ended.exit_code == 0
+    assert 0.8 <= slept(world, ended.execution_id) < 5
 
 
 def test_a_clock_that_was_set_back_between_two_processes_costs_at_most_the_original_length(world: World) -> None:
