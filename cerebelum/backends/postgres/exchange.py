@@ -48,14 +48,13 @@ def _quoted(item: str | int) -> bytes:
     return cast(bytes, wire(item)).replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
-def exchange(connection: Connection, commands: Sequence[Command]) -> list[bool]:
-    """Perform the commands in one transaction; whether each has given a row. Raises the library's errors."""
+def exchange(connection: Connection, commands: Sequence[Command]) -> list[PGresult]:
+    """Perform the commands in one transaction; what each has given. Raises the library's errors."""
     pgconn, prepared = connection.pgconn, connection.prepared
     if prepared is not None and len(commands) == 1 and commands[0].sql in prepared:
         # What is sent is the same, with less to do here.
         pgconn.send_query_prepared(prepared[commands[0].sql], commands[0].values)
-        (only,) = _good(_results(connection, last=None))
-        return [only.ntuples > 0]
+        return _good(_results(connection, last=None))
     asked: list[bool] = []
     new: list[bytes] = []
     pgconn.enter_pipeline_mode()
@@ -81,7 +80,7 @@ def exchange(connection: Connection, commands: Sequence[Command]) -> list[bool]:
             # The server may not have come to keep them.
             cast(dict[bytes, bytes], prepared).pop(sql)
         raise
-    return [result.ntuples > 0 for result, wanted in zip(results, asked, strict=True) if wanted]
+    return [result for result, wanted in zip(results, asked, strict=True) if wanted]
 
 
 def _good(results: list[PGresult]) -> list[PGresult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, LiteralString
 
 from cerebelum.backends.postgres.address import Address
@@ -241,6 +242,25 @@ class Statements:
                 "events" if fenced else "request",
             )
         return self._appends[key]
+
+    @cached_property
+    def together(self) -> bytes:
+        """Adds one entry to each of many executions whose summaries are `lean`: an array for each column of `due`.
+
+        It gives the ids of those that were what was expected of them.
+        """
+        text = (
+            "WITH due AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::int[], %s::text[],"
+            " %s::int[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::uuid[])"
+            " AS d(id, owner, epoch, steps_done, current, version, type, at, data, digest, token)),"
+            " written AS (UPDATE {s}.executions AS x SET version = d.version, digest = d.digest, updated_at = d.at,"
+            " steps_done = d.steps_done, current = d.current FROM due AS d WHERE x.id = d.id"
+            " AND x.version = d.version - 1 AND x.owner IS NOT DISTINCT FROM d.owner AND x.epoch = d.epoch"
+            " RETURNING d.id, d.version, d.type, d.at, d.data, d.digest, d.token)"
+            " INSERT INTO {s}.events (execution_id, version, type, at, data, digest, token)"
+            " SELECT * FROM written RETURNING execution_id, {told}"
+        )
+        return self._bare(text, "events", of="execution_id")
 
     def _insert(self) -> str:
         return (

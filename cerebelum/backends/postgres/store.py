@@ -16,7 +16,7 @@ from cerebelum.backends.postgres.ear import Ear
 from cerebelum.backends.postgres.errors import not_storable
 from cerebelum.backends.postgres.server import LONG, LONGEST, Connection, Lane, Server
 from cerebelum.backends.postgres.statements import Statements, restored, stored
-from cerebelum.backends.postgres.writing import Append, Tokens, Writer, stored_row
+from cerebelum.backends.postgres.writing import Append, Batches, Tokens, stored_row
 from cerebelum.backends.sql.rows import (
     MOST,
     RUNNER,
@@ -34,6 +34,7 @@ from cerebelum.backends.sql.rows import (
     tombstone_row,
 )
 from cerebelum.backends.sql.search import rarest
+from cerebelum.backends.sql.together import Writer
 from cerebelum.backends.sql.written import Written
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import Entry
@@ -83,7 +84,7 @@ class PostgresStore(EventStore):
         self._events, self._notes, self._reading = Lane(), Lane(), Lane()
         self._beats = Lane(patience=_BEAT_PATIENCE, silence=_BEAT_PATIENCE)
         self._care, self._survey = Lane(silence=LONG), Lane(silence=LONGEST)
-        self._writer = Writer(self._server, self._events)
+        self._writer = Writer(Batches(self._server, self._events, self._sql).commit)
         self._written = Written()
         self._tokens = Tokens()
         self._ear = Ear(self._server, self._sql)
@@ -103,11 +104,7 @@ class PostgresStore(EventStore):
         """See EventStore. With `expected` 0, an execution that is there is a Conflict, whoever owns it."""
         rows = entry_rows(execution_id, expected, entries, summary)
         lean = self._written.covers(summary, expected)
-        try:
-            append = Append(self._sql, self._tokens.take(), expected, rows, summary, fence, release, lean)
-        except UnicodeError as error:
-            raise not_storable(error, self._address) from None
-        self._writer.write(append)
+        self._writer.write(Append(self._sql, self._tokens.take(), expected, rows, summary, fence, release, lean))
         if release:
             self._written.forget(execution_id)
         else:

@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, Any
 from cerebelum.backends.sql.rows import (
     MOST,
     RUNNER,
-    SUMMARY,
     chunk_rows,
     entry_rows,
-    micros,
     moment,
     runner_of,
     runner_row,
     storable,
-    strings,
     strings_text,
     summary_of,
-    summary_row,
     tombstone_of,
 )
 from cerebelum.backends.sql.search import Dialect, counted, leads, rarest, selection
+from cerebelum.backends.sql.together import Writer
 from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import care, claims
+from cerebelum.backends.sqlite.appending import Append, Batches
 from cerebelum.backends.sqlite.file import PATIENCE, SCHEME, Lane, StoreFile
 from cerebelum.backends.sqlite.library import SCHEMA_VERSION, library_name, library_version, understood, warnings
 from cerebelum.core.errors import UsageError
@@ -36,10 +34,8 @@ from cerebelum.store import (
     Appended,
     Chunk,
     Claim,
-    Conflict,
     Description,
     EventStore,
-    Fenced,
     LogPage,
     Ownership,
     Page,
@@ -71,15 +67,7 @@ DIALECT = Dialect(
 )
 
 _READ = "SELECT version, type, at, data, digest FROM events WHERE execution_id = ? AND version > ? ORDER BY version"
-_REPLACE = f"UPDATE executions SET {', '.join(f'{name} = ?' for name in SUMMARY[1:])} WHERE id = ?"
-_ADVANCE = (
-    "UPDATE executions SET version = ?, digest = ?, updated_at = ?, steps_done = ?, current = ?"
-    " WHERE id = ? AND version = ?"
-)
-_ADVANCE_OWNED = f"{_ADVANCE} AND owner IS ? AND epoch = ?"
-_RELEASE = "UPDATE executions SET owner = NULL WHERE id = ?"
 _OWN = "UPDATE executions SET owner = ?, epoch = epoch + 1 WHERE id = ? AND owner IS ? AND epoch = ?"
-_DELETE_TAG = "DELETE FROM tags WHERE tag = ? AND started_at = ? AND execution_id = ?"
 _BEAT = (
     f"INSERT INTO runners ({', '.join(RUNNER)}) VALUES ({', '.join('?' * len(RUNNER))})"
     f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in RUNNER[1:])}"
@@ -145,6 +133,7 @@ class SqliteStore(EventStore):
         self._events = Lane("PRAGMA synchronous = FULL", "PRAGMA fullfsync = 1", _LIMIT_WAL)
         self._notes = Lane("PRAGMA synchronous = NORMAL", "PRAGMA checkpoint_fullfsync = 1", _LIMIT_WAL)
         self._reading = Lane("PRAGMA query_only = 1")
+        self._writer = Writer(Batches(self._file, self._events).commit)
         self._written = Written()
 
     def append(
@@ -160,20 +149,7 @@ class SqliteStore(EventStore):
         """See EventStore. With `expected` 0, an execution that is there is a Conflict, whoever owns it."""
         rows = entry_rows(execution_id, expected, entries, summary)
         known = self._written.covers(summary, expected)
-
-        def transaction(connection: sqlite3.Connection) -> None:
-            if expected == 0:
-                _create(connection, summary, fence)
-            elif not known or not _advance(connection, expected, summary, fence):
-                _replace(connection, expected, summary, fence)
-            if release:
-                connection.execute(_RELEASE, (execution_id,))
-            if len(rows) == 1:
-                connection.execute(care.INSERT_EVENT, rows[0])
-            else:
-                connection.executemany(care.INSERT_EVENT, rows)
-
-        self._file.write(self._events, transaction)
+        self._writer.write(Append(expected, rows, summary, fence, release, known))
         if release:
             self._written.forget(execution_id)
         else:
@@ -370,48 +346,3 @@ class SqliteStore(EventStore):
             warnings=tuple(warnings()),
             details={"journal_mode": mode, "wal_size": wal, "free_bytes": page * free},
         )
-
-
-def _create(connection: sqlite3.Connection, summary: Summary, fence: Ownership | None) -> None:
-    if connection.execute(care.INSERT_EXECUTION, (*summary_row(summary), *_fields(fence))).rowcount == 0:
-        row = connection.execute("SELECT version FROM executions WHERE id = ?", (summary.execution_id,)).fetchone()
-        raise Conflict(summary.execution_id, 0, row[0])
-    pruned = connection.execute(care.PRUNED_AT, (summary.execution_id,)).fetchone()
-    if pruned is not None:
-        raise Conflict(summary.execution_id, 0, pruned[0])
-    _write_tags(connection, summary)
-
-
-def _advance(connection: sqlite3.Connection, expected: int, summary: Summary, fence: Ownership | None) -> bool:
-    """Write what changes with every event, leaving the indexes alone; False if the row is not what was expected."""
-    values = (
-        *(summary.version, summary.digest, micros(summary.updated_at), summary.steps_done),
-        *(strings_text(summary.current), summary.execution_id, expected),
-    )
-    if fence is None:
-        return connection.execute(_ADVANCE, values).rowcount == 1
-    return connection.execute(_ADVANCE_OWNED, (*values, fence.owner, fence.epoch)).rowcount == 1
-
-
-def _fields(fence: Ownership | None) -> tuple[str | None, int]:
-    return (None, 0) if fence is None else (fence.owner, fence.epoch)
-
-
-def _replace(connection: sqlite3.Connection, expected: int, summary: Summary, fence: Ownership | None) -> None:
-    """Write the whole summary. Raises Fenced or Conflict if the row is not what was expected."""
-    sql = "SELECT version, owner, epoch, tags, started_at FROM executions WHERE id = ?"
-    row = connection.execute(sql, (summary.execution_id,)).fetchone() or (0, None, 0, "[]", 0)
-    version, owner, epoch, tags, started_at = row
-    if fence is not None and Ownership(owner, epoch) != fence:
-        raise Fenced(summary.execution_id, owner, epoch)
-    if version != expected:
-        raise Conflict(summary.execution_id, expected, version)
-    connection.execute(_REPLACE, (*summary_row(summary)[1:], summary.execution_id))
-    if (tags, started_at) != (strings_text(summary.tags), micros(summary.started_at)):
-        old = [(tag, started_at, summary.execution_id) for tag in strings(tags)]
-        connection.executemany(_DELETE_TAG, old)
-        _write_tags(connection, summary)
-
-
-def _write_tags(connection: sqlite3.Connection, summary: Summary) -> None:
-    connection.executemany(care.INSERT_TAG, care.tag_rows(summary))

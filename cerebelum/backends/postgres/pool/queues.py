@@ -37,10 +37,11 @@ class Queues(Pool):
 
         def write(connection: Connection) -> None:
             # Sent again after it was done, it writes nothing, and is found to be there.
-            (written,) = exchange(connection, [append.command()])
+            (result,) = exchange(connection, [append.command()])
+            written = result.ntuples > 0
             if written:
                 self._tables.defer(connection, execution_id, queued)
-            append.settle(connection, written)
+            append.sent(connection, written)
 
         self._tables.write(write)
         append.result()

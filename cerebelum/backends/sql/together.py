@@ -1,0 +1,111 @@
+"""Appends of several threads, put into one transaction: what waits for the disk anyway goes there together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from cerebelum.core.errors import StoreError
+
+_MOST = 64
+"""How many appends go into one transaction."""
+
+
+class Append:
+    """What one thread wants to be written, and how it ended."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.leads = False
+        """Whether its thread has to write what waits."""
+        self.turn: threading.Lock | None = None
+        """What its thread waits for: let go of, once, when it is done or leads."""
+        self.others: list[Append] = []
+        """Those that were done together with it, and whose threads still wait."""
+        self._error: Exception | None = None
+
+    def settle(self, error: Exception | None = None) -> None:
+        """It was written, or ended with `error`."""
+        self._error, self.done = error, True
+
+    def result(self) -> None:
+        """Raises what it ended with."""
+        if self._error is not None:
+            raise self._error
+
+
+A = TypeVar("A", bound=Append)
+
+
+def _wake(append: Append) -> None:
+    turn, append.turn = append.turn, None
+    if turn is not None:
+        turn.release()
+
+
+class Writer(Generic[A]):
+    """Takes appends from any thread. One of them writes what is waiting; then one of those that came meanwhile does.
+
+    `commit` settles each of those it is given, or raises StoreError for all that it has not settled.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[A]], None]) -> None:
+        self._commit = commit
+        self._lock = threading.Lock()
+        self._waiting: list[A] = []
+        self._busy = False
+
+    def write(self, append: A) -> None:
+        """Returns once it is on the disk. Raises what it was settled with."""
+        turn = None
+        with self._lock:
+            append.leads, self._busy = not self._busy, True
+            if not append.leads:
+                turn = append.turn = threading.Lock()
+                turn.acquire()
+            self._waiting.append(append)
+        batch: list[A] = []
+        try:
+            if turn is not None:
+                turn.acquire()
+            if append.leads:
+                self._lead(batch)
+        finally:
+            if append.leads or append.turn is not None:
+                self._leave(append, batch)
+            # Each wakes one more: woken all at once, they would contend for the interpreter.
+            if append.others:
+                with suppress(IndexError):
+                    _wake(append.others.pop())
+        append.result()
+
+    def _lead(self, batch: list[A]) -> None:
+        with self._lock:
+            batch += self._waiting[:_MOST]
+            del self._waiting[:_MOST]
+        try:
+            self._commit(batch)
+        except StoreError as error:
+            for each in batch:
+                if not each.done:
+                    each.settle(error)
+
+    def _leave(self, append: A, batch: list[A]) -> None:
+        """Also where somebody pressed Ctrl-C, the others' appends are not left lying."""
+        with self._lock:
+            append.done, append.turn = True, None
+            self._waiting = [each for each in (*batch, *self._waiting) if not each.done]
+            if not append.leads:
+                return
+            self._busy = bool(self._waiting)
+            following = self._waiting[0] if self._waiting else None
+            if following is not None:
+                following.leads = True
+            append.others = [each for each in batch if each.done and each.turn is not None]
+            for each in append.others:
+                each.others = append.others
+        if following is not None:
+            # Before those that are done, so that the server has something to do while they prepare what comes next.
+            _wake(following)
