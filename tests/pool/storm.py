@@ -117,9 +117,11 @@ class Storm:
         for name in names:
             self.crew.check(name)
         assert self.crew.world.sound()
+
+    def left(self) -> list[pool.Queue]:
+        """The queues that are not empty."""
         found = pool.overview(self.crew.world.client)
-        left = [q for q in found.queues if q.depth.waiting or q.depth.later or q.depth.taken]
-        assert not left, f"left in the queues: {left}"
+        return [q for q in found.queues if q.depth.waiting or q.depth.later or q.depth.taken]
 
     def report(self, names: list[str]) -> str:
         reasons = Counter(
@@ -142,9 +144,15 @@ def storm(
         for name in names:
             crew.submit(file, name)
         one.run(executions, restarts, pace)
-        # Its job is finished a moment after an execution has ended.
         crew.dismiss()
-        crew.hire("--once").wait(60)
+        # A job is finished a moment after its execution has ended: whoever was killed in between has left it behind,
+        # and seems to be on another machine, whose silence tells.
+        crew.hire()
+        end = time.monotonic() + PATIENCE
+        while one.left():
+            assert time.monotonic() < end, f"left in the queues: {one.left()}"
+            time.sleep(0.2)
+        crew.dismiss()
         one.check(names)
     finally:
         crew.close()

@@ -149,7 +149,10 @@ class Batches:
 
     def _write(self, appends: Sequence[Append]) -> None:
         """All in one transaction, or none."""
-        joint = {append.execution_id: append for append in appends if append.common}
+        joint: dict[str, Append] = {}
+        for append in appends:
+            if append.common:
+                joint.setdefault(append.execution_id, append)
         if len(joint) < _JOINT:
             joint = {}
         single = [append for append in appends if joint.get(append.execution_id) is not append]
@@ -157,11 +160,12 @@ class Batches:
         def write(connection: Connection, again: bool) -> None:
             commands = [append.command() for append in single]
             if joint:
+                # First: what comes after another append to the same execution is not `common`.
                 columns = zip(*(append.row() for append in joint.values()), strict=True)
-                commands.append(Command(self._statements.together, [wire(column) for column in columns]))
+                commands.insert(0, Command(self._statements.together, [wire(column) for column in columns]))
             results = exchange(connection, commands)
             if joint:
-                result = results.pop()
+                result = results.pop(0)
                 written = {result.get_value(number, 0) for number in range(result.ntuples)}
                 for execution_id, append in joint.items():
                     append.sent(connection, wire(execution_id) in written)
