@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from cerebelum.host.process_tree import become_subreaper
 from tests.binary.program import remove_cache, share_cache
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from tests.lifecycle.world import World
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # --- what a test starts ----------------------------------------------------------------------------------------------
 

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import isqrt
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-SIZE = 32
-"""Values in one of `rows`."""
+_LEAST = 32
 
 
 class Chunks(Generic[T]):
     """The values by place. Never changed once it is made."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("rows", "size")
 
-    def __init__(self, rows: tuple[tuple[T, ...], ...]) -> None:
+    def __init__(self, rows: tuple[tuple[T, ...], ...], size: int) -> None:
         self.rows = rows
+        self.size = size
+        """Values in one of `rows`; about as many as there are rows."""
 
     @classmethod
     def of(cls, values: Iterable[T]) -> Chunks[T]:
         """The values in their order."""
         every = tuple(values)
-        return cls(tuple(every[i : i + SIZE] for i in range(0, len(every), SIZE)))
+        size = max(_LEAST, isqrt(len(every)))
+        return cls(tuple(every[i : i + size] for i in range(0, len(every), size)), size)
 
     def replaced(self, place: int, value: T) -> Chunks[T]:
         """The same with another value at one place."""
-        at, offset = divmod(place, SIZE)
+        at, offset = divmod(place, self.size)
         chunks = [*self.rows]
         chunk = [*chunks[at]]
         chunk[offset] = value
         chunks[at] = tuple(chunk)
-        return Chunks(tuple(chunks))
+        return Chunks(tuple(chunks), self.size)
 
     def __getitem__(self, place: int) -> T:
-        return self.rows[place // SIZE][place % SIZE]
+        return self.rows[place // self.size][place % self.size]
 
     def __iter__(self) -> Iterator[T]:
         return (value for chunk in self.rows for value in chunk)

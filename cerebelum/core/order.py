@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cerebelum.core import runs
 from cerebelum.core.chunks import Chunks
 from cerebelum.core.graph import Graph
 from cerebelum.core.step_state import Steps, StepState
@@ -14,11 +15,11 @@ def settled(graph: Graph, step_id: str, step: StepState) -> bool:
     )
 
 
-def order(graph: Graph, steps: Steps) -> tuple[Chunks[int], tuple[int, ...], int]:
+def order(graph: Graph, steps: Steps) -> tuple[Chunks[int], runs.Runs, int]:
     """`waits`, `ready` and `done` worked out from nothing."""
     settled_ids = {s for s, st in steps.items() if settled(graph, s, st)}
     waits = tuple(sum(1 for need in step.needs if need not in settled_ids) for step in graph.steps)
-    ready = tuple(
+    ready = runs.of(
         p for p, step in enumerate(graph.steps) if waits[p] == 0 and steps[step.id].status in ("pending", "interrupted")
     )
     low, high = graph.bounds["steps"]

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Literal
 
+from cerebelum.core import runs
 from cerebelum.core.events import StepError
 from cerebelum.core.model import Group
 from cerebelum.core.state import State
@@ -68,7 +69,7 @@ def over(state: State, group: Group, late: bool) -> bool:
         return "running" not in kinds
     if doomed(state, group, late):
         return not kinds & {"running", "retrying"} and not cut_off(state, group)
-    return not kinds and not ready(state, group)
+    return not kinds and next(ready(state, group), None) is None
 
 
 def doomed(state: State, group: Group, late: bool) -> bool:
@@ -88,10 +89,9 @@ def abandoned(state: State, group: Group, late: bool) -> bool:
     return late and group == "steps" and unfinished(state)
 
 
-def ready(state: State, group: Group) -> tuple[int, ...]:
+def ready(state: State, group: Group) -> Iterator[int]:
     """Positions of the group's steps that may start as far as their needs go."""
-    low, high = state.graph.bounds[group]
-    return state.ready[bisect_left(state.ready, low) : bisect_left(state.ready, high)]
+    return runs.within(state.ready, *state.graph.bounds[group])
 
 
 def cut_off(state: State, group: Group) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, assert_never
@@ -42,6 +41,7 @@ from cerebelum.core.events import (
 from cerebelum.core.graph import Graph
 from cerebelum.core.model import Concurrency, Group, Source, Step, Workflow
 from cerebelum.core.order import order, settled
+from cerebelum.core.runs import Runs, joined, without
 from cerebelum.core.status import Status
 from cerebelum.core.step_state import Call, Steps, StepState, refused
 
@@ -65,8 +65,8 @@ class State(msgspec.Struct, frozen=True):
     updated_at: datetime
     waits: Chunks[int]
     """By position: how many of a step's needs are not settled."""
-    ready: tuple[int, ...]
-    """Positions, in order, of steps that may start as far as their needs go."""
+    ready: Runs
+    """Positions of steps that may start as far as their needs go."""
     done: int
     """How many steps of the main graph are settled."""
     active: Active
@@ -301,14 +301,11 @@ def _set(
     """
     kind = step.status
     position = state.graph.position[step_id]
-    ready = state.ready
-    at = bisect_left(ready, position)
-    if at < len(ready) and ready[at] == position:
-        ready = ready[:at] + ready[at + 1 :]
+    ready = without(state.ready, position)
     if kind == "interrupted" and state.waits[position] == 0:
         freed = (position,)
-    if freed:
-        ready = tuple(sorted((*ready, *freed)))
+    for each in freed:
+        ready = joined(ready, each)
     return replace(
         state,
         version=event.version,

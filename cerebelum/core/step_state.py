@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from cerebelum.core.chunks import SIZE, Chunks
+from cerebelum.core.chunks import Chunks
 from cerebelum.core.events import ApprovalRequested, Skip, StepError, Why
 
 StepStatus = Literal[
@@ -106,8 +106,9 @@ class Steps(Mapping[str, StepState]):
 
     def __getitem__(self, step_id: str) -> StepState:
         # As Chunks does, without another call: this is asked for ten times an event.
-        place = self._position[step_id]
-        return self._steps.rows[place // SIZE][place % SIZE]
+        steps = self._steps
+        at, offset = divmod(self._position[step_id], steps.size)
+        return steps.rows[at][offset]
 
     def __contains__(self, step_id: object) -> bool:
         return step_id in self._position

@@ -243,7 +243,6 @@ def fresh(postgres_url: str, tmp_path: Path) -> Iterator[Callable[[], Twins]]:
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -37,9 +37,7 @@ from tests.core.world import chain as timeline
 
 TYPES: tuple[type[AnyEvent], ...] = get_args(AnyEvent)
 
-quick = settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+quick = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 json_values = st.recursive(
     st.none()
@@ -266,7 +264,7 @@ def test_handlers_in_any_case_are_recorded_under_their_yaml_name() -> None:
     assert msgspec.json.decode(msgspec.json.encode(definition), type=Workflow) == definition
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(scenarios())
 def test_a_log_that_went_through_its_recorded_form_adds_up_to_the_same(scenario: Scenario) -> None:
     world = scenario.run(scenario.world().start())

@@ -43,7 +43,6 @@ def edits(draw: st.DrawFn, definition: Workflow) -> Workflow:
 
 
 @settings(
-    deadline=None,
     max_examples=150,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

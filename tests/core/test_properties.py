@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from cerebelum.core import runs
 from cerebelum.core.decide import Nudge, Stopping, decide
 from cerebelum.core.events import (
     CancelRequested,
@@ -34,7 +35,6 @@ THOROUGH = int(os.environ.get("CEREBELUM_TEST_THOROUGH", "1"))
 
 def examples(count: int) -> settings:
     return settings(
-        deadline=None,
         max_examples=count * THOROUGH,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -156,7 +156,7 @@ def assert_up_to_date(state: State, failed: tuple[str, ...]) -> None:
     }
     waits = tuple(len(set(s.needs) - settled) for s in state.graph.steps)
     assert tuple(state.waits) == waits
-    assert state.ready == tuple(
+    assert state.ready == runs.of(
         p
         for p, s in enumerate(state.graph.steps)
         if not waits[p] and state.steps[s.id].status in ("pending", "interrupted")

@@ -292,7 +292,6 @@ def test_no_stale_write_and_no_double_completion() -> None:
         settings=settings(
             max_examples=max(25, 3 * ROUNDS),
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -305,7 +304,6 @@ def test_without_the_fence_the_model_finds_a_stale_write() -> None:
             settings=settings(
                 max_examples=2000,
                 stateful_step_count=40,
-                deadline=None,
                 derandomize=True,
                 database=None,
                 phases=[Phase.generate],

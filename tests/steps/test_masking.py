@@ -12,7 +12,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cerebelum.core.errors import UsageError
@@ -40,7 +40,6 @@ def streamed(masker: Masker, data: bytes, cuts: list[int]) -> bytes:
     return out + stream.feed(data[at:]) + stream.flush()
 
 
-@settings(deadline=None)
 @given(SECRETS, st.data())
 def test_no_form_of_a_secret_survives_any_split_into_writes(secrets: dict[str, str], data: st.DataObject) -> None:
     masker = Masker(secrets)
@@ -53,7 +52,6 @@ def test_no_form_of_a_secret_survives_any_split_into_writes(secrets: dict[str, s
     assert out == masker.data(text)
 
 
-@settings(deadline=None)
 @given(st.binary(), st.lists(st.integers(0, 1000), max_size=8), SECRETS)
 def test_what_holds_no_secret_passes_unchanged(text: bytes, cuts: list[int], secrets: dict[str, str]) -> None:
     masker = Masker(secrets)
@@ -62,7 +60,6 @@ def test_what_holds_no_secret_passes_unchanged(text: bytes, cuts: list[int], sec
         assert masker.data(text) is text
 
 
-@settings(deadline=None)
 @given(SECRETS, st.binary(max_size=5), st.binary(max_size=5))
 def test_base64_of_a_text_around_a_secret_does_not_give_it_away(
     secrets: dict[str, str], before: bytes, after: bytes
@@ -200,7 +197,6 @@ def test_a_key_is_found_at_every_position_of_a_large_block() -> None:
         assert line not in masker.data(b"x" * offset + line + b"y" * 100)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10), st.integers(0, 10), st.lists(st.integers(0, 3000), max_size=20))
 def test_a_key_split_anywhere_is_masked_as_in_one_piece(first: int, last: int, cuts: list[int]) -> None:
     masker, encoded = Masker({"KEY": PEM}), base64.b64encode(PEM.encode())
