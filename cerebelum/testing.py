@@ -183,7 +183,7 @@ class _Store:
         for hear in list(self._hearing):
             hear(Change("events" if how.get("fence") else "request", execution_id))
 
-    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None]:
+    def subscribe(self, hear: Callable[[Change], None], execution_id: str = "") -> Callable[[], None]:
         from cerebelum.store import Change
 
         self._hearing.append(hear)

@@ -29,7 +29,7 @@ class Outside:
 
     def listen(self) -> None:
         """Begin to hear. Raises StoreError."""
-        self._end = self._store.subscribe(self._hear)
+        self._end = self._store.subscribe(self._hear, self._execution_id)
         self._every = POLL_SECONDS if self._end is None else SELDOM
 
     def _hear(self, change: Change) -> None:

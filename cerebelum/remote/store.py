@@ -133,7 +133,7 @@ class RemoteStore(EventStore):
         found = self._channel.call("GetStore", wire.GetStoreRequest(workflows=True), wire.Store)
         return msgspec.json.decode(found.workflows_json, type=list[Started])
 
-    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None]:
+    def subscribe(self, hear: Callable[[Change], None], execution_id: str = "") -> Callable[[], None]:
         """Have `hear(change)` called in a thread that listens to the service, for as long as that lasts."""
         listening = _Listening(self._channel, hear, self._closing)
         return listening.end

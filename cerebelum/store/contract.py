@@ -324,11 +324,12 @@ class EventStore(Protocol):
                 self.write_log(name, each.output)
             self.append(name, 0, each.entries, each.summary, fence=nobody)
 
-    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
+    def subscribe(self, hear: Callable[[Change], None], execution_id: str = "") -> Callable[[], None] | None:
         """Have `hear(change)` called from another thread soon after something changed, until the end that is returned.
 
-        None if the store has no way to tell, so that one has to look now and then. A hint, not a promise: it may come
-        for nothing, and not at all while the store cannot be reached.
+        With an `execution_id`, only what may concern that execution has to be told. None if the store has no way to
+        tell, so that one has to look now and then. A hint, not a promise: it may come for nothing, and not at all
+        while the store cannot be reached.
         """
         return None
 

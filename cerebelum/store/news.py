@@ -27,7 +27,7 @@ class News:
         self._execution_id = execution_id
         self._ring = ring
         self._heard = threading.Event()
-        self._end = store.subscribe(self._hear)
+        self._end = store.subscribe(self._hear, execution_id or "")
         self.every = every if self._end is None else max(every, SELDOM)
 
     def _hear(self, change: Change) -> None:

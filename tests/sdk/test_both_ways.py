@@ -44,8 +44,8 @@ class Watched:
             assert self.gate.wait(PATIENCE), "nobody opened the gate"
         return self._store.find(query)
 
-    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None]:
-        end = self._store.subscribe(hear)
+    def subscribe(self, hear: Callable[[Change], None], execution_id: str = "") -> Callable[[], None]:
+        end = self._store.subscribe(hear, execution_id)
         self.listening += 1
 
         def over() -> None:

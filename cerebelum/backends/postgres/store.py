@@ -326,10 +326,10 @@ class PostgresStore(EventStore):
         if self._server.write(self._care, copy) is not None:
             super().restore(executions)
 
-    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None] | None:
+    def subscribe(self, hear: Callable[[Change], None], execution_id: str = "") -> Callable[[], None] | None:
         """See EventStore. Announcements don't come through a pooler."""
         pooled = self._server.run(self._reading, lambda session, again: session.pooled)
-        return None if pooled else self._ear.subscribe(hear)
+        return None if pooled else self._ear.subscribe(hear, execution_id)
 
     def pool(self) -> Pool:
         """See HasPool."""

@@ -55,7 +55,9 @@ _FORGET = (
 )
 _LAST_ROW = "SELECT rowid, execution_id, version FROM events ORDER BY rowid DESC LIMIT 1"
 _ROW = "SELECT execution_id, version FROM events WHERE rowid = ?"
-_ROWS_AFTER = "SELECT DISTINCT execution_id FROM (SELECT execution_id FROM events WHERE rowid > ?1 LIMIT ?2)"
+_ROWS_AFTER = (
+    "SELECT DISTINCT execution_id, type FROM (SELECT execution_id, type FROM events WHERE rowid > ?1 LIMIT ?2)"
+)
 _MOST_APPENDED = 10_000
 """Events that are looked at for whose they are; after more, it may be anybody's."""
 _MOST_PROBLEMS = 100
@@ -81,7 +83,14 @@ def prunes(connection: sqlite3.Connection) -> bool:
 
 
 def appended(connection: sqlite3.Connection, after: str | None) -> Appended:
-    """Whose events came after those of a mark: `ROW EXECUTION VERSION` of the latest then; empty if there was none.
+    """Whose events came after those of a mark."""
+    mark, events = events_after(connection, after)
+    return Appended(mark, None if events is None else tuple(dict.fromkeys(name for name, _ in events)))
+
+
+def events_after(connection: sqlite3.Connection, after: str | None) -> tuple[str, list[tuple[str, str]] | None]:
+    """The new mark, `ROW EXECUTION VERSION` of the latest event or nothing, and of what kinds the events after an
+    earlier one are, by execution; None if that cannot be said.
 
     Rows are numbered upwards while the last one stays. A store that was pruned or vacuumed may number anew from where
     it now ends, but then has another event, or none, in the row of the mark.
@@ -89,16 +98,16 @@ def appended(connection: sqlite3.Connection, after: str | None) -> Appended:
     last = connection.execute(_LAST_ROW).fetchone()
     mark = "" if last is None else " ".join(map(str, last))
     if after is None or after == mark:
-        return Appended(mark, ())
+        return mark, []
     row, _, event = after.partition(" ")
     if event:
         now = connection.execute(_ROW, (int(row),)).fetchone()
         if now is None or " ".join(map(str, now)) != event:
-            return Appended(mark, None)
+            return mark, None
     first = int(row) if event else 0
     if last is not None and last[0] - first > _MOST_APPENDED:
-        return Appended(mark, None)
-    return Appended(mark, tuple(name for (name,) in connection.execute(_ROWS_AFTER, (first, _MOST_APPENDED))))
+        return mark, None
+    return mark, connection.execute(_ROWS_AFTER, (first, _MOST_APPENDED)).fetchall()
 
 
 def tombstone_rows(

@@ -25,6 +25,7 @@ from cerebelum.backends.sql.together import Writer
 from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import care, claims
 from cerebelum.backends.sqlite.appending import Append, Batches
+from cerebelum.backends.sqlite.ear import Ear
 from cerebelum.backends.sqlite.file import PATIENCE, SCHEME, Lane, StoreFile
 from cerebelum.backends.sqlite.library import SCHEMA_VERSION, library_name, library_version, understood, warnings
 from cerebelum.core.errors import UsageError
@@ -32,6 +33,7 @@ from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import (
     Appended,
+    Change,
     Chunk,
     Claim,
     Description,
@@ -135,6 +137,7 @@ class SqliteStore(EventStore):
         self._reading = Lane("PRAGMA query_only = 1")
         self._writer = Writer(Batches(self._file, self._events).commit)
         self._written = Written()
+        self._ear = Ear(self._file) if isinstance(self._file, StoreFile) else None
 
     def append(
         self,
@@ -281,6 +284,8 @@ class SqliteStore(EventStore):
 
     def close(self) -> None:
         """See EventStore."""
+        if self._ear is not None:
+            self._ear.close()
         for lane in (self._reading, self._notes, self._events):
             self._file.close(lane)
 
@@ -302,6 +307,10 @@ class SqliteStore(EventStore):
         conflict = self._file.write(self._events, lambda c: care.restore(c, executions)) if executions else None
         if conflict is not None:
             raise conflict
+
+    def subscribe(self, hear: Callable[[Change], None], execution_id: str = "") -> Callable[[], None] | None:
+        """See EventStore. What is in memory does not tell."""
+        return None if self._ear is None else self._ear.subscribe(hear, execution_id)
 
     def appended(self, after: str | None) -> Appended | None:
         """See EventStore."""
