@@ -65,7 +65,7 @@ def every_verb_explains_itself(desk: Desk) -> None:
         "init",
         "graph",
     }
-    used |= {"report", "shell", "completion", "serve", "locks", "submit", "worker"}
+    used |= {"report", "shell", "completion", "serve", "locks", "submit", "worker", "schedules"}
     expect(names == used, f"these checks know {used}, but there are {names}")
     for name in sorted(names):
         expect("Usage" in desk(name, "--help"), f"{name} --help")

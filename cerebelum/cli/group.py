@@ -42,6 +42,7 @@ VERBS: dict[str, Verb] = {
     "reject": Verb("reject", "Refuse what a step asks for."),
     "fork": Verb("fork", "Start a new execution in the middle of an old one."),
     "supervise": Verb("supervise", "Take up what nobody drives: the interrupted, the due."),
+    "schedules": Verb("schedules", "Show when workflows start by themselves."),
     "worker": Verb("worker", "Take executions from queues and drive them."),
     "serve": Verb("serve", "Open the store to programs, colleagues and browsers."),
     "init": Verb("init", "Write a workflow to start from."),

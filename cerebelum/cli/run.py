@@ -100,6 +100,7 @@ INPUT = click.Option(
     ["-i", "--input", "input_pairs"], metavar="NAME=VALUE", multiple=True, help="An input of the workflow."
 )
 TAG = click.Option(["-t", "--tag", "tags"], metavar="TAG", multiple=True, help="A tag to find it by.")
+LOCK = click.Option(["--lock"], metavar="NAME", help="Wait until no other execution has the lock of this name.")
 INPUTS_FILE = click.Option(
     ["--inputs-file"], metavar="FILE", help="Inputs as a JSON object or YAML mapping; - is standard input."
 )
@@ -129,7 +130,7 @@ command = click.Command(
         click.Option(["--or-resume"], is_flag=True, help="With --id: go on with it if it is there; done if completed."),
         TAG,
         click.Option(["--correlation-id"], metavar="TEXT", help="What another system knows it by."),
-        click.Option(["--lock"], metavar="NAME", help="Wait until no other execution has the lock of this name."),
+        LOCK,
         click.Option(["--dry-run"], is_flag=True, help="Check everything, show what would run, and stop."),
         *MANNER,
     ],

@@ -10,7 +10,7 @@ import click
 
 from cerebelum.cli import terminal
 from cerebelum.cli.options import JSON, unicode_text
-from cerebelum.cli.run import INPUT, INPUTS_FILE, TAG, read_inputs
+from cerebelum.cli.run import INPUT, INPUTS_FILE, LOCK, TAG, read_inputs
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
@@ -28,6 +28,7 @@ def submit(
     inputs_file: str | None,
     execution_id: str | None,
     tags: tuple[str, ...],
+    lock: str | None,
     correlation_id: str | None,
     working_dir: str | None,
     by: str | None,
@@ -45,6 +46,7 @@ def submit(
         execution_id=execution_id,
         tags=tuple(unicode_text(tag, "the tag") for tag in tags),
         working_dir=None if working_dir is None else folder(unicode_text(working_dir, "the folder")),
+        lock=None if lock is None else unicode_text(lock, "the lock"),
         correlation_id=None if correlation_id is None else unicode_text(correlation_id, "the correlation id"),
         by=None if by is None else unicode_text(by, "the name"),
     )
@@ -97,6 +99,7 @@ command = click.Command(
         INPUTS_FILE,
         click.Option(["--id", "execution_id"], metavar="ID", help="The execution's id; made up if not given."),
         TAG,
+        LOCK,
         click.Option(["--correlation-id"], metavar="TEXT", help="What another system knows it by."),
         click.Option(["--working-dir"], metavar="DIR", help="The folder to run in, as the workers know it."),
         click.Option(["--by"], metavar="NAME", help="In whose name, for the log, if not in yours."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.drive import unwritten
 from cerebelum.cli.interrupts import say_stopping
+from cerebelum.cli.options import unicode_text
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import JsonLines
 from cerebelum.cli.tools import Tools
@@ -24,15 +26,21 @@ _PATIENCE = 2.0
 """Seconds that the last lines may take when it was stopped and nobody reads them."""
 
 
-def supervise(tools: Tools, once: bool, most: int, quiet: bool, as_json: bool) -> int:
+def supervise(tools: Tools, files: tuple[str, ...], once: bool, most: int, quiet: bool, as_json: bool) -> int:
     """The verb; returns the exit code."""
+    paths = workflow_files(files)
     return serving(
         quiet,
         as_json,
         lambda settings, tell: tools.client().supervise(
-            once=once, most=most, settings=settings, tell=tell, heed_signals=True
+            once=once, most=most, files=paths, settings=settings, tell=tell, heed_signals=True
         ),
     )
+
+
+def workflow_files(files: tuple[str, ...]) -> list[Path]:
+    """The files whose schedules are meant."""
+    return [Path(unicode_text(file, "the file")) for file in files]
 
 
 def serving(quiet: bool, as_json: bool, drive: Callable[[Settings, Callable[[str], None]], Stopping | None]) -> int:
@@ -65,8 +73,12 @@ def serving(quiet: bool, as_json: bool, drive: Callable[[Settings, Callable[[str
 HELP = """Take up executions whose process died, wake those whose sleep is over, and move on those that were decided.
 
 \b
-  cerebelum supervise            # until stopped, as a service
-  cerebelum supervise --once     # from cron or a timer: everything due now, then exit
+  cerebelum supervise                  # until stopped, as a service
+  cerebelum supervise --once           # from cron or a timer: everything due now, then exit
+  cerebelum supervise nightly.yaml     # and start what its `schedule` says
+
+With FILES, workflows with a `schedule`, it starts an execution for each tick: one, however many do this on one store,
+and after whatever crash. `cerebelum schedules FILES` says when.
 
 Never two processes drive one execution, and what was paused by a signal or by `pause` is left alone. What the steps
 print is in `cerebelum logs`; what happens is on standard output with --json, of all executions.
@@ -77,6 +89,7 @@ command = click.Command(
     callback=click.pass_obj(supervise),
     help=HELP,
     params=[
+        click.Argument(["files"], metavar="[FILES]...", nargs=-1, type=click.Path()),
         click.Option(["--once"], is_flag=True, help="Drive what is due now until it ends or waits again, then exit."),
         click.Option(
             ["--max", "most"],

@@ -9,7 +9,7 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.answers import style
 from cerebelum.cli.options import JSON, unicode_text
-from cerebelum.cli.supervise import serving
+from cerebelum.cli.supervise import serving, workflow_files
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
@@ -19,6 +19,7 @@ def worker(
     queues: tuple[str, ...],
     concurrency: int,
     labels: tuple[str, ...],
+    schedules: tuple[str, ...],
     most_resurrections: int,
     once: bool,
     quiet: bool,
@@ -32,6 +33,7 @@ def worker(
     names = _several(queues, "the queue")
     if not names:
         raise UsageError("--queue is missing", hint="name what to take from: cerebelum worker --queue build,deploy")
+    files = workflow_files(schedules)
     return serving(
         quiet,
         as_json,
@@ -42,6 +44,7 @@ def worker(
             concurrency=concurrency,
             most_resurrections=most_resurrections,
             once=once,
+            files=files,
             settings=settings,
             tell=tell,
             heed_signals=True,
@@ -88,12 +91,14 @@ HELP = """Take executions from queues and drive them, as many at once as told, u
   cerebelum worker --queue build
   cerebelum worker --queue build,deploy --concurrency 4 --labels gpu,eu
   cerebelum worker --queue build --once
+  cerebelum worker --queue build --schedule nightly.yaml
   cerebelum worker list
   cerebelum worker drain 3f
 
 Start it on as many machines as you like, all on one PostgreSQL store: whoever is free takes the next one. When a worker
 dies, another one goes on with what it drove, at the step that was interrupted. SIGTERM ends the steps and hands over;
-`drain` lets the present steps come to their end first, and the exit code is 0. What happens is on standard output with
+`drain` lets the present steps come to their end first, and the exit code is 0. With --schedule, on as many workers as
+you like, each tick is submitted once. What happens is on standard output with
 --json, of all executions.
 """
 
@@ -137,6 +142,13 @@ command = click.Group(
         ),
         click.Option(
             ["--labels"], metavar="NAME[,NAME…]", multiple=True, help="What is special about this machine, for `list`."
+        ),
+        click.Option(
+            ["--schedule", "schedules"],
+            metavar="FILE",
+            type=click.Path(),
+            multiple=True,
+            help="Submit what this workflow's `schedule` says into the first queue; several may be given.",
         ),
         click.Option(
             ["--resurrections", "most_resurrections"],

@@ -85,6 +85,8 @@ class ExecutionStarted(Event, frozen=True, kw_only=True, tag="ExecutionStarted")
     """Who asked for it, where that is not the user of `environment`."""
     concurrency: Concurrency | None = None
     """The group that it belongs to, with the name evaluated."""
+    scheduled_for: datetime | None = None
+    """The tick of the workflow's schedule that it was started for."""
 
 
 class ExecutionResumed(Event, frozen=True, kw_only=True, tag="ExecutionResumed"):

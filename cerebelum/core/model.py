@@ -16,6 +16,8 @@ OnInterrupt = Literal["rerun", "verify", "fail"]
 OutputKind = Literal["none", "text", "json"]
 Group = Literal["steps", "on_failure", "on_success", "on_cancel", "finally"]
 Policy = Literal["queue", "fail", "cancel_running"]
+Overlap = Literal["skip", "queue", "allow"]
+Missed = Literal["once", "skip"]
 GROUPS: tuple[Group, ...] = ("steps", "on_failure", "on_success", "on_cancel", "finally")
 
 
@@ -108,6 +110,18 @@ class Concurrency(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: Policy = "queue"
 
 
+class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When executions of a workflow start by themselves, where somebody looks after that."""
+
+    cron: str
+    timezone: str = "UTC"
+    overlap: Overlap | None = None
+    """What becomes of a tick while an execution of the one before goes on; None: what `concurrency` says, or else
+    `skip`."""
+    missed: Missed = "once"
+    """What becomes of ticks at which nobody was there."""
+
+
 class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename={"finally_": "finally"}):
     """A named graph of steps, normalised."""
 
@@ -123,6 +137,7 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, re
     timeout: float | None = None
     """Seconds one segment (a run or a resume) may take in all."""
     concurrency: Concurrency | None = None
+    schedule: tuple[Schedule, ...] = ()
     portable: bool = False
     """Whether completed steps leave nothing behind on the machine's disk that later steps need."""
     output: Any = None

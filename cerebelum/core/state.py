@@ -101,6 +101,8 @@ class State(msgspec.Struct, frozen=True):
     """Since when nothing may start because it has not got the lock of its group; None if it has, or needs none."""
     locked_at: datetime | None = None
     """When it got the lock of its group."""
+    scheduled_for: datetime | None = None
+    """The tick of its schedule that it was started for."""
 
     def running(self) -> int:
         """How many attempts are going on."""
@@ -230,6 +232,7 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
         updated_at=event.at,
         concurrency=event.concurrency,
         awaiting_lock=None if event.concurrency is None else event.at,
+        scheduled_for=event.scheduled_for,
     )
 
 

@@ -15,6 +15,7 @@ from cerebelum.definition.concurrency import POLICIES
 from cerebelum.definition.declarations import DEFAULT_KEYS, INPUT_TYPES
 from cerebelum.definition.drafts import COMMON, ID, ON_INTERRUPT
 from cerebelum.definition.fields import ENV_NAME, MAX_ATTEMPTS
+from cerebelum.definition.schedules import MISSED, OVERLAPS
 from cerebelum.definition.workflows import MAX_PARALLEL
 
 Schema = dict[str, Any]
@@ -109,6 +110,7 @@ def _basic_definitions() -> Schema:
         },
         "retry": {"anyOf": [{"type": "integer", "minimum": 1}, _object(retry, required=["attempts"])]},
         "input": _input(),
+        "schedule": _schedule(),
     }
 
 
@@ -162,6 +164,10 @@ def _workflow_keys(executors: Mapping[str, StepKind], steps: Schema) -> Schema:
             "anyOf": [{"type": "string", "minLength": 1}, _object(_concurrency(), required=["group"])],
             "description": "The group whose executions never overlap.",
         },
+        "schedule": {
+            "anyOf": [_ref("schedule"), {"type": "array", "items": _ref("schedule"), "minItems": 1}],
+            "description": "When executions start by themselves, under `supervise FILE` or `worker --schedule FILE`.",
+        },
         "portable": {
             "type": "boolean",
             "default": False,
@@ -182,6 +188,28 @@ def _concurrency() -> Schema:
             "description": "What a run does while another one of the group goes on: wait, fail, or cancel that one.",
         },
     }
+
+
+def _schedule() -> Schema:
+    cron = {
+        "type": "string",
+        "minLength": 1,
+        "description": "minute hour day month weekday; six: second first; @daily.",
+    }
+    keys = {
+        "cron": cron,
+        "timezone": {"type": "string", "default": "UTC", "description": "A name such as Europe/Berlin."},
+        "overlap": {
+            "enum": list(OVERLAPS),
+            "description": "What becomes of a tick while the one before goes on; skip if `concurrency` says nothing.",
+        },
+        "missed": {
+            "enum": list(MISSED),
+            "default": "once",
+            "description": "What becomes of ticks at which nobody was there.",
+        },
+    }
+    return {"anyOf": [cron, _object(keys, required=["cron"])]}
 
 
 def _secrets(text: str) -> Schema:

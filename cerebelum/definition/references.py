@@ -12,7 +12,7 @@ from cerebelum.definition.findings import Findings, listed, quoted
 from cerebelum.definition.graph import ancestors
 from cerebelum.definition.syntax import SECRETS_HINT, Reference, spelled
 
-EXECUTION = ("id", "workflow", "cwd", "workflow_dir", "started_at", "tags")
+EXECUTION = ("id", "workflow", "cwd", "workflow_dir", "started_at", "tags", "scheduled_for")
 EXECUTION_IN_HANDLERS = ("status", "failed_steps", "error")
 OF_A_STEP = ("output", "status")
 

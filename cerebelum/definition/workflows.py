@@ -38,6 +38,7 @@ from cerebelum.definition.references import (
     check_shared_uses,
     check_uses,
 )
+from cerebelum.definition.schedules import read_schedules
 from cerebelum.definition.sources import read_python, read_source
 from cerebelum.definition.syntax import parse as parse_expression
 from cerebelum.definition.syntax import references, split
@@ -51,6 +52,7 @@ WORKFLOW_KEYS = (
     "max_parallel",
     "timeout",
     "concurrency",
+    "schedule",
     "portable",
     "output",
     "defaults",
@@ -168,6 +170,8 @@ def _read_top(reading: Reading, root: Table, stem: str) -> Top:
                 refuse_doubtful(reading, scalar, path)
     if "inputs" in entries:
         top.inputs = read_inputs(found, entries["inputs"])
+    if "schedule" in entries:
+        values["schedule"] = read_schedules(found, entries["schedule"], top.inputs)
     if "secrets" in entries:
         top.secrets = read_secrets(found, entries["secrets"], "secrets")
     if "env" in entries:

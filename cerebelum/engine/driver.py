@@ -27,6 +27,7 @@ from cerebelum.engine.queueing import Place, Replacing, concurrency_of, refuse_i
 from cerebelum.engine.session import Prepared, Result, Stoppable, drive, prepare, signals
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.engine.take_over import end_runner
+from cerebelum.engine.timetable import TAG, Due, Timetable
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import host_name
 from cerebelum.host.surroundings import current_folder, surroundings
@@ -35,11 +36,13 @@ from cerebelum.steps.secrets import refuse_in_definition
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership, Query, Row, lookup
 from cerebelum.store.liveness import reported_dead
 from cerebelum.store.lookup import Log
-from cerebelum.store.pooling import Worker, check_priority, check_queues, pool_of
+from cerebelum.store.pooling import Pool, Worker, check_priority, check_queues, pool_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cerebelum.core.plan import Plan
-    from cerebelum.engine.supervisor import Supervisor
+    from cerebelum.engine.supervisor import Entered, Supervisor
 
 
 def _nothing(told: object) -> None:
@@ -103,6 +106,7 @@ class Driver(msgspec.Struct, frozen=True):
         tags: tuple[str, ...],
         queued: Queued,
         working_dir: Path | None,
+        lock: str | None = None,
     ) -> str:
         """Put a new execution into a queue; its id. Secrets are the worker's business."""
         pool = pool_of(self.store)
@@ -113,17 +117,20 @@ class Driver(msgspec.Struct, frozen=True):
             lookup.check_unused(self.store, execution_id)
         check_tags(tags)
         labels = tags if execution_id is None else (*tags, execution_id)
-        start = preflight.check(path, inputs, labels, self.executors, self.environ, lenient=True)
+        start = preflight.check(path, inputs, labels, self.executors, self.environ, lenient=True, lock=lock)
         name = execution_id or new_id(start.workflow.name)
         event = self._started(start, tags, queue=queued, folder=working_dir)
-        [entry] = encode(name, [event], GENESIS)
         try:
-            pool.submit(name, entry, summarise(evolve(None, event, name), entry.digest), queued)
+            self._enqueue(pool, name, event, queued)
         except Conflict:
             raise UsageError(f"there is an execution {name} already", hint="choose another id") from None
+        return name
+
+    def _enqueue(self, pool: Pool, name: str, event: ExecutionStarted, queued: Queued) -> None:
+        [entry] = encode(name, [event], GENESIS)
+        pool.submit(name, entry, summarise(evolve(None, event, name), entry.digest), queued)
         for listener in self._announcing().listeners:
             listener(name, event)
-        return name
 
     def _go_on(self, execution_id: str, path: Path | Defines, inputs: Mapping[str, Any]) -> Result:
         state = lookup.read(self.store, execution_id).state
@@ -162,9 +169,14 @@ class Driver(msgspec.Struct, frozen=True):
         execution_id = execution_id or new_id(start.workflow.name)
         event = self._started(start, tags, parent=parent, reused=reused)
         with self._registered() as registration:
-            fence = Ownership(registration.runner.id, 1)
-            self._heed_policy(execution_id, start.concurrency, fence)
-            return self._drive(execution_id, Opened(event), registration, fence, start.prepared)
+            return self._own_and_drive(execution_id, event, registration, start.prepared)
+
+    def _own_and_drive(
+        self, execution_id: str, event: ExecutionStarted, registration: ownership.Registration, prepared: Prepared
+    ) -> Result:
+        fence = Ownership(registration.runner.id, 1)
+        self._heed_policy(execution_id, event.concurrency, fence)
+        return self._drive(execution_id, Opened(event), registration, fence, prepared)
 
     def _started(
         self,
@@ -175,6 +187,7 @@ class Driver(msgspec.Struct, frozen=True):
         parent: str | None = None,
         reused: Mapping[str, Any] | None = None,
         queue: Queued | None = None,
+        scheduled_for: datetime | None = None,
     ) -> ExecutionStarted:
         return ExecutionStarted(
             version=1,
@@ -191,6 +204,7 @@ class Driver(msgspec.Struct, frozen=True):
             parent=parent,
             reused=dict(reused or {}),
             queue=queue,
+            scheduled_for=scheduled_for,
         )
 
     def fork(self, parent: str, inputs: Mapping[str, Any], execution_id: str | None, choice: ResumeOptions) -> Result:
@@ -279,10 +293,14 @@ class Driver(msgspec.Struct, frozen=True):
             with signals(supervisor) if self.heed_signals else nullcontext():
                 supervisor.take_up(row)
 
-    def supervise(self, *, once: bool, most: int, tell: Callable[[str], None]) -> Stopping | None:
+    def supervise(
+        self, *, once: bool, most: int, tell: Callable[[str], None], files: Sequence[Path] = ()
+    ) -> Stopping | None:
         """Drive whatever is due and driven by nobody."""
+        timetable = self._timetable(files, tell, lenient=False)
         with self._registered() as registration:
             supervisor = self._supervisor(registration, tell, most)
+            supervisor.timetable, supervisor.begin = timetable, partial(self._begin_due, registration)
             with signals(supervisor) if self.heed_signals else nullcontext():
                 return supervisor.run(once=once)
 
@@ -295,6 +313,7 @@ class Driver(msgspec.Struct, frozen=True):
         most_resurrections: int,
         once: bool,
         tell: Callable[[str], None],
+        files: Sequence[Path] = (),
     ) -> Stopping | None:
         """Drive what comes from queues, until stopped or drained."""
         from cerebelum import __version__
@@ -302,16 +321,37 @@ class Driver(msgspec.Struct, frozen=True):
 
         pool = pool_of(self.store)
         queues = check_queues(queues)
+        timetable = self._timetable(files, tell, lenient=True)
         with self._registered() as registration:
             supervisor = self._supervisor(registration, tell, concurrency)
             supervisor.settings = msgspec.structs.replace(self.settings, park_after=PARK_AFTER)
             supervisor.most_resurrections, supervisor.check = most_resurrections, refuse_newer
-            worker = PoolWorker(
-                supervisor, Worker(registration.runner, queues, tuple(labels), concurrency, __version__)
-            )
+            served = Worker(registration.runner, queues, tuple(labels), concurrency, __version__)
+            worker = PoolWorker(supervisor, served, timetable, partial(self._submit_due, pool, Queued(queues[0])))
             self.on_engine(worker)
             with signals(worker) if self.heed_signals else nullcontext():
                 return worker.run(pool, once=once)
+
+    # -- what schedules start -----------------------------------------------------------------------------------------
+
+    def _timetable(self, files: Sequence[Path], tell: Callable[[str], None], *, lenient: bool) -> Timetable:
+        def check(path: Path) -> Checked:
+            return preflight.check(path, {}, (), self.executors, self.environ, lenient=lenient)
+
+        return Timetable(self.store, self.clock, check, files, tell)
+
+    def _scheduled(self, due: Due, start: Checked, queue: Queued | None = None) -> ExecutionStarted:
+        by = msgspec.structs.replace(self, by="schedule")
+        return by._started(start, (TAG,), queue=queue, scheduled_for=due.at)
+
+    def _begin_due(self, registration: ownership.Registration, due: Due, start: Checked, entered: Entered) -> Result:
+        how = msgspec.structs.replace(self, settings=self._parking(), heed_signals=False, on_engine=entered)
+        return how._own_and_drive(due.execution_id, self._scheduled(due, start), registration, start.prepared)
+
+    def _submit_due(self, pool: Pool, queued: Queued, due: Due, start: Checked) -> None:
+        # Nobody owns it yet; whoever takes it finds the lock claimed for it.
+        self._heed_policy(due.execution_id, start.concurrency, Ownership(None, 0))
+        self._enqueue(pool, due.execution_id, self._scheduled(due, start, queued), queued)
 
     def _definition(self, state: State, choice: ResumeOptions) -> preflight.Definition:
         return preflight.definition_for(state, choice.file, choice.recorded, self.executors)
@@ -339,8 +379,11 @@ class Driver(msgspec.Struct, frozen=True):
     def _supervisor(self, registration: ownership.Registration, tell: Callable[[str], None], most: int) -> Supervisor:
         from cerebelum.engine.supervisor import Supervisor
 
-        settings = msgspec.structs.replace(self.settings, park=True)
+        settings = self._parking()
         return Supervisor(self.store, self.executors, self.environ, self.clock, registration, settings, tell, most)
+
+    def _parking(self) -> Settings:
+        return msgspec.structs.replace(self.settings, park=True)
 
     def _drive(
         self,

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
+
+from cerebelum.core.ids import slug
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
-_SLUG_LENGTH = 25
-
-
 def new_id(workflow: str) -> str:
     """A fresh execution id such as `deploy-k3f9q2xm7p`, at most 36 characters."""
-    slug = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_SLUG_LENGTH].rstrip("-") or "run"
-    return f"{slug}-" + "".join(_CROCKFORD[byte & 31] for byte in os.urandom(10))
+    return f"{slug(workflow)}-" + "".join(_CROCKFORD[byte & 31] for byte in os.urandom(10))
 
 
 def chance() -> float:

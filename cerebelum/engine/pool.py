@@ -6,18 +6,23 @@ come twice, or to a worker that cannot do it, and does no harm.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from cerebelum.core.decide import Stopping
-from cerebelum.core.errors import CerebelumError, StoreError, UsageError
+from cerebelum.core.errors import CerebelumError, OwnedElsewhere, StoreError, UsageError
 from cerebelum.core.state import State
 from cerebelum.core.status import GOING_ON
 from cerebelum.core.summary import due_at
 from cerebelum.engine.ownership import lost_store
+from cerebelum.engine.preflight import Checked
 from cerebelum.engine.supervisor import Supervisor, said
+from cerebelum.engine.timetable import Due, Timetable
+from cerebelum.host import faults
 from cerebelum.store import Conflict, Fenced, Query, Row, lookup
 from cerebelum.store.pooling import Later, Pool, Worker
 
@@ -45,7 +50,12 @@ class PoolWorker(msgspec.Struct):
 
     supervisor: Supervisor
     worker: Worker
+    timetable: Timetable
+    """Whose ticks are submitted here."""
+    submit: Callable[[Due, Checked], None]
+    """Puts the execution of a tick into a queue; raises what submitting one raises."""
     _service: Service | None = None
+    _ending: threading.Event = msgspec.field(default_factory=threading.Event)
     _stopping: Stopping | None = None
     _driving: set[str] = msgspec.field(default_factory=set)
     _refused: dict[str, str] = msgspec.field(default_factory=dict)
@@ -60,7 +70,11 @@ class PoolWorker(msgspec.Struct):
         self._service = pool.service(self.worker, self.perform, self._drain, self.supervisor.tell)
         registration = self.supervisor.registration
         registration.on_lost(self._lose)
+        looking = threading.Thread(target=self._look_for_ticks, name="cerebelum-schedule", daemon=True)
         try:
+            self._submit_due()
+            if self.timetable:
+                looking.start()
             if self._stopping is None:
                 self._service.run(once=once)
         except BaseException:
@@ -68,6 +82,9 @@ class PoolWorker(msgspec.Struct):
             raise
         finally:
             registration.no_longer(self._lose)
+            self._ending.set()
+            if looking.ident is not None:
+                looking.join()
         if self._lost:
             raise lost_store()
         return None if self._stopping is None or self._stopping.gentle else self._stopping
@@ -76,6 +93,7 @@ class PoolWorker(msgspec.Struct):
         """Take nothing more, and end the steps of what is being driven: others go on with it. Safe in a signal
         handler."""
         self._stopping = stopping
+        self._ending.set()
         self.supervisor.stop(stopping)
         if self._service is not None:
             self._service.stop()
@@ -94,6 +112,33 @@ class PoolWorker(msgspec.Struct):
         self._lost = True
         if self._service is not None:
             self._service.stop()
+
+    # -- schedules ----------------------------------------------------------------------------------------------------
+
+    def _look_for_ticks(self) -> None:
+        told, pause = "", _SOON
+        while not self._ending.wait(pause):
+            try:
+                self._submit_due()
+                told, pause = "", _SOON
+            except CerebelumError as error:
+                # A store that is away, or a file that was changed just now: the tick stays due.
+                if (text := error.text()) != told:
+                    self.supervisor.tell(f"nothing can be scheduled at the moment: {text}")
+                told, pause = text, _REFUSED
+
+    def _submit_due(self) -> None:
+        for due in self.timetable.due():
+            faults.point("tick")
+            try:
+                self.submit(due, self.timetable.start(due))
+            except (Conflict, Fenced):
+                self.timetable.settle(due)
+            except OwnedElsewhere as error:
+                self.timetable.settle(due, error.message)
+            else:
+                self.supervisor.tell(f"{due.execution_id}: submitted")
+                self.timetable.settle(due)
 
     # -- one job ------------------------------------------------------------------------------------------------------
 

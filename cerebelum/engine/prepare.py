@@ -118,6 +118,7 @@ def _execution(state: State, step: Step | None) -> dict[str, Any]:
         "workflow_dir": str(_parent(state.source.path)),
         "started_at": _iso(state.started_at),
         "tags": list(state.tags),
+        "scheduled_for": None if state.scheduled_for is None else _iso(state.scheduled_for),
     }
     if step is not None and (end := _ending(state, step)) is not None:
         names["status"] = end.status

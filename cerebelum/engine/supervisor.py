@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 
 from cerebelum.core.decide import Opened, Stopping
 from cerebelum.core.elsewhere import left_elsewhere, warning
-from cerebelum.core.errors import CerebelumError, StoreError, UsageError
+from cerebelum.core.errors import CerebelumError, OwnedElsewhere, StoreError, UsageError
 from cerebelum.core.events import (
     AnyEvent,
     ExecutionFailed,
@@ -30,10 +31,11 @@ from cerebelum.core.summary import summarise
 from cerebelum.engine.leftovers import clear_leftovers
 from cerebelum.engine.loop import Engine
 from cerebelum.engine.ownership import Registration, lost_store
-from cerebelum.engine.preflight import folder_for
+from cerebelum.engine.preflight import Checked, folder_for
 from cerebelum.engine.queueing import Line, whose_turn_it_is
 from cerebelum.engine.session import Prepared, Result, drive, prepare
 from cerebelum.engine.settings import Settings
+from cerebelum.engine.timetable import Due, Timetable
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import host_name
@@ -51,6 +53,8 @@ _STORE_PAUSE = 10.0
 """Seconds until an execution is tried again on which the store failed."""
 
 Tell = Callable[[str], None]
+Entered = Callable[[Engine], None]
+"""Told of what drives an execution, so that it can be stopped."""
 
 
 class _Watched(msgspec.Struct):
@@ -77,6 +81,10 @@ class Supervisor(msgspec.Struct):
     most_resurrections: int = MOST_RESURRECTIONS
     check: Callable[[State], None] = lambda state: None
     """Raises CerebelumError for what is not to be driven here."""
+    timetable: Timetable | None = None
+    """Whose ticks are started here as well."""
+    begin: Callable[[Due, Checked, Entered], Result] | None = None
+    """Starts the execution of a tick and drives it; raises what starting one raises."""
     _driving: dict[str, threading.Thread] = msgspec.field(default_factory=dict)
     _engines: dict[str, Engine] = msgspec.field(default_factory=dict)
     _watched: dict[str, _Watched] = msgspec.field(default_factory=dict)
@@ -112,7 +120,8 @@ class Supervisor(msgspec.Struct):
         try:
             while self._stopping is None and not self._lost:
                 idle = not self._driving
-                if self._take_up_due() and idle and once and not self._observing():
+                none = self._take_up_due()
+                if self._start_due() and none and idle and once and not self._observing():
                     if self._broken is not None:
                         raise self._broken
                     return None
@@ -157,10 +166,43 @@ class Supervisor(msgspec.Struct):
             if self._stopping is not None or not self.nobody_drives(row):
                 continue
             none = False
-            thread = threading.Thread(target=self._work, args=(row,), name=f"cerebelum-{execution_id}", daemon=True)
-            self._driving[execution_id] = thread
-            thread.start()
+            self._begin_work(execution_id, row.summary.version, partial(self.take_up, row))
         return none
+
+    def _start_due(self) -> bool:
+        """Start a thread for each tick of a schedule that is due; True if there was none."""
+        none = True
+        for due in self.timetable.due() if self.timetable is not None else ():
+            if due.execution_id in self._driving or self._later.get(due.execution_id, 0.0) > self.clock.elapsed():
+                continue
+            if len(self._driving) >= self.most or self._stopping is not None:
+                return False
+            none = False
+            self._begin_work(due.execution_id, 0, partial(self._start, due))
+        return none
+
+    def _start(self, due: Due) -> Result | None:
+        """Start the execution of a tick and drive it, unless somebody else was first, or it is not to overlap."""
+        assert self.timetable is not None
+        assert self.begin is not None
+        faults.point("tick")
+        try:
+            return self.begin(due, self.timetable.start(due), self._entered)
+        except (Conflict, Fenced):
+            self.timetable.settle(due)
+        except OwnedElsewhere as error:
+            self.timetable.settle(due, error.message)
+        except UsageError:
+            # Its file may be mended at any time.
+            self._later[due.execution_id] = self.clock.elapsed() + _STORE_PAUSE
+            raise
+        return None
+
+    def _begin_work(self, execution_id: str, version: int, drive: Callable[[], Result | None]) -> None:
+        name = f"cerebelum-{execution_id}"
+        thread = threading.Thread(target=self._work, args=(execution_id, version, drive), name=name, daemon=True)
+        self._driving[execution_id] = thread
+        thread.start()
 
     def _due(self) -> Iterator[Row]:
         """Executions that may have to be taken up: running ones by their log, and those whose time has come."""
@@ -195,10 +237,9 @@ class Supervisor(msgspec.Struct):
             return False
         return now - watched.since >= DEAD_SECONDS
 
-    def _work(self, row: Row) -> None:
-        execution_id = row.summary.execution_id
+    def _work(self, execution_id: str, version: int, drive: Callable[[], Result | None]) -> None:
         try:
-            result = self.take_up(row)
+            result = drive()
             if result is not None:
                 self.tell(f"{execution_id}: {said(result)}")
         except (Fenced, Conflict):
@@ -208,10 +249,10 @@ class Supervisor(msgspec.Struct):
             self._later[execution_id] = self.clock.elapsed() + _STORE_PAUSE
             self.tell(f"{execution_id}: the store failed: {error.text()}")
         except CerebelumError as error:
-            self._refused[execution_id] = row.summary.version
+            self._refused[execution_id] = version
             self.tell(f"{execution_id}: left alone: {error.text()}")
         except Exception as error:
-            self._refused[execution_id] = row.summary.version
+            self._refused[execution_id] = version
             self.tell(f"{execution_id}: left alone because of a bug of cerebelum: {type(error).__name__}: {error}")
         finally:
             self._driving.pop(execution_id, None)

@@ -15,7 +15,7 @@ from cerebelum.core.model import Group, Policy
 from cerebelum.core.plan import Action
 from cerebelum.core.status import Status as ExecutionStatus
 from cerebelum.core.step_state import StepStatus
-from cerebelum.render.pool_contract import Pool, PoolWorker
+from cerebelum.render.pool_contract import Pool, PoolWorker, Schedules
 from cerebelum.render.store_contract import Backup, Exported, Head, Pruning, StoreInfo, Transfer, Verification
 from cerebelum.store.contract import Stream
 
@@ -181,6 +181,7 @@ class Status(Known):
 
     inputs: Mapping[str, Any]
     queue: InQueue | None
+    scheduled_for: datetime | None
     resumes: int
     source: SourceFile
     environment: Surroundings
@@ -395,6 +396,7 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "plugins": ("plugins",),
     "shell": ("stepInside",),
     "supervise": ("event",),
+    "schedules": ("schedules",),
     "submit": ("detached",),
     "worker": ("event",),
     "worker list": ("pool",),
@@ -435,6 +437,7 @@ OUTPUTS: tuple[type[Any], ...] = (
     Diagnosis,
     Pool,
     PoolWorker,
+    Schedules,
     Version,
     Serving,
     Error,

@@ -1,10 +1,12 @@
-"""What `worker --json` prints, as types; see contract.py."""
+"""What `worker --json` and `schedules --json` print, as types; see contract.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypedDict
+
+from cerebelum.core.model import Missed, Overlap
 
 
 class QueueOfPool(TypedDict):
@@ -41,3 +43,29 @@ class Pool(TypedDict):
 
     queues: Sequence[QueueOfPool]
     workers: Sequence[PoolWorker]
+
+
+class Tick(TypedDict):
+    """A time at which a schedule is due; `local` in its time zone, and the id that its execution will have."""
+
+    at: datetime
+    local: datetime
+    execution_id: str
+
+
+class ScheduleOfFile(TypedDict):
+    """One schedule of a workflow file; `overlap` is null where its `concurrency` says what becomes of that."""
+
+    file: str
+    workflow: str
+    cron: str
+    timezone: str
+    overlap: Overlap | None
+    missed: Missed
+    next: Sequence[Tick]
+
+
+class Schedules(TypedDict):
+    """What `schedules --json` prints."""
+
+    schedules: Sequence[ScheduleOfFile]

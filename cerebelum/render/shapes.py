@@ -47,6 +47,7 @@ def status_shape(view: View) -> contract.Status:
         "correlation_id": state.correlation_id,
         "parent": state.parent,
         "queue": _queue(view),
+        "scheduled_for": state.scheduled_for,
         "resumes": state.resumes,
         "source": {"kind": state.source.kind, "path": state.source.path, "digest": state.source.digest},
         "environment": _environment(state.environment),

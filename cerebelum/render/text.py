@@ -138,10 +138,9 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
     ]
     if state.resumes:
         facts.append(("resumed", f"{state.resumes} time{'s' if state.resumes > 1 else ''}"))
-    if state.parent:
-        facts.append(("fork of", state.parent))
-    if state.tags:
-        facts.append(("tags", ", ".join(state.tags)))
+    scheduled = "" if state.scheduled_for is None else f"for {moment(state.scheduled_for)}"
+    said = [("scheduled", scheduled), ("fork of", state.parent or ""), ("tags", ", ".join(state.tags))]
+    facts += [(name, text) for name, text in said if text]
     if state.inputs:
         facts.append(("inputs", ", ".join(f"{k}={value(v)}" for k, v in state.inputs.items())))
     where = state.environment

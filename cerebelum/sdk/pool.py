@@ -44,14 +44,16 @@ def submit(
     execution_id: str | None = None,
     tags: Iterable[str] = (),
     working_dir: Path | None = None,
+    lock: str | None = None,
     **how: Unpack[How],
 ) -> str:
     """Put a new execution of the workflow in `path` into a queue, for a worker to take; its id.
 
-    It runs in `working_dir`, as the worker's machine knows it, or else in the current folder. Raises UsageError
-    (DefinitionError for the file) before anything is recorded, also for a store without queues; StoreError.
+    It runs in `working_dir`, as the worker's machine knows it, or else in the current folder; with `lock`, when no
+    other execution has the lock of that name. Raises UsageError (DefinitionError for the file) before anything is
+    recorded, also for a store without queues; StoreError.
     """
-    return verbs.driver(how).submit(path, inputs, execution_id, tuple(dict.fromkeys(tags)), queued, working_dir)
+    return verbs.driver(how).submit(path, inputs, execution_id, tuple(dict.fromkeys(tags)), queued, working_dir, lock)
 
 
 def work(
@@ -63,16 +65,24 @@ def work(
     most_resurrections: int,
     once: bool,
     tell: Callable[[str], None],
+    files: Sequence[Path] = (),
     **how: Unpack[Course],
 ) -> Stopping | None:
     """Take executions from queues and drive them, until stopped (returned) or drained (None).
 
     With `once`, until there is nothing to take and all have ended or wait. An execution whose workers died so often
-    without completing a step in between, and once more, fails. Raises UsageError for a store without queues, and
+    without completing a step in between, and once more, fails. What the schedules of `files` say is submitted into the
+    first queue. Raises UsageError for a file that cannot be scheduled, UsageError for a store without queues, and
     StoreError.
     """
     return verbs.driver(how).work(
-        queues, labels, concurrency=concurrency, most_resurrections=most_resurrections, once=once, tell=tell
+        queues,
+        labels,
+        concurrency=concurrency,
+        most_resurrections=most_resurrections,
+        once=once,
+        tell=tell,
+        files=files,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -368,14 +368,21 @@ class Verbs:
         return self.driver(how).resume(self.resolve(name), choice)
 
     def supervise(
-        self, *, once: bool, most: int, tell: Callable[[str], None] = lambda text: None, **how: Unpack[Course]
+        self,
+        *,
+        once: bool,
+        most: int,
+        tell: Callable[[str], None] = lambda text: None,
+        files: Sequence[Path] = (),
+        **how: Unpack[Course],
     ) -> Stopping | None:
-        """Take up what nobody drives: executions of dead runners, waits that are over, approvals that were decided.
+        """Take up what nobody drives: executions of dead runners, waits that are over, approvals that were decided; and
+        start what the schedules of `files` say.
 
         With `once`, return when nothing is due any more; otherwise when stopped, with what stopped it. Raises
-        StoreError.
+        UsageError for a file that cannot be scheduled, StoreError.
         """
-        return self.driver(how).supervise(once=once, most=most, tell=tell)
+        return self.driver(how).supervise(once=once, most=most, tell=tell, files=files)
 
     def driver(self, how: How | Course) -> Driver:
         """What drives executions of this store in this process."""

@@ -16,7 +16,7 @@ import msgspec
 
 from cerebelum.core.digests import sha256
 from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
-from cerebelum.core.model import Concurrency, Input, Loaded, Source, Workflow
+from cerebelum.core.model import Concurrency, Input, Loaded, Schedule, Source, Workflow
 from cerebelum.core.step_kind import StepKind
 from cerebelum.sdk.builder import Builder
 from cerebelum.sdk.results import ExecutionResult
@@ -46,6 +46,8 @@ class WorkflowOptions(TypedDict, total=False):
     """Names of environment variables, for all steps."""
     concurrency: str | Mapping[str, str]
     """The group whose executions never overlap: its name, or a dict with `group` and `policy`."""
+    schedule: str | Mapping[str, str] | Iterable[str | Mapping[str, str]]
+    """When it starts by itself: a cron expression, a dict with `cron` and more, or a list of these."""
     portable: bool
     """Completed steps leave nothing on the disk that later ones need."""
     description: str
@@ -204,6 +206,7 @@ class PythonWorkflow:
             max_parallel=self._options.get("max_parallel", 16),
             timeout=None if timeout is None else seconds_of(timeout),
             concurrency=self._concurrency(inputs),
+            schedule=self._schedule(inputs),
             portable=self._options.get("portable", False),
             output=f"${{{{ steps['{compiled.end}'].output }}}}" if compiled.end else None,
             **groups,
@@ -216,6 +219,15 @@ class PythonWorkflow:
         given = self._options.get("concurrency")
         try:
             return None if given is None else of_python(given, None if self.inputs_type is None else inputs)
+        except CerebelumError as error:
+            raise DefinitionError([Problem(self.where, "", error.message, error.hint)]) from None
+
+    def _schedule(self, inputs: Mapping[str, Input]) -> tuple[Schedule, ...]:
+        from cerebelum.definition.schedules import of_python
+
+        given = self._options.get("schedule")
+        try:
+            return () if given is None else of_python(given, inputs)
         except CerebelumError as error:
             raise DefinitionError([Problem(self.where, "", error.message, error.hint)]) from None
 
