@@ -53,9 +53,7 @@ def zone_problem(name: str) -> tuple[str, str] | None:
     try:
         zone(name)
     except (LookupError, ValueError, OSError):
-        from zoneinfo import available_timezones
-
-        there = sorted(available_timezones())
+        there = _zones()
         known = "names are those of the tz database, such as Europe/Berlin"
         missing = "this system has no time zones: install its package tzdata"
         return "there is no such time zone", (did_you_mean(name, there) or known) if there else missing
@@ -70,6 +68,13 @@ def zone(name: str) -> tzinfo:
     from zoneinfo import ZoneInfo
 
     return ZoneInfo(name)
+
+
+@lru_cache(maxsize=1)
+def _zones() -> list[str]:
+    from zoneinfo import available_timezones
+
+    return sorted(available_timezones())
 
 
 def ticks(schedule: Schedule, after: datetime) -> Iterator[datetime]:

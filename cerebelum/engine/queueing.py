@@ -224,8 +224,8 @@ def refuse_if_held(place: Place, concurrency: Concurrency) -> None:
         return
     if first := place.ahead(alone=True):
         raise OwnedElsewhere(
-            f"the lock {concurrency.group} is held by {first[0]}, and policy: fail does not wait for it",
-            hint=f"see what that does with: cerebelum status {first[0]}; or wait for it, with policy: queue",
+            f"the lock {concurrency.group} is held by {first[0]}",
+            hint=f"policy: fail does not wait for it; see what that does with: cerebelum status {first[0]}",
         )
 
 

@@ -22,6 +22,7 @@ POINTS = (
     "after-claim",
     "after-fence",
     "before-unclaim",
+    "tick",
 )
 
 _name, _, _count = os.environ.get("CEREBELUM_FAULT", "").partition(":")

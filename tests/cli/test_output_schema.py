@@ -496,6 +496,14 @@ def what_nobody_drives_is_taken_up(outputs: Outputs) -> None:
     assert types[-1] == "ExecutionCompleted"
 
 
+@shows("schedules schedules", "scheduleOfFile", "tick", "Schedule")
+def what_is_scheduled_is_shown(outputs: Outputs) -> None:
+    outputs.world.write("nightly.yaml", "schedule: ['@daily', '0 3 * * *']\nsteps: [{id: one, run: 'true'}]\n")
+    shown = outputs.one("schedules", "schedules", "nightly.yaml", "--next", "2")["schedules"]
+    assert [(each["cron"], len(each["next"])) for each in shown] == [("@daily", 2), ("0 3 * * *", 2)]
+    outputs.lines("event", "run", "nightly.yaml", "--id", "x")
+
+
 @shows("serve serving")
 def a_service_says_where_it_listens(outputs: Outputs) -> None:
     process = outputs.world.start("serve", "--no-grpc", "--http", "127.0.0.1:0", "--json")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
+from cerebelum.backends.postgres.address import parse as address_of
+from cerebelum.backends.postgres.pool import schema as pool_schema
 from cerebelum.core.events import ExecutionFailed, ExecutionResumed, StepInterrupted
 from cerebelum.sdk import pool
 from cerebelum.store import Query
@@ -118,6 +121,24 @@ def test_an_id_is_used_once_whoever_is_first(world: World) -> None:
     assert again.code == 2
     assert "there is an execution x already" in again.err
     assert waits(world) == (1, 0, 0)
+
+
+def test_who_waits_while_another_makes_the_tables_finds_them_made(world: World) -> None:
+    address = address_of(world.url)
+    with (
+        psycopg.connect(without_schema(world.url), autocommit=True) as first,
+        psycopg.connect(without_schema(world.url), autocommit=True) as second,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        first.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
+        assert pool_schema.version_of(second, address) == 0  # type: ignore[arg-type]
+        with first.transaction():
+            pool_schema.migrate(first, address)  # type: ignore[arg-type]
+            waiting = thread.submit(pool_schema.migrate, second, address)  # type: ignore[arg-type]
+            asked = "SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted"
+            wait_until(lambda: first.execute(asked, (second.info.backend_pid,)).fetchone(), "it waits")
+        waiting.result()
+        assert pool_schema.version_of(second, address) == pool_schema.SCHEMA_VERSION  # type: ignore[arg-type]
 
 
 def test_the_execution_and_its_job_are_written_together_or_not_at_all(world: World) -> None:

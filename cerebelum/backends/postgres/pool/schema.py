@@ -34,6 +34,8 @@ _INITIAL = (
   draining boolean NOT NULL DEFAULT false
 )""",
 )
+_THERE = """SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = 'pool'"""
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL,)
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -46,8 +48,8 @@ def set_path(connection: Connection, address: Address) -> None:
 def version_of(connection: Connection, address: Address) -> int:
     """The version of the queues' tables; 0: there are none. Raises StoreError for a newer one, the library's errors."""
     s = address.quoted_schema
-    there = connection.execute("SELECT to_regclass(%s)", (f"{s}.pool",)).fetchone()
-    if not there or there[0] is None:
+    # Read from the catalogue: to_regclass may still remember that there was none before another session made it.
+    if connection.execute(_THERE, (address.schema,)).fetchone() is None:
         return 0
     row: Any = connection.execute(literally(f"SELECT schema_version FROM {s}.pool")).fetchone()
     version = int(row[0]) if row else 0
