@@ -133,10 +133,11 @@ def test_who_waits_while_another_makes_the_tables_finds_them_made(world: World) 
         first.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
         assert pool_schema.version_of(second, address) == 0  # type: ignore[arg-type]
         with first.transaction():
-            pool_schema.migrate(first, address)  # type: ignore[arg-type]
+            first.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (address.channel,))
             waiting = thread.submit(pool_schema.migrate, second, address)  # type: ignore[arg-type]
             asked = "SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted"
             wait_until(lambda: first.execute(asked, (second.info.backend_pid,)).fetchone(), "it waits")
+            pool_schema.migrate(first, address)  # type: ignore[arg-type]
         waiting.result()
         assert pool_schema.version_of(second, address) == pool_schema.SCHEMA_VERSION  # type: ignore[arg-type]
 
