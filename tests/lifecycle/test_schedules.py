@@ -114,12 +114,17 @@ def test_wherever_a_supervisor_is_killed_there_is_one_execution(world: World, pl
 
 
 def test_two_of_them_one_killed_at_the_tick_make_one(world: World) -> None:
-    tick = soon()
-    flow(world, at(tick))
+    flow(world, "0 0 1 1 *")
     killed = world.start("supervise", "nightly.yaml", env={"CEREBELUM_FAULT": "tick:1"})
     other = world.start("supervise", "nightly.yaml")
-    wait_until(lambda: statuses(world) == ["completed"], "the tick")
+    wait_until(lambda: _up(world) == 2, "both")
+    other.send_signal(signal.SIGSTOP)
+    tick = soon()
+    flow(world, at(tick))
     assert finish(killed).code == -signal.SIGKILL
+    assert ids(world) == []
+    other.send_signal(signal.SIGCONT)
+    wait_until(lambda: statuses(world) == ["completed"], "the tick")
     stop(other)
     assert world.lines("effects") == [tick_id("nightly", tick)]
 
@@ -211,7 +216,7 @@ def _overlapping(world: World) -> bool:
 def test_an_edit_counts_while_a_supervisor_goes_on(world: World) -> None:
     flow(world, "0 0 1 1 *")
     supervisor = world.start("supervise", "nightly.yaml")
-    wait_until(lambda: _beats(world), "its first beat")
+    wait_until(lambda: _up(world), "its start")
     world.write("nightly.yaml", "schedule: [")
     assert supervisor.stderr is not None
     assert b"nothing is started until this is mended" in supervisor.stderr.readline()
@@ -221,8 +226,9 @@ def test_an_edit_counts_while_a_supervisor_goes_on(world: World) -> None:
     stop(supervisor)
 
 
-def _beats(world: World) -> bool:
-    return bool(list(world.folder.rglob("runners/*")))
+def _up(world: World) -> int:
+    """How many supervisors are there."""
+    return len(list(world.folder.rglob("runners/*")))
 
 
 def test_a_workflow_in_python_has_a_schedule_too(world: World) -> None:
