@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from cerebelum.core.errors import UsageError
 from cerebelum.service.operations import Operations
+from cerebelum.service.rpc import batches
 from cerebelum.service.rpc.executions import Executions
 from cerebelum.service.rpc.gate import Gate
 from cerebelum.service.rpc.handling import Desk
@@ -59,6 +60,7 @@ class RpcServer:
 
     async def start(self) -> Address:
         """Listen; the address, with the port that the system chose. Raises UsageError."""
+        batches.see_through()
         tokens, address = self._settings.tokens, self._address
         most = connections(_MOST_CONNECTIONS, self._settings.listeners)
         server = self._server = grpc.aio.server(

@@ -25,7 +25,12 @@ async def start(tails: Tails, call: Call) -> contract.Detached:
     asked: Started = call.body
     async with _new(tails, asked.execution_id):
         execution_id = await call.operations.start(
-            asked.workflow, asked.inputs, execution_id=asked.execution_id, tags=asked.tags, by=call.by
+            asked.workflow,
+            asked.inputs,
+            execution_id=asked.execution_id,
+            tags=asked.tags,
+            lock=asked.lock,
+            by=call.by,
         )
     return _told(tails, execution_id)
 

@@ -82,6 +82,8 @@ class Started(msgspec.Struct, frozen=True):
     inputs: dict[str, Any] = {}
     execution_id: Name | None = None
     tags: Tags = []
+    lock: Name | None = None
+    """The name of a lock: it waits until no other execution has that."""
 
 
 class Forked(msgspec.Struct, frozen=True):

@@ -46,6 +46,8 @@ class Connection(H11Protocol):
         if who is not None:
             self._shares.give_back(who)
         super().connection_lost(exc)
+        # Its timer would keep a connection that was reset, with all that it holds, until it is over.
+        self._unset_keepalive_if_required()
 
     def on_response_complete(self) -> None:
         """An answer was given; another request may follow."""

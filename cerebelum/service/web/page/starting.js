@@ -14,6 +14,7 @@ export function startDialog(workflows) {
   );
   const inputs = jsonArea("{}", 5);
   const name = el("input", { type: "text", id: "start-id", autocomplete: "off", spellcheck: "false" });
+  const lock = el("input", { type: "text", id: "start-lock", autocomplete: "off", spellcheck: "false" });
   const tags = el("input", { type: "text", id: "start-tags", autocomplete: "off", spellcheck: "false" });
   return openDialog({
     title: "Start a workflow",
@@ -22,6 +23,7 @@ export function startDialog(workflows) {
       field("Inputs", inputs, 'A JSON object, such as {"version": "1.4.0"}'),
       field("Id", name, "Made up, if it is left empty."),
       field("Tags", tags, "With commas between them."),
+      field("Lock", lock, "Of those with the same one, one goes on at a time."),
     ],
     label: "Start",
     act: async () => {
@@ -33,6 +35,7 @@ export function startDialog(workflows) {
           .map((tag) => tag.trim())
           .filter(Boolean),
         ...(name.value.trim() ? { execution_id: name.value.trim() } : {}),
+        ...(lock.value.trim() ? { lock: lock.value.trim() } : {}),
       });
       go(link(made.execution_id));
     },
