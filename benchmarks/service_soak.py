@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Whether a service grows: a day of load in minutes, and what it holds of memory, descriptors and threads meanwhile.
 
-    benchmarks/service_soak.py                    # 24 hours of 2 requests/s, as fast as they are answered
-    benchmarks/service_soak.py --hours 240
+    .venv/bin/python -m benchmarks.service_soak               # 24 hours of 2 requests/s, as fast as they are answered
+    .venv/bin/python -m benchmarks.service_soak --hours 240
 
 Of a hundred requests, 60 ask for a status, 20 for a list, 10 open a stream of events and 10 a stream of output, half of
 them over gRPC and half over HTTP; streams are dropped after their first message. An execution is run for each simulated
-half hour. Printed is what the service holds after each tenth, and the last tenth beside the second.
+half hour. Before that, so many executions are asked for that the service has as many states in memory as it keeps, and
+an hour passes. Printed is what it holds then and after each tenth. It fails if the last tenth is more than 3 % above
+the beginning, or has more threads or descriptors.
 """
 
 from __future__ import annotations
@@ -21,19 +23,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 
+from benchmarks.copies import copy
+from cerebelum.backends.sqlite import open_store
 from cerebelum.wire import execution_pb2, worker_pb2
 
 FLOW = "name: soaked\nsteps:\n" + "".join(f"  - {{id: s{n}, run: 'echo {n}'}}\n" for n in range(10))
 PROGRAM = [sys.executable, "-m", "cerebelum"]
 PER_SECOND = 2
 AT_ONCE = 16
+WARM_HOURS = 1.0
+KNOWN = 2000
+OUTPUT = 32 << 10
+"""Characters of the output of each of these, so that a service remembers about as many of them."""
+BIG = f"name: big\nsteps: [{{id: a, run: \"printf '%0{OUTPUT}d' 0\", output: text}}]\n"
+MOST_GROWTH = 1.03
 
 
 @contextmanager
@@ -49,6 +59,16 @@ def served(store: Path) -> Iterator[tuple[dict[str, str], int]]:
             yield json.loads(text), process.pid
         finally:
             process.terminate()
+
+
+def known(store: Path) -> None:
+    """Executions of which a service has much to remember."""
+    flow = store.with_suffix(".yaml")
+    flow.write_text(BIG)
+    command = [*PROGRAM, "--store", str(store), "run", str(flow), "-q", "--id", "big"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with closing(open_store(f"sqlite:///{store}")) as opened:
+        copy(opened, "big", KNOWN)
 
 
 def held(pid: int) -> tuple[float, int, int]:
@@ -75,13 +95,17 @@ class Load:
         if over_http:
             await self._over_http(name, kind)
         elif kind < 60:
-            await self._status(worker_pb2.GetExecutionStatusRequest(execution_id=name))
+            await self.status(name)
         elif kind < 80:
             await self._list(worker_pb2.ListExecutionsRequest(limit=20))
         elif kind < 90:
             await first(self._watch(execution_pb2.WatchExecutionRequest(execution_id=name)))
         else:
             await first(self._logs(execution_pb2.GetLogsRequest(execution_id=name, follow=True)))
+
+    async def status(self, name: str) -> None:
+        """Ask how one stands."""
+        await self._status(worker_pb2.GetExecutionStatusRequest(execution_id=name))
 
     async def _over_http(self, name: str, kind: int) -> None:
         if kind < 60:
@@ -113,44 +137,58 @@ async def first(call: Any) -> None:
     call.cancel()
 
 
-async def soak(addresses: dict[str, str], pid: int, store: Path, hours: float) -> None:
+async def soak(addresses: dict[str, str], pid: int, store: Path, hours: float) -> bool:
+    """Whether the service stayed as it was."""
     flow = store.with_suffix(".yaml")
     flow.write_text(FLOW)
     run = [*PROGRAM, "--store", str(store), "run", str(flow), "-q", "--id"]
     names = ["x0"]
     subprocess.run([*run, "x0"], check=True, stdout=subprocess.DEVNULL)
-    total, samples = int(hours * 3600 * PER_SECOND), []
     limits = httpx.Limits(max_connections=AT_ONCE)
     async with (
         grpc.aio.insecure_channel(addresses["grpc"]) as channel,
         httpx.AsyncClient(base_url=f"http://{addresses['http']}", limits=limits, timeout=60) as http,
     ):
         load = Load(channel, http, names)
-        for tenth in range(10):
-            began = time.monotonic()
-            left = iter(range(total // 10))
 
-            async def work(left: Iterator[int] = left) -> None:
+        async def pass_by(hours: float) -> float:
+            """How many requests a second so many hours were made of."""
+            began, total = time.monotonic(), int(hours * 3600 * PER_SECOND)
+            left = iter(range(total))
+
+            async def work() -> None:
                 for _ in left:
                     await load.one()
 
             working = asyncio.gather(*(work() for _ in range(AT_ONCE)))
-            for _ in range(max(1, int(hours * 2 / 10))):
+            for _ in range(max(1, int(hours * 2))):
                 process = await asyncio.create_subprocess_exec(*run, f"x{len(names)}", stdout=subprocess.DEVNULL)
                 await process.wait()
                 names.append(f"x{len(names)}")
             await working
-            samples.append(held(pid))
+            return total / (time.monotonic() - began)
+
+        names += [f"copy-{number:07}" for number in range(KNOWN)]
+        for name in names:
+            await load.status(name)
+        rate = await pass_by(WARM_HOURS)
+        samples = [held(pid)]
+        for tenth in range(11):
+            if tenth:
+                rate = await pass_by(hours / 10)
+                samples.append(held(pid))
             size, descriptors, threads = samples[-1]
-            rate = total // 10 / (time.monotonic() - began)
             print(
-                f"{(tenth + 1) * hours / 10:6.1f} h: {size:6.1f} MB, {descriptors} descriptors, {threads} threads"
+                f"{tenth * hours / 10:6.1f} h: {size:6.1f} MB, {descriptors} descriptors, {threads} threads"
                 f" ({rate:.0f} requests/s)",
                 flush=True,
             )
-    grown = [last / early for last, early in zip(samples[-1], samples[1], strict=True)]
+    grown = [last / early for last, early in zip(samples[-1], samples[0], strict=True)]
     words = ("memory", "descriptors", "threads")
-    print("the last tenth beside the second: " + ", ".join(f"{w} {g:.2f} x" for w, g in zip(words, grown, strict=True)))
+    print("the end beside the beginning: " + ", ".join(f"{w} {g:.3f} x" for w, g in zip(words, grown, strict=True)))
+    return grown[0] <= MOST_GROWTH and all(
+        last <= early + 8 for last, early in zip(samples[-1][1:], samples[0][1:], strict=True)
+    )
 
 
 def main() -> None:
@@ -159,8 +197,10 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder, "store.db")
+        known(store)
         with served(store) as (addresses, pid):
-            asyncio.run(soak(addresses, pid, store, given.hours))
+            steady = asyncio.run(soak(addresses, pid, store, given.hours))
+    sys.exit(0 if steady else "the service grew")
 
 
 if __name__ == "__main__":

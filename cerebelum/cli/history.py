@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from itertools import chain
 
 import click
 
@@ -10,6 +12,7 @@ from cerebelum.cli import terminal
 from cerebelum.cli.options import ID, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.events import Entry, decode
+from cerebelum.store import EventStore, every_entry
 
 
 def history(tools: Tools, execution_id: str, as_json: bool) -> int:
@@ -19,13 +22,13 @@ def history(tools: Tools, execution_id: str, as_json: bool) -> int:
     client = tools.client()
     execution_id = client.resolve(unicode_text(execution_id, "the id"))
     symbols = render.UNICODE if terminal.takes_symbols(sys.stdout) else render.ASCII
-    entries = client.store.read(execution_id)
     if as_json:
-        for entry in entries:
+        for entry in _entries(client.store, execution_id):
             terminal.show_data(render.event_line(execution_id, entry.text.encode(), entry.digest) + b"\n", as_is=True)
         return 0
-    several, host = len({_host(entry, execution_id) for entry in entries if entry.type in _SEGMENTS} - {None}) > 1, None
-    for entry in entries:
+    begun = (entry for entry in _entries(client.store, execution_id) if entry.type in _SEGMENTS)
+    several, host = len({_host(entry, execution_id) for entry in begun} - {None}) > 1, None
+    for entry in _entries(client.store, execution_id):
         event = decode(entry.text, where=execution_id)
         if several and entry.type in _SEGMENTS:
             host = _host(entry, execution_id)
@@ -35,6 +38,10 @@ def history(tools: Tools, execution_id: str, as_json: bool) -> int:
 
 _SEGMENTS = ("ExecutionStarted", "ExecutionResumed")
 """Events with which somebody begins to drive it."""
+
+
+def _entries(store: EventStore, execution_id: str) -> Iterator[Entry]:
+    return chain.from_iterable(every_entry(store, execution_id))
 
 
 def _host(entry: Entry, execution_id: str) -> str | None:

@@ -16,6 +16,7 @@ from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.remote.channel import Channel
 from cerebelum.store import (
+    PAGE_SIZE,
     Change,
     Chunk,
     Claim,
@@ -55,7 +56,13 @@ class RemoteStore(EventStore):
 
     def read(self, execution_id: str, after: int = 0) -> list[Entry]:
         """The entries after a version."""
-        request = wire.GetHistoryRequest(execution_id=execution_id, after_version=after)
+        return self._entries(wire.GetHistoryRequest(execution_id=execution_id, after_version=after))
+
+    def read_page(self, execution_id: str, after: int = 0, *, size: int = PAGE_SIZE) -> list[Entry]:
+        """Some of them."""
+        return self._entries(wire.GetHistoryRequest(execution_id=execution_id, after_version=after, size=max(size, 1)))
+
+    def _entries(self, request: wire.GetHistoryRequest) -> list[Entry]:
         try:
             return [
                 Entry(found.version, found.type, _moment(found.at), found.json, found.digest)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from cerebelum.core.errors import UsageError
-from cerebelum.core.events import AnyEvent
+from cerebelum.core.events import AnyEvent, decode
 from cerebelum.core.status import GOING_ON
 from cerebelum.core.step_kind import Defines
 from cerebelum.host.surroundings import who
@@ -18,7 +18,7 @@ from cerebelum.sdk.core_url import VARIABLE, store_of
 from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.statuses import COUNT_TO, ExecutionPage, ExecutionState, ExecutionStatus, of_row, of_view, page_of
 from cerebelum.sdk.statuses import wanted as statuses
-from cerebelum.store import Chunk, Query, Row, every, lookup
+from cerebelum.store import Chunk, EventStore, Query, Row, every, every_entry, lookup
 from cerebelum.store.liveness import driven
 from cerebelum.store.news import News
 
@@ -144,15 +144,15 @@ class ExecutionClient(Closing):
         verbs = self.verbs
         name, bell = verbs.resolve(execution_id), Bell()
         if not follow:
-            yield list(verbs.history(name, after))
+            yield from _pages(verbs.store, name, after)
             return
         with News(verbs.store, name, _LOOK_SECONDS, bell.ring) as news:
             while True:
                 # Looked at first: what is recorded by then is still read.
                 over = lookup.shown(lookup.present(verbs.store, name))[0] not in GOING_ON
-                new = list(verbs.history(name, after))
-                after = new[-1].version if new else after
-                yield new
+                for new in _pages(verbs.store, name, after):
+                    after = new[-1].version
+                    yield new
                 if over:
                     return
                 yield self._rest(bell, news)
@@ -406,6 +406,11 @@ def _store(store: str | os.PathLike[str] | None, core_url: str | None) -> str | 
     if store is None and (named := os.environ.get(VARIABLE)):
         return store_of(named, VARIABLE)
     return None if store is None else os.fspath(store)
+
+
+def _pages(store: EventStore, execution_id: str, after: int) -> Iterator[list[AnyEvent]]:
+    for page in every_entry(store, execution_id, after):
+        yield [decode(entry.text, where=execution_id) for entry in page]
 
 
 def _count(name: str, value: int) -> int:

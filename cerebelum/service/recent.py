@@ -47,10 +47,10 @@ class Shared(Generic[T]):
 
 
 class RecentEvents:
-    """The latest events of an execution. `read(after)` gives all events after a version."""
+    """The latest events of an execution. `read(after)` gives some of the events after a version."""
 
     def __init__(self, read: Callable[[int], Awaitable[Sequence[Entry]]]) -> None:
-        self._all = read
+        self._read = read
         self._older = Shared(self._page)
         self._kept: deque[Entry] = deque()
         self._size = 0
@@ -71,14 +71,7 @@ class RecentEvents:
         return await self._older.read(version)
 
     async def _page(self, version: int) -> Sequence[Entry]:
-        page: list[Entry] = []
-        size = 0
-        for entry in await self._all(version):
-            size += len(entry.text)
-            if page and (size > _MOST_BYTES or len(page) == _PAGE_EVENTS):
-                break
-            page.append(entry)
-        return page
+        return (await self._read(version))[:_PAGE_EVENTS]
 
 
 class _Kept(NamedTuple):

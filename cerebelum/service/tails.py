@@ -325,7 +325,7 @@ def _seen(execution_id: str, known: int | None, verbs: Verbs) -> tuple[Row, Sequ
 
 
 async def _entries(read: Reader, execution_id: str, after: int) -> Sequence[Entry]:
-    return await read(lambda verbs: verbs.store.read(execution_id, after))
+    return await read(lambda verbs: verbs.store.read_page(execution_id, after))
 
 
 async def _chunks(read: Reader, execution_id: str, after: int, limit: int) -> LogPage:

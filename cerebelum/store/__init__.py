@@ -4,6 +4,7 @@ A backend imports the contract from here. May import `core` and `host`.
 """
 
 from cerebelum.store.contract import (
+    PAGE_SIZE,
     BacksUp,
     Change,
     Chunk,
@@ -23,12 +24,15 @@ from cerebelum.store.contract import (
     Whole,
     every,
     every_chunk,
+    every_entry,
     every_tombstone,
+    fitting,
     forget_output,
 )
 from cerebelum.store.facts import Appended, Description, Started, Totals
 
 __all__ = [
+    "PAGE_SIZE",
     "Appended",
     "BacksUp",
     "Change",
@@ -52,6 +56,8 @@ __all__ = [
     "Whole",
     "every",
     "every_chunk",
+    "every_entry",
     "every_tombstone",
+    "fitting",
     "forget_output",
 ]

@@ -8,9 +8,9 @@ backend has to pass.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -20,7 +20,11 @@ from cerebelum.core.status import Status
 from cerebelum.core.summary import Summary
 from cerebelum.store.facts import Appended, Description, Started, Totals
 
+T = TypeVar("T")
+
 _PAGE = 200
+PAGE_SIZE = 256 << 10
+"""Characters of the events that are read at once."""
 _ALL = 2**62
 """Beyond every offset."""
 
@@ -324,6 +328,13 @@ class EventStore(Protocol):
                 self.write_log(name, each.output)
             self.append(name, 0, each.entries, each.summary, fence=nobody)
 
+    def read_page(self, execution_id: str, after: int = 0, *, size: int = PAGE_SIZE) -> list[Entry]:
+        """The first of what `read` gives: no more than have `size` characters of text together, but at least one.
+
+        Empty only if `read` gives nothing. Inherited, it reads everything.
+        """
+        return list(fitting(self.read(execution_id, after), size, lambda entry: len(entry.text)))
+
     def subscribe(self, hear: Callable[[Change], None], execution_id: str = "") -> Callable[[], None] | None:
         """Have `hear(change)` called from another thread soon after something changed, until the end that is returned.
 
@@ -401,6 +412,23 @@ def every_tombstone(store: EventStore) -> Iterator[Tombstone]:
     while found := store.tombstones(after=after):
         yield from found
         after = found[-1].execution_id
+
+
+def fitting(items: Iterable[T], most: int, size: Callable[[T], int]) -> Iterator[T]:
+    """The first ones, as many as are no larger than that together, and at least one."""
+    total = 0
+    for number, item in enumerate(items):
+        total += size(item)
+        if number and total > most:
+            return
+        yield item
+
+
+def every_entry(store: EventStore, execution_id: str, after: int = 0) -> Iterator[list[Entry]]:
+    """All entries after a version, page by page."""
+    while page := store.read_page(execution_id, after):
+        yield page
+        after = page[-1].version
 
 
 def every_chunk(store: EventStore, execution_id: str) -> Iterator[Chunk]:

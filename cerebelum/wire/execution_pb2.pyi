@@ -146,12 +146,14 @@ class WatchExecutionRequest(_message.Message):
     def __init__(self, execution_id: _Optional[str] = ..., after_version: _Optional[int] = ...) -> None: ...
 
 class GetHistoryRequest(_message.Message):
-    __slots__ = ("execution_id", "after_version")
+    __slots__ = ("execution_id", "after_version", "size")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
     execution_id: str
     after_version: int
-    def __init__(self, execution_id: _Optional[str] = ..., after_version: _Optional[int] = ...) -> None: ...
+    size: int
+    def __init__(self, execution_id: _Optional[str] = ..., after_version: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class ExecutionEvent(_message.Message):
     __slots__ = ("execution_id", "version", "type", "at", "json", "digest")

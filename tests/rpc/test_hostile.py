@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from cerebelum.core.events import ExecutionResumed
+from cerebelum.backends.conformance.kit import entry, summary
+from cerebelum.core.events import GENESIS, Entry, ExecutionResumed
 from tests.lifecycle.world import World, finish, wait_until
 from tests.rpc.conftest import OURS, WORKER, Service, execution_pb2, refused, worker_pb2
 from tests.servers.postgres import Postgres
@@ -141,6 +144,43 @@ def test_a_reader_that_does_not_read_costs_no_memory_and_misses_nothing(world: W
     assert read > (count - 50) * len(line)
     for stream in slow[1:]:
         stream.cancel()
+
+
+def long_log(world: World, name: str, count: int, size: int) -> list[Entry]:
+    """The log of an execution with so many events of so many characters."""
+    entries: list[Entry] = []
+    for version in range(1, count + 1):
+        text = json.dumps({"version": version, "output": "x" * size})
+        entries.append(entry(name, version, entries[-1].digest if entries else GENESIS, text=text))
+        if version % 200 == 0:
+            world.client.store.append(name, version - 200, entries[-200:], summary(name, entries))
+    return entries
+
+
+@only_sqlite
+def test_a_long_history_is_read_in_pages_and_who_stops_reading_costs_no_memory(world: World, service: Service) -> None:
+    entries = long_log(world, "x", 10_000, 20_000)
+    every = [(each.version, each.text, each.digest) for each in entries]
+    service.ours("GetStore", execution_pb2.GetStoreRequest(), execution_pb2.Store)
+    size = resident(service)
+    for method, request in (
+        ("GetHistory", execution_pb2.GetHistoryRequest(execution_id="x")),
+        ("WatchExecution", execution_pb2.WatchExecutionRequest(execution_id="x")),
+    ):
+        stopped = [service.stream(method, request, execution_pb2.ExecutionEvent) for _ in range(10)]
+        for stream in stopped:
+            next(stream)
+        again = service.stream(method, request, execution_pb2.ExecutionEvent)
+        assert next(again).version == 1
+        read = [(event.version, event.json, event.digest) for event in islice(again, len(every) - 1)]
+        assert read == every[1:]
+        assert resident(service) < size + (60 << 20), f"of the 200 MB that {method} has to tell each of them"
+        for stream in (*stopped, again):
+            stream.cancel()
+    few = execution_pb2.GetHistoryRequest(execution_id="x", after_version=5, size=50_000)
+    assert [event.version for event in service.stream("GetHistory", few, execution_pb2.ExecutionEvent)] == [6, 7]
+    one = execution_pb2.GetHistoryRequest(execution_id="x", after_version=5, size=1)
+    assert [event.version for event in service.stream("GetHistory", one, execution_pb2.ExecutionEvent)] == [6]
 
 
 @only_sqlite

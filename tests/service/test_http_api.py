@@ -71,10 +71,10 @@ def test_what_is_started_is_told_in_every_way(service: Service) -> None:
     history = service.world("history", "x", "--json").lines()
     events = service.get("/executions/x/events")
     check(f"{ONE}/events", "get", 200, events)
-    assert events == {"events": history, "version": len(history)}
+    assert events == {"events": history, "version": len(history), "has_more": False}
     page = service.get("/executions/x/events", after=2, limit=2)
-    assert (page["events"], page["version"]) == (history[2:4], 4)
-    assert service.get("/executions/x/events", after=100) == {"events": [], "version": 100}
+    assert page == {"events": history[2:4], "version": 4, "has_more": True}
+    assert service.get("/executions/x/events", after=100) == {"events": [], "version": 100, "has_more": False}
 
     logs = service.get("/executions/x/logs", step="first")
     check(f"{ONE}/logs", "get", 200, logs)

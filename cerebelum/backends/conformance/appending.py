@@ -71,6 +71,23 @@ class AppendConformance(StoreTests):
         store.append("deploy-1", 0, [first], summary("deploy-1", [first]))
         assert store.read("deploy-1") == [first]
 
+    def test_a_log_is_read_page_by_page_and_a_page_is_no_larger_than_asked(self, store: EventStore) -> None:
+        sizes = [10, 20_000, 10, 10, 500_000, 10, 5_000, 5_000, 10]
+        entries: list[Entry] = []
+        for version, size in enumerate(sizes, 1):
+            previous = entries[-1].digest if entries else GENESIS
+            entries.append(entry("deploy-1", version, previous, text='"' + "ü" * (size - 2) + '"'))
+        store.append("deploy-1", 0, entries, summary("deploy-1", entries))
+        for most in (0, 1, 4_999, 10_000, 40_000, 1 << 20):
+            pages: list[list[Entry]] = []
+            while page := store.read_page("deploy-1", pages[-1][-1].version if pages else 0, size=most):
+                pages.append(page)
+            assert [each for page in pages for each in page] == entries
+            assert all(len(page) == 1 or sum(len(each.text) for each in page) <= most for page in pages)
+        assert len(pages) <= 2, "a page that has room for the log holds as good as all of it"
+        assert store.read_page("deploy-1", after=len(sizes)) == []
+        assert store.read_page("deploy-2") == []
+
     def test_times_keep_their_microseconds(self, store: EventStore) -> None:
         times = [datetime(1970, 1, 1, tzinfo=UTC), datetime(2038, 1, 19, 3, 14, 8, 1, tzinfo=UTC), START]
         entries = [replace(e, at=at) for e, at in zip(log("deploy-1", 3), times, strict=True)]

@@ -83,6 +83,14 @@ class Statements:
         "SELECT version, type, at, data, digest FROM {s}.events WHERE execution_id = %s AND version > %s"
         " ORDER BY version"
     )
+    # The size of a text is known without reading the text.
+    read_page = _Statement(
+        "SELECT version, type, at, data, digest FROM (SELECT *, row_number() OVER so_far AS number,"
+        " sum(octet_length(data)) OVER so_far AS size FROM (SELECT version, type, at, data, digest FROM {s}.events"
+        " WHERE execution_id = %s AND version > %s ORDER BY version LIMIT 1000) AS following"
+        " WINDOW so_far AS (ORDER BY version ROWS UNBOUNDED PRECEDING)) AS sized"
+        " WHERE number = 1 OR size <= %s ORDER BY version"
+    )
     own = _Statement(
         "WITH written AS (UPDATE {s}.executions SET owner = %s, epoch = epoch + 1"
         " WHERE id = %s AND owner IS NOT DISTINCT FROM %s AND epoch = %s RETURNING id)"

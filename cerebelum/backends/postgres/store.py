@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import msgspec
 
@@ -40,6 +40,7 @@ from cerebelum.core.errors import StoreError
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import (
+    PAGE_SIZE,
     Change,
     Chunk,
     Claim,
@@ -114,8 +115,17 @@ class PostgresStore(EventStore):
         """See EventStore."""
         if not storable(execution_id, after):
             return []
-        rows = self._fetched(self._sql.read, (stored(execution_id), min(after, 2**31 - 1)))
-        return self._understood(lambda: [Entry(version, kind, moment(at), *rest) for version, kind, at, *rest in rows])
+        return self._entries(self._sql.read, execution_id, after)
+
+    def read_page(self, execution_id: str, after: int = 0, *, size: int = PAGE_SIZE) -> list[Entry]:
+        """See EventStore."""
+        if not storable(execution_id, after, size):
+            return []
+        return self._entries(self._sql.read_page, execution_id, after, size)
+
+    def _entries(self, sql: LiteralString, execution_id: str, after: int, *more: int) -> list[Entry]:
+        rows = self._fetched(sql, (stored(execution_id), min(after, 2**31 - 1), *more))
+        return self._understood(lambda: [Entry(v, kind, moment(at), *rest) for v, kind, at, *rest in rows])
 
     def find(self, query: Query) -> Page:
         """See EventStore."""

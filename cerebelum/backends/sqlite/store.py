@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Entry
 from cerebelum.core.summary import Summary
 from cerebelum.store import (
+    PAGE_SIZE,
     Appended,
     Change,
     Chunk,
@@ -49,6 +51,7 @@ from cerebelum.store import (
     Tombstone,
     Totals,
     Whole,
+    fitting,
 )
 
 if TYPE_CHECKING:
@@ -162,10 +165,24 @@ class SqliteStore(EventStore):
         """See EventStore."""
         if not storable(execution_id, after):
             return []
-        rows = self._file.read(self._reading, lambda c: c.execute(_READ, (execution_id, after)).fetchall()) or []
-        return understood(
-            self.path, lambda: [Entry(version, kind, moment(at), *rest) for version, kind, at, *rest in rows]
+        return self._entries(
+            lambda: self._file.read(self._reading, lambda c: c.execute(_READ, (execution_id, after)).fetchall())
         )
+
+    def read_page(self, execution_id: str, after: int = 0, *, size: int = PAGE_SIZE) -> list[Entry]:
+        """See EventStore."""
+        if not storable(execution_id, after):
+            return []
+
+        def page(connection: sqlite3.Connection) -> list[Any]:
+            # What is left open would hold up who wants to write.
+            with closing(connection.execute(_READ, (execution_id, after))) as rows:
+                return list(fitting(rows, size, lambda row: len(row[3])))
+
+        return self._entries(lambda: self._file.read(self._reading, page))
+
+    def _entries(self, rows: Callable[[], list[Any] | None]) -> list[Entry]:
+        return understood(self.path, lambda: [Entry(v, kind, moment(at), *rest) for v, kind, at, *rest in rows() or []])
 
     def find(self, query: Query) -> Page:
         """See EventStore."""

@@ -1,9 +1,9 @@
 """Has gRPC give back the memory of operations that failed, or that nobody waits for any more.
 
-grpcio frees what it allocates for a batch of operations, among it a copy of the message to be sent, when whoever
-awaits the batch hears of its success (`execute_batch`; https://github.com/grpc/grpc/issues/43360). A stream that a
-client drops leaves its last message behind, and memory that is written to when a read ends that was cancelled. So
-batches are driven to their end here, by the library's own code, and whoever awaits one is told from here.
+grpcio frees what it allocates for a batch of operations when whoever awaits the batch hears of its success
+(`execute_batch`; https://github.com/grpc/grpc/issues/43360). So each stream that a client drops leaves 300 bytes
+behind, and where a read was cancelled, the core writes the message into memory that is used for something else. Here
+every batch is driven to its end, by the library's own code, and whoever awaits it is told from here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from grpc._cython import cygrpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 _Execute = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 

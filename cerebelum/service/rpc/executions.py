@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cerebelum import __version__, render
 from cerebelum.core import strict_json
 from cerebelum.core.errors import DefinitionChanged, UsageError
+from cerebelum.core.events import Entry
 from cerebelum.core.status import STATUSES, Status
 from cerebelum.sdk.statuses import ExecutionStatus
 from cerebelum.service.operations import Again, Operations
@@ -21,7 +22,7 @@ from cerebelum.service.rpc.callers import Caller
 from cerebelum.service.rpc.errors import Changed, InvalidArgument, NotNow
 from cerebelum.service.rpc.worker import found, resumed
 from cerebelum.service.tails import Tails
-from cerebelum.store import Change, EventStore, LogPage, Query, lookup
+from cerebelum.store import PAGE_SIZE, Change, EventStore, LogPage, Query, lookup
 from cerebelum.wire import execution_pb2 as wire
 
 T = TypeVar("T")
@@ -172,8 +173,14 @@ class Executions:
         """The events after a version that there are."""
         name = await self._named(request.execution_id)
         after = _not_negative("after_version", request.after_version)
-        for entry in await self._store(lambda store: store.read(name, after)):
-            yield rows.event(name, entry)
+        most = _not_negative("size", request.size)
+        size = min(most, PAGE_SIZE) if most else _SMALL_BYTES
+        while page := await self._store(partial(_events, name, after, size)):
+            for entry in page:
+                yield rows.event(name, entry)
+            if most:
+                return
+            after = page[-1].version
 
     async def GetLogs(self, request: wire.GetLogsRequest, caller: Caller) -> AsyncIterator[wire.LogPage]:
         """What the steps printed."""
@@ -267,6 +274,10 @@ class Executions:
         if not execution_id:
             raise InvalidArgument("execution_id is empty", hint="an id, the beginning of one, or `last`")
         return await self._read(lambda verbs: verbs.resolve(execution_id))
+
+
+def _events(name: str, after: int, size: int, store: EventStore) -> list[Entry]:
+    return store.read_page(name, after, size=size)
 
 
 def _log_page(name: str, step: str | None, attempt: int | None, after: int, limit: int, store: EventStore) -> LogPage:

@@ -85,10 +85,14 @@ class Timeline(TypedDict):
 
 
 class EventsAfter(TypedDict):
-    """Events as `history --json` prints them; `version` is `after` of the next call."""
+    """Events as `history --json` prints them; `version` is `after` of the next call.
+
+    There are fewer than `limit`, although more follow, where they are large.
+    """
 
     events: Sequence[AnyEvent]
     version: int
+    has_more: bool
 
 
 class OutputAfter(TypedDict):

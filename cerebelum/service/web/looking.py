@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _PAGE_CHUNKS = 100
 _MOST_BYTES = 1 << 20
-"""Of output in one answer, and a page more."""
+"""Of output, or events, in one answer, and a page (or an event) more."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +167,11 @@ def events(verbs: Verbs, call: Call) -> Encoded:
     """Its events after a version: they are in the store as they are printed."""
     wanted_: EventsFrom = call.query
     name = verbs.resolve(call.execution_id)
-    entries = verbs.store.read(name, wanted_.after)[: wanted_.limit]
+    entries = verbs.store.read_page(name, wanted_.after, size=_MOST_BYTES)[: wanted_.limit]
     version = entries[-1].version if entries else wanted_.after
-    return Encoded(b'{"events":[' + b",".join(event_lines(name, entries)) + b'],"version":%d}' % version)
+    has_more = b"true" if version < lookup.present(verbs.store, name).summary.version else b"false"
+    lines = b",".join(event_lines(name, entries))
+    return Encoded(b'{"events":[%s],"version":%d,"has_more":%s}' % (lines, version, has_more))
 
 
 def event_lines(name: str, entries: Sequence[Entry]) -> list[bytes]:

@@ -215,7 +215,7 @@ export function historyView(travel) {
       for (;;) {
         const found = await get(of(id, "events"), { after: last(), limit: 1000 });
         for (const event of found.events) if (event.version === last() + 1) events.push(event);
-        if (found.events.length < 1000) break;
+        if (!found.has_more) break;
       }
       from = Math.max(0, events.length - MOST_SHOWN);
       list();
