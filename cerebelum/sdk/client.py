@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from cerebelum.core.errors import UsageError
@@ -208,21 +209,24 @@ class ExecutionClient(Closing):
         execution_id: str | None = None,
         tags: str | Iterable[str] = (),
         or_resume: bool = False,
+        lock: str | None = None,
     ) -> Generator[Rest, None, str]:
         """Start an execution of a workflow, or of a file with one, and return its id once its first event is recorded.
 
         It is driven in the background of this process, until it has ended or the client is closed. With `or_resume`, an
-        execution that has this `execution_id` already goes on, or is left as it is if it has completed. A start whose
-        await is cancelled may have taken place. Raises UsageError (DefinitionError for the file), OwnedElsewhere,
-        DefinitionChanged, StoreError: then nothing was started.
+        execution that has this `execution_id` already goes on, or is left as it is if it has completed. With `lock`, it
+        waits until no other one has the lock of that name. A start whose await is cancelled may have taken place.
+        Raises UsageError (DefinitionError for the file), OwnedElsewhere, DefinitionChanged, StoreError: then nothing
+        was started.
         """
         from pathlib import Path
 
         origin = workflow if isinstance(workflow, Defines) else Path(workflow)
-        verbs, labels, given = self.verbs.performing(origin), _tags(tags), plain(inputs)
-        job = self._background.start(
-            lambda how: verbs.run(origin, given, execution_id=execution_id, or_resume=or_resume, tags=labels, **how)
+        verbs, given = self.verbs.performing(origin), plain(inputs)
+        run = partial(
+            verbs.run, origin, given, execution_id=execution_id, or_resume=or_resume, tags=_tags(tags), lock=lock
         )
+        job = self._background.start(lambda how: run(**how))
         return (yield from job.begun())
 
     @waiting

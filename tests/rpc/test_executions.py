@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from cerebelum import ExecutionClient
 from cerebelum.core.events import ApprovalGranted, CancelRequested, ExecutionResumed, ExecutionStarted, PauseRequested
 from tests.lifecycle.world import World, finish, wait_until
 from tests.rpc.conftest import Service, execution_pb2, facts, refused
@@ -178,6 +179,39 @@ def test_what_is_started_gets_its_inputs_as_json_or_as_typed(world: World) -> No
         with pytest.raises(grpc.RpcError) as error:
             service.ours("StartExecution", request, execution_pb2.ExecutionHandle)
         assert refused(error)[0] == grpc.StatusCode.INVALID_ARGUMENT
+    service.close()
+
+
+def test_what_is_started_with_a_lock_waits_for_who_has_it(world: World) -> None:
+    world.flow(
+        "name: held\nsteps: [{id: a, run: 'until test -e go; do sleep 0.02; done; echo $CEREBELUM_EXECUTION_ID >> done'}]"
+    )
+    service = Service(world, "flow.yaml")
+
+    def start(name: str, lock: str) -> None:
+        request = execution_pb2.StartExecutionRequest(workflow_name="held", execution_id=name, lock=lock)
+        assert service.ours("StartExecution", request, execution_pb2.ExecutionHandle).execution_id == name
+
+    start("one", "production")
+    world.wait_for_event("StepStarted a", "one")
+    start("two", "production")
+    world.wait_for_event("LockAwaited", "two")
+    with ExecutionClient(core_url=service.address) as client:
+        assert client.start_execution.blocking("held", execution_id="three", lock="production") == "three"
+        world.wait_for_event("LockAwaited", "three")
+    through = world.start("run", "held", "--id", "four", "--lock", "production", "--core-url", service.address)
+    world.wait_for_event("LockAwaited", "four")
+    assert [(claim.group, claim.execution_id) for claim, _ in world.client.locks()] == [
+        ("production", name) for name in ("one", "two", "three", "four")
+    ]
+    start("free", "staging")
+    world.wait_for_event("StepStarted a", "free")
+    with pytest.raises(grpc.RpcError) as error:
+        start("bad", "")
+    assert refused(error)[0] == grpc.StatusCode.INVALID_ARGUMENT
+    (world.folder / "go").touch()
+    assert finish(through).code == 0
+    assert [name for name in world.lines("done") if name != "free"] == ["one", "two", "three", "four"]
     service.close()
 
 

@@ -79,6 +79,23 @@ def test_what_was_started_outlives_the_service(world: World, serve: Services) ->
     assert world.lines("done") == ["one", "two", "three"]
 
 
+def test_what_is_started_with_a_lock_waits_for_who_has_it(world: World, serve: Services) -> None:
+    world.write("mended", "")
+    service = serve(str(world.flow(MENDED)))
+    service.post("/executions", 201, workflow="mended", execution_id="one", lock="production")
+    world.wait_for_line("at")
+    service.post("/executions", 201, workflow="mended", execution_id="two", lock="production")
+    world.wait_for_event("LockAwaited", "two")
+    waiting = service.get("/executions/two")
+    assert waiting["status"] == "waiting_for_lock"
+    assert (waiting["concurrency"]["group"], waiting["concurrency"]["holder"]) == ("production", "one")
+    refused = service.post("/executions", 400, workflow="mended", lock="")
+    assert "group" in refused["error"]["message"]
+    world.write("open", "")
+    wait_until(lambda: world.status("two") == "completed")
+    assert world.lines("done") == ["one", "two", "three"] * 2
+
+
 def test_of_two_services_one_decides_and_both_tell(world: World, serve: Services) -> None:
     world.begin(ASKING, "-q")
     wait_until(lambda: world.status() == "waiting_for_approval" if world._there("x") else False)

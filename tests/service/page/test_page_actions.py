@@ -155,7 +155,9 @@ def test_start(page: Page, site: Site) -> None:
     page.write("dialog textarea", '{"gate": "/"}')
     page.write("#start-id", "begun-1")
     page.write("#start-tags", "by-hand, often")
+    page.write("#start-lock", "production")
     page.button("Start")
     page.until(lambda: page.place == "#/executions/begun-1")
     page.says(_STATUS, "completed")
-    assert site.status("begun-1")["tags"] == ["by-hand", "often"]
+    begun = site.status("begun-1")
+    assert (begun["tags"], begun["concurrency"]["group"]) == (["by-hand", "often"], "production")
