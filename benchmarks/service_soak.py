@@ -7,7 +7,7 @@
 Of a hundred requests, 60 ask for a status, 20 for a list, 10 open a stream of events and 10 a stream of output, half of
 them over gRPC and half over HTTP; streams are dropped after their first message. An execution is run for each simulated
 half hour. Before that, so many executions are asked for that the service has as many states in memory as it keeps, and
-an hour passes. Printed is what it holds then and after each tenth. It fails if the last tenth is more than 3 % above
+four hours pass. Printed is what it holds then and after each tenth. It fails if the last tenth is more than 3 % above
 the beginning, or has more threads or descriptors.
 """
 
@@ -38,7 +38,7 @@ FLOW = "name: soaked\nsteps:\n" + "".join(f"  - {{id: s{n}, run: 'echo {n}'}}\n"
 PROGRAM = [sys.executable, "-m", "cerebelum"]
 PER_SECOND = 2
 AT_ONCE = 16
-WARM_HOURS = 1.0
+WARM_HOURS = 4.0
 KNOWN = 2000
 OUTPUT = 32 << 10
 """Characters of the output of each of these, so that a service remembers about as many of them."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,7 @@ from cerebelum.backends.postgres import open_store, schema, server
 from cerebelum.core.errors import StoreError, UsageError
 from cerebelum.store import Change, Chunk, Claim, EventStore, Query, Runner
 from tests.backends.shared import PATIENCE, admin, schema_of
+from tests.pool.beside import pool_beside
 from tests.servers.postgres import with_schema
 from tests.servers.proxy import Proxy
 
@@ -43,6 +44,15 @@ class TestThroughPgBouncer(StoreConformance):
     @pytest.fixture
     def url(self, pgbouncer_url: str) -> str:
         return pgbouncer_url
+
+
+class TestBesideAPool(StoreConformance):
+    opener = staticmethod(open_store)
+
+    @pytest.fixture
+    def url(self, postgres_url: str) -> Iterator[str]:
+        with pool_beside(postgres_url):
+            yield postgres_url
 
 
 # What it costs

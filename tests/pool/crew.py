@@ -35,11 +35,13 @@ class Crew:
         self.codes: list[int] = []
         (world.folder / "said").mkdir()
 
-    def hire(self, *options: str, queue: str = "build", machine: bool = False) -> subprocess.Popen[bytes]:
-        """Start a worker with a name of its own; `machine`: also with a boot id of its own, which needs root."""
+    def hire(
+        self, *options: str, queue: str = "build", machine: bool = False, host: str = ""
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker on a host of its own, or on `host`; `machine`: also with a boot id of its own: needs root."""
         number = f"{len(os.listdir(self.world.folder / 'said')):03}"
         said = self.world.folder / "said" / number
-        env = {**self.world.environ, "CEREBELUM_HOST": f"agent-{number}"}
+        env = {**self.world.environ, "CEREBELUM_HOST": host or f"agent-{number}"}
         before: list[str] = []
         if machine:
             boot_id = self.world.folder / f"boot-{number}"

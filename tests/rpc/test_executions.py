@@ -184,7 +184,8 @@ def test_what_is_started_gets_its_inputs_as_json_or_as_typed(world: World) -> No
 
 def test_what_is_started_with_a_lock_waits_for_who_has_it(world: World) -> None:
     world.flow(
-        "name: held\nsteps: [{id: a, run: 'until test -e go; do sleep 0.02; done; echo $CEREBELUM_EXECUTION_ID >> done'}]"
+        "name: held\nenv: {X: '${{ execution.id }}'}\n"
+        "steps: [{id: a, run: 'until test -e go; do sleep 0.02; done; echo $X >> done'}]"
     )
     service = Service(world, "flow.yaml")
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from procrastinate.connector import BaseAsyncConnector, Notify
@@ -72,7 +73,9 @@ class Connector(BaseAsyncConnector):
         loop, ended, names = asyncio.get_running_loop(), threading.Event(), list(channels)
 
         def tell(channel: str, payload: str) -> None:
-            asyncio.run_coroutine_threadsafe(_told(on_notification, channel, payload), loop)
+            # The loop of a worker that has just ended is closed.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(lambda: loop.create_task(_told(on_notification, channel, payload)))
 
         thread = threading.Thread(
             target=self._listen, args=(names, tell, ended), name="cerebelum-jobs-ear", daemon=True
