@@ -12,12 +12,9 @@ import pytest
 
 from cerebelum.backends.postgres.address import parse as address_of
 from cerebelum.backends.postgres.pool import schema as pool_schema
-from cerebelum.backends.conformance.kit import create, log, summary, together
-from cerebelum.backends.postgres import open_store
-from cerebelum.core.events import ExecutionFailed, ExecutionResumed, Queued, StepInterrupted
+from cerebelum.core.events import ExecutionFailed, ExecutionResumed, StepInterrupted
 from cerebelum.sdk import pool
 from cerebelum.store import Query
-from cerebelum.store.pooling import pool_of
 from tests.lifecycle.world import World, crash, finish, wait_until
 from tests.pool.crew import Crew
 from tests.pool.storm import storm
@@ -434,23 +431,3 @@ def test_in_a_storm_of_kills_stops_and_drains_every_step_takes_effect_once(world
     world.url = world.environ["CEREBELUM_STORE"] = with_schema(own_server.url, "storm")
     print(storm(world, own_server, executions=executions, seed=4, restarts=1, machines=False, pace=0.4))
     assert len(world.client.store.find(Query(status=("completed",), limit=1000)).rows) == executions
-
-
-def test_the_tables_of_the_queues_are_made_once_by_however_many_begin_at_once(world: World) -> None:
-    stores = [open_store(world.url) for _ in range(12)]
-    try:
-        for store in stores:
-            # Connected, and sure that there are no queues.
-            create(store, f"warm-{id(store)}")
-            assert pool_of(store).depths() == []
-
-        def submit(number: int) -> None:
-            [first] = log(f"x-{number}", 1)
-            state = summary(f"x-{number}", [first], status="queued")
-            pool_of(stores[number]).submit(f"x-{number}", first, state, Queued("build", 0))
-
-        together(len(stores), submit)
-        assert waits(world) == (len(stores), 0, 0)
-    finally:
-        for store in stores:
-            store.close()

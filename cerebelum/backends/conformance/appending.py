@@ -78,8 +78,9 @@ class AppendConformance(StoreTests):
             previous = entries[-1].digest if entries else GENESIS
             entries.append(entry("deploy-1", version, previous, text='"' + "ü" * (size - 2) + '"'))
         store.append("deploy-1", 0, entries, summary("deploy-1", entries))
+        pages: list[list[Entry]] = []
         for most in (0, 1, 4_999, 10_000, 40_000, 1 << 20):
-            pages: list[list[Entry]] = []
+            pages = []
             while page := store.read_page("deploy-1", pages[-1][-1].version if pages else 0, size=most):
                 pages.append(page)
             assert [each for page in pages for each in page] == entries
