@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Protocol
 
+from cerebelum.host.heaps import few_heaps
 from cerebelum.service.operations import Operations
 from cerebelum.service.reading import Reader
 from cerebelum.service.settings import Address, Settings
@@ -30,6 +31,7 @@ class Listener(Protocol):
 
 async def serve(operations: Operations, settings: Settings, on_ready: Callable[[dict[str, Address]], None]) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP. `on_ready` is told the addresses, by `grpc` and `http`."""
+    few_heaps()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
