@@ -161,3 +161,19 @@ def test_a_store_that_goes_away_is_told_and_comes_back(own_world: World, own_ser
         assert (rest[-1].kind, rest[-1].data["status"]) == ("end", "paused")
     finally:
         service.close()
+
+
+def test_large_events_come_in_answers_that_are_not(world: World, serve: Services) -> None:
+    big = "".join(f"  - {{id: s{n}, run: \"printf '%0700000d' 0\", output: text}}\n" for n in range(3))
+    assert world.run(f"name: big\nsteps:\n{big}", "-q").code == 0
+    service, found, sizes = serve(), [], []
+    version, has_more = 0, True
+    while has_more:
+        page = service.get("/executions/x/events", after=version)
+        found += page["events"]
+        sizes.append(len(page["events"]))
+        version, has_more = page["version"], page["has_more"]
+    assert found == world("history", "x", "--json").lines()
+    assert len(sizes) >= 3, "one of them does not fit with another"
+    told = [message.number for message in service.stream("/executions/x/stream") if message.number]
+    assert told == list(range(1, version + 1))
