@@ -56,7 +56,7 @@ def _show_step(tools: Tools, view: View, step: str, *, as_json: bool) -> int:
     state = view.state
     check_step(state, step)
     if as_json:
-        shape = next(one for one in steps_shape(state) if one["id"] == step)
+        shape = next(one for one in steps_shape(state, view.takers) if one["id"] == step)
         alone: contract.Step = {"execution_id": state.execution_id, **shape}
         terminal.show_json(alone)
     else:

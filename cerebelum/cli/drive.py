@@ -49,6 +49,7 @@ class Manner(TypedDict):
     park: bool
     park_after: float | None
     detach: bool
+    here: bool
 
 
 def see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner) -> int:
@@ -95,6 +96,7 @@ def _see_through(
         log_limit=manner["log_limit"] or DEFAULT_LIMIT,
         park=manner["park"],
         park_after=manner["park_after"],
+        here=manner["here"],
         on_stopping=say_stopping,
     )
     started: list[str] = []
@@ -243,6 +245,7 @@ MANNER: list[click.Parameter] = [
         metavar="TIME",
         help="The same, if the wait is longer than this.",
     ),
+    click.Option(["--here"], is_flag=True, help="Perform here, too, what `runs_on` says a worker is to perform."),
     click.Option(["--detach"], is_flag=True, help="Go on in the background; print the id and return once it started."),
 ]
 """Options of every verb that drives an execution."""

@@ -28,13 +28,16 @@ from cerebelum.core.events import (
     SleepStarted,
     StepCompleted,
     StepFailed,
+    StepHandedOver,
     StepInterrupted,
     StepSkipped,
     StepStarted,
+    StepTaken,
 )
 from cerebelum.core.model import Workflow
 from cerebelum.render.display import ASCII, harmless, length, one_line
 from cerebelum.render.width import clipped, columns, padded
+from cerebelum.render.workers import waits_for
 from cerebelum.store import Stream
 
 _TICK = 0.125
@@ -161,6 +164,13 @@ class LiveScreen(Screen):
                 row = self._rows.setdefault(event.step, _Row(event.at))
                 row.waits = row.until = None
                 row.heard = time.monotonic()
+            case StepHandedOver():
+                self._said(execution_id, event)
+                self._wait(event.step, event.at, waits_for(event), None)
+            case StepTaken():
+                row = self._rows.setdefault(event.step, _Row(event.at))
+                row.waits, row.heard = None, time.monotonic()
+                row.said = f"on {one_line(event.host)}"
             case SleepStarted():
                 self._wait(event.step, event.at, "sleeps", event.until)
             case ApprovalRequested():

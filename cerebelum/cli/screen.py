@@ -29,15 +29,19 @@ from cerebelum.core.events import (
     SleepStarted,
     StepCompleted,
     StepFailed,
+    StepHandedOver,
     StepInterrupted,
+    StepReported,
     StepSkipped,
     StepStarted,
+    StepTaken,
 )
 from cerebelum.core.model import Step, Workflow
 from cerebelum.render.display import harmless, length, moment, one_line
 from cerebelum.render.failures import error_details
 from cerebelum.render.shapes import event_line
 from cerebelum.render.text import interruption
+from cerebelum.render.workers import waits_for
 from cerebelum.store import Stream
 
 
@@ -178,6 +182,17 @@ class Screen:
             case StepStarted():
                 self._began.setdefault(event.step, event.at)
                 return f"{s.started} {event.step}" + (f"  attempt {event.attempt}" if event.attempt > 1 else ""), ""
+            case StepHandedOver():
+                self._began.setdefault(event.step, event.at)
+                return f"{s.waiting} {event.step}  {waits_for(event)}", "2"
+            case StepTaken():
+                again = f"  attempt {event.attempt}" if event.attempt > 1 else ""
+                return f"{s.started} {event.step}{again}  on {harmless(event.host)}", ""
+            case StepReported():
+                if event.refused is None:
+                    return "", ""
+                what = f"attempt {event.attempt} on {harmless(event.host)}: {event.outcome}"
+                return f"{s.interrupted} {event.step}  {what}, which counts for nothing: {event.refused}", "33"
             case StepCompleted():
                 note = ", found to have taken effect" if event.verified else ""
                 return f"{s.completed} {event.step}  {length(self._took(event))}{note}", "32"

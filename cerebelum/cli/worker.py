@@ -1,4 +1,4 @@
-"""`cerebelum worker`: take executions from queues and drive them; and look after those who do."""
+"""`cerebelum worker`: take executions and steps from queues and see to them; and look after those who do."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def drain(tools: Tools, worker_id: str, as_json: bool) -> int:
     return 0
 
 
-HELP = """Take executions from queues and drive them, as many at once as told, until stopped.
+HELP = """Take executions, and steps that run on workers, from queues, as many at once as told, until stopped.
 
 \b
   cerebelum worker --queue build
@@ -138,10 +138,13 @@ command = click.Group(
             type=click.IntRange(1, 1000),
             default=1,
             show_default=True,
-            help="How many executions are driven at once.",
+            help="How many executions and steps are taken at once.",
         ),
         click.Option(
-            ["--labels"], metavar="NAME[,NAME…]", multiple=True, help="What is special about this machine, for `list`."
+            ["--labels"],
+            metavar="NAME[,NAME…]",
+            multiple=True,
+            help="What is special about this machine, and steps may ask for.",
         ),
         click.Option(
             ["--schedule", "schedules"],
@@ -155,7 +158,8 @@ command = click.Group(
             type=click.IntRange(0, 1000),
             default=5,
             show_default=True,
-            help="How often in a row an execution is taken over without a step completed; then it fails.",
+            help="How often in a row an execution is taken over without a step completed, or one of its steps kills its"
+            " worker; then it fails.",
         ),
         click.Option(["--once"], is_flag=True, help="Exit when there is nothing to take, and all has ended or waits."),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing about what is taken."),

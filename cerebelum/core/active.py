@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from cerebelum.core.model import Group
-from cerebelum.core.step_state import StepStatus
+from cerebelum.core.step_state import BUSY, StepStatus
 
-_ACTIVE: frozenset[StepStatus] = frozenset({"running", "answered", "retrying", "sleeping", "waiting_for_approval"})
+_ACTIVE: frozenset[StepStatus] = BUSY | {"answered", "retrying", "sleeping", "waiting_for_approval"}
 _NONE: dict[StepStatus, int] = {}
 
 
@@ -63,6 +63,10 @@ class Active(dict[str, StepStatus]):
     def count(self, kind: StepStatus) -> int:
         """How many steps are at this."""
         return sum([counts.get(kind, 0) for counts in self._tally.values()])
+
+    def busy(self) -> int:
+        """How many attempts go on, here and on workers."""
+        return sum([n for counts in self._tally.values() for kind, n in counts.items() if kind in BUSY])
 
     def at(self, kind: StepStatus) -> list[str]:
         """The steps that are at this."""

@@ -6,23 +6,19 @@ through `Circumstances`, so the same state and happening always give the same ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Literal, assert_never
+from typing import assert_never
 
 import msgspec
 
-from cerebelum.core import admission, phases
+from cerebelum.core import admission, handover, phases, withdrawal
 from cerebelum.core.admission import Admission
 from cerebelum.core.diversions import budget, diverted
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import (
-    AnyEvent,
     ApprovalRequested,
     ApprovalTimedOut,
-    ExecutionCancelled,
-    ExecutionCompleted,
-    ExecutionFailed,
     ExecutionPaused,
     ExecutionResumed,
     ExecutionStarted,
@@ -31,14 +27,31 @@ from cerebelum.core.events import (
     StepCompleted,
     StepError,
     StepFailed,
+    StepHandedOver,
     StepInterrupted,
     StepSkipped,
     StepStarted,
     Why,
 )
+from cerebelum.core.finishing import finish
 from cerebelum.core.model import Group, Retry, Step
 from cerebelum.core.outcome import Approval, Completed, Failed, Interrupted, Outcome, Sleep
-from cerebelum.core.state import Call, State, StepState, evolve, refused
+from cerebelum.core.state import Call, State, StepState, refused
+from cerebelum.core.step_state import BUSY
+from cerebelum.core.turn import MOST_DEATHS, Circumstances, Stopping, Turn
+
+__all__ = [
+    "MOST_DEATHS",
+    "Circumstances",
+    "Ended",
+    "Happening",
+    "Nudge",
+    "Opened",
+    "Stopping",
+    "Turn",
+    "decide",
+    "delay",
+]
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -65,65 +78,6 @@ class Nudge(msgspec.Struct, frozen=True):
 
 
 Happening = Opened | Ended | Admission | Nudge
-
-
-class Stopping(msgspec.Struct, frozen=True):
-    """The runner has been told to stop: by a signal, or by `pause`."""
-
-    why: Literal["signal", "operator"]
-    signal: str | None = None
-    by: str | None = None
-    hand_over: bool = False
-    """Nobody wants the execution paused: only this runner stops, and another one may go on at once."""
-    gentle: bool = False
-    """Attempts that are going on may come to their end."""
-
-
-def _always(state: State, step: Step) -> bool:
-    return step.when is not False
-
-
-def _nothing(state: State) -> Any:
-    return None
-
-
-class Circumstances(msgspec.Struct, frozen=True):
-    """Everything a decision depends on besides the state and the happening."""
-
-    now: datetime
-    chance: float = 0.5
-    """A random number in [0, 1), for jitter."""
-    due: frozenset[str] = frozenset()
-    """Steps whose wait (retry, sleep, time to decide) is over, by the runner's clock."""
-    stopping: Stopping | None = None
-    overtime: bool = False
-    """The workflow's own time limit has passed."""
-    condition: Callable[[State, Step], bool] = _always
-    """Whether the step's `when` holds; raises CerebelumError if it cannot be told."""
-    result: Callable[[State], Any] = _nothing
-    """The execution's output; raises CerebelumError if it cannot be told."""
-
-
-class Turn:
-    """Events decided so far in one turn, and the state that they lead to."""
-
-    def __init__(self, state: State | None, circumstances: Circumstances, execution_id: str = "") -> None:
-        # A plain attribute, since it is asked for dozens of times; None only before the very first event.
-        self.state: State = state  # type: ignore[assignment]
-        self._version = state.version if state else 0
-        self._execution_id = execution_id
-        self.circumstances = circumstances
-        self.events: list[AnyEvent] = []
-
-    @property
-    def stamp(self) -> dict[str, Any]:
-        """Version and time of the next event."""
-        return {"version": self._version + 1, "at": self.circumstances.now}
-
-    def add(self, event: AnyEvent) -> None:
-        self.events.append(event)
-        self._version = event.version
-        self.state = evolve(self.state, event, self._execution_id)
 
 
 def decide(state: State | None, happening: Happening, circumstances: Circumstances, execution_id: str = "") -> Turn:
@@ -161,7 +115,9 @@ def decide(state: State | None, happening: Happening, circumstances: Circumstanc
 
 def _attempt_ended(turn: Turn, ended: Ended) -> None:
     at = turn.state.steps.get(ended.step)
-    if at is None or at.status != "running":
+    if at is None or not (
+        at.status in ("running", "reported") or (at.status == "on_worker" and ended.why == "runner_died")
+    ):
         return
     common = {"step": ended.step, "attempt": at.attempt, **turn.stamp}
     match ended.outcome:
@@ -236,6 +192,7 @@ def _advance(turn: Turn, recover: bool) -> None:
     """Start, skip, wake and finish until nothing more follows; `recover`: attempts have just been interrupted."""
     if turn.state.ended or turn.state.paused:
         return
+    recover |= _heed_reports(turn)
     _give_up_on_refused(turn)
     stopping = _stopping(turn)
     if stopping is not None:
@@ -245,18 +202,30 @@ def _advance(turn: Turn, recover: bool) -> None:
     if turn.state.awaiting_lock is not None:
         # Handlers belong to what was begun, and may not run beside another of the group either.
         if turn.state.cancel and not turn.state.steps.begun():
-            _finish(turn)
+            finish(turn)
         return
     while not turn.state.ended:
+        withdrawal.withdraw(turn, turn.circumstances.overtime)
         group = phases.turn_of(turn.state, turn.circumstances.overtime)
         if group is None:
-            _finish(turn)
+            finish(turn)
             return
         before = len(turn.events)
         _go_on(turn, group, recover)
         # Starts take what is free, and make nothing possible that was not before.
-        if all(isinstance(event, StepStarted) for event in turn.events[before:]):
+        if all(isinstance(event, StepStarted | StepHandedOver) for event in turn.events[before:]):
             return
+
+
+def _heed_reports(turn: Turn) -> bool:
+    """Go by what workers have reported; whether attempts were interrupted among that."""
+    before = len(turn.events)
+    for step_id in turn.state.active.at("reported"):
+        told = turn.state.steps[step_id].reported
+        assert told is not None
+        outcome = handover.outcome_of(told)
+        _attempt_ended(turn, Ended(step_id, outcome, told.duration, told.why or "stopped", told.verified))
+    return any(isinstance(event, StepInterrupted) for event in turn.events[before:])
 
 
 def _stopping(turn: Turn) -> Stopping | None:
@@ -267,6 +236,7 @@ def _stopping(turn: Turn) -> Stopping | None:
 
 
 def _pause(turn: Turn, stopping: Stopping) -> None:
+    withdrawal.wind_down(turn, stopping)
     if turn.state.running() == 0:
         turn.add(ExecutionPaused(why=stopping.why, signal=stopping.signal, by=stopping.by, **turn.stamp))
 
@@ -309,7 +279,7 @@ def _wake(turn: Turn, group: Group) -> None:
     """Let steps go on whose wait is over, the longest overdue first, as far as `max_parallel` allows."""
     graph = turn.state.graph
     active = turn.state.active
-    if active.kinds(group) <= {"running"}:
+    if active.kinds(group) <= BUSY:
         return
     # Whose wait has just begun may be due although no timer says so.
     new = [event.step for event in turn.events if isinstance(event, StepFailed | SleepStarted | ApprovalRequested)]
@@ -319,7 +289,7 @@ def _wake(turn: Turn, group: Group) -> None:
     due = [
         (_moment(turn.state.steps[step_id]), graph.position[step_id], step_id)
         for step_id in in_question
-        if active.get(step_id, "running") != "running" and graph.group_of(step_id) == group and _is_due(turn, step_id)
+        if active.get(step_id, "running") not in BUSY and graph.group_of(step_id) == group and _is_due(turn, step_id)
     ]
     free = _free(turn)
     for _, _, step_id in sorted(due):
@@ -361,11 +331,17 @@ def _continue(turn: Turn, step: Step, at: StepState) -> None:
             _start(turn, step, at.attempt + 1)
         case "sleeping":
             turn.add(SleepCompleted(step=step.id, call=len(at.calls) - 1, **turn.stamp))
+            if step.runs_on is not None and not turn.circumstances.here:
+                _start(turn, step, at.attempt)
         case _:
             pass
 
 
 def _start(turn: Turn, step: Step, attempt: int) -> None:
+    if step.runs_on is not None and not turn.circumstances.here:
+        common = {"step": step.id, "attempt": attempt, "executor": step.executor, **turn.stamp}
+        turn.add(StepHandedOver(queue=step.runs_on.queue, labels=step.runs_on.labels, **common))
+        return
     turn.add(StepStarted(step=step.id, attempt=attempt, executor=step.executor, **turn.stamp))
 
 
@@ -406,41 +382,8 @@ def _skip_or_fail(turn: Turn, step: Step, at: StepState) -> bool:
         if not wanted:
             turn.add(StepSkipped(step=step.id, why="condition", **turn.stamp))
             return True
-    if at.interrupted not in (None, "operator") and step.on_interrupt == "fail":
-        text = f"attempt {at.attempt} was cut off ({at.interrupted}), and on_interrupt says fail"
-        error = StepError("interrupted", text)
-        to = diverted(step, error)
-        turn.add(StepFailed(step=step.id, attempt=at.attempt, error=error, diverted=to, **turn.stamp))
+    if late := handover.given_up(step, at, turn.circumstances.most_deaths):
+        to = diverted(step, late)
+        turn.add(StepFailed(step=step.id, attempt=at.attempt, error=late, diverted=to, **turn.stamp))
         return True
     return False
-
-
-# -- the end of the execution -----------------------------------------------------------------------------------------
-
-
-def _finish(turn: Turn) -> None:
-    state = turn.state
-    if state.cancel:
-        turn.add(ExecutionCancelled(by=state.cancel.by, why=state.cancel.why, **turn.stamp))
-        return
-    failed = state.main_failed() or state.failed
-    if failed:
-        turn.add(ExecutionFailed(error=_execution_error(state, failed), failed_steps=failed, **turn.stamp))
-    elif phases.outcome(state, turn.circumstances.overtime) == "failed":
-        turn.add(ExecutionFailed(error=phases.overtime(state), **turn.stamp))
-    else:
-        try:
-            turn.add(ExecutionCompleted(output=turn.circumstances.result(state), **turn.stamp))
-        except CerebelumError as problem:
-            error = StepError("expression", f"output: {problem.text()}")
-            turn.add(ExecutionFailed(error=error, **turn.stamp))
-
-
-def _execution_error(state: State, failed: tuple[str, ...]) -> StepError:
-    errors = {s: state.steps[s].error if s in state.steps else None for s in failed}
-    rejected = [s for s, error in errors.items() if error and error.kind == "rejected"]
-    step_id = (rejected or failed)[0]
-    error = errors[step_id]
-    kind = "rejected" if rejected else "step_failed"
-    where = "step" if step_id in state.main_failed() else "handler"
-    return StepError(kind, f"{where} {step_id} failed: {error.message if error else 'it was removed since'}")

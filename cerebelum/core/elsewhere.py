@@ -34,7 +34,8 @@ def left_elsewhere(
         at = state.steps[step.id]
         if at.status == "completed" and at.host not in (None, here) and step.id not in rerun:
             assert at.host is not None
-            if step.executor not in leaving_nothing:
+            # What is said to run elsewhere is known to.
+            if step.executor not in leaving_nothing and step.runs_on is None:
                 there.setdefault(at.host, []).append(step.id)
     return tuple(Elsewhere(host, tuple(steps)) for host, steps in there.items())
 

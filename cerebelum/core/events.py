@@ -19,7 +19,8 @@ from cerebelum.core.typed import decoder
 GENESIS = "0" * 64
 """The digest before the first event."""
 
-Why = Literal["runner_died", "cancelled", "stopped", "operator", "fenced"]
+Why = Literal["runner_died", "cancelled", "stopped", "operator", "fenced", "withdrawn"]
+"""`withdrawn`: a step that no worker had taken yet is not wanted any more."""
 Skip = Literal["condition", "dependency", "operator"]
 ResumeReason = Literal["manual", "resurrected", "woken", "taken"]
 """`taken`: from a queue, by the first who drives it."""
@@ -132,6 +133,64 @@ class StepStarted(Event, frozen=True, kw_only=True, tag="StepStarted"):
     executor: str
 
 
+class StepHandedOver(Event, frozen=True, kw_only=True, tag="StepHandedOver"):
+    """Where StepStarted would be: a worker of the queue that has all the labels is to perform the attempt."""
+
+    step: str
+    attempt: int
+    executor: str
+    queue: str
+    labels: tuple[str, ...] = ()
+
+
+class StepTaken(Event, frozen=True, kw_only=True, tag="StepTaken"):
+    """A worker performs what was handed over."""
+
+    step: str
+    attempt: int
+    handover: int
+    """Version of the StepHandedOver that it is about."""
+    worker: str
+    host: str
+
+
+class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a step on a worker waits for: a time, or a person."""
+
+    kind: Literal["sleep", "approval"]
+    seconds: float | None = None
+    """Of a sleep, or the time there is to decide."""
+    until: datetime | None = None
+    message: str = ""
+    approval: str = "manual"
+    data: Any = None
+    on_timeout: Literal["fail", "reject", "approve"] = "fail"
+
+
+class StepReported(Event, frozen=True, kw_only=True, tag="StepReported"):
+    """How it went, as the worker says. What follows from that, whoever drives the execution records."""
+
+    step: str
+    attempt: int
+    handover: int
+    worker: str
+    host: str
+    outcome: Literal["completed", "failed", "waits", "interrupted"]
+    output: Any = None
+    error: StepError | None = None
+    final: bool = False
+    """For `failed`: another attempt makes no sense."""
+    asked: Asked | None = None
+    """For `waits`."""
+    why: Why | None = None
+    """For `interrupted`."""
+    verified: bool = False
+    duration: float = 0.0
+    """Seconds, by a monotonic clock."""
+    refused: str | None = None
+    """Why it counts for nothing: the attempt had been given up. Then the output is not recorded either."""
+
+
 class StepCompleted(Event, frozen=True, kw_only=True, tag="StepCompleted"):
     step: str
     attempt: int
@@ -219,6 +278,8 @@ class PauseRequested(Event, frozen=True, kw_only=True, tag="PauseRequested"):
 
     by: str
     why: str | None = None
+    signal: str | None = None
+    """The signal that the runner was told to stop by, where steps on workers have to hear of that."""
 
 
 class CancelRequested(Event, frozen=True, kw_only=True, tag="CancelRequested"):
@@ -246,6 +307,9 @@ AnyEvent = (
     | LockAwaited
     | LockAcquired
     | StepStarted
+    | StepHandedOver
+    | StepTaken
+    | StepReported
     | StepCompleted
     | StepFailed
     | StepInterrupted

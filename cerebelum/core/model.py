@@ -51,6 +51,14 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     maximum: float | int | None = None
 
 
+class RunsOn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which workers of a pool may perform a step."""
+
+    queue: str
+    labels: tuple[str, ...] = ()
+    """What a worker has to have, all of it."""
+
+
 class Diversion(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a failure of a certain kind leads to."""
 
@@ -90,6 +98,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What failures lead to; the first that fits counts."""
     on_interrupt: OnInterrupt = "rerun"
     verify: str | None = None
+    runs_on: RunsOn | None = None
+    """None: it runs where the execution is driven."""
     output: OutputKind = "none"
     description: str | None = None
     undoes: tuple[str, ...] = ()
@@ -160,6 +170,12 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, re
         """The names of all secrets: those of the workflow, then those of its steps."""
         of_steps = (name for step in self.every_step() for name in step.secrets)
         return tuple(dict.fromkeys([*self.secrets, *of_steps]))
+
+    def secrets_here(self) -> tuple[str, ...]:
+        """The names of those secrets that whoever drives it has to have: not what only workers' steps need."""
+        if all(step.runs_on is None for step in self.every_step()):
+            return self.every_secret()
+        return tuple(dict.fromkeys(n for step in self.every_step() if step.runs_on is None for n in step.secrets))
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):

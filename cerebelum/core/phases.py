@@ -13,11 +13,13 @@ from cerebelum.core import runs
 from cerebelum.core.events import StepError
 from cerebelum.core.model import Group
 from cerebelum.core.state import State
-from cerebelum.core.step_state import StepStatus
+from cerebelum.core.step_state import BUSY, StepStatus
 
 _HANDLERS: dict[str, Group] = {"completed": "on_success", "failed": "on_failure", "cancelled": "on_cancel"}
 CANCELLABLE: tuple[Group, ...] = ("steps", "on_failure", "on_success")
 """Groups that a cancellation cuts off; the others are what it leads to."""
+_FINISHING = BUSY | {"retrying"}
+"""What comes to its end even after a failure that is final."""
 
 
 def outcome(state: State, late: bool) -> Literal["completed", "failed", "cancelled"]:
@@ -66,9 +68,9 @@ def over(state: State, group: Group, late: bool) -> bool:
     """Whether nothing is left of this group that has to be waited for."""
     kinds = state.active.kinds(group)
     if abandoned(state, group, late):
-        return "running" not in kinds
+        return not kinds & BUSY
     if doomed(state, group, late):
-        return not kinds & {"running", "retrying"} and not cut_off(state, group)
+        return not kinds & _FINISHING and not cut_off(state, group)
     return not kinds and next(ready(state, group), None) is None
 
 
@@ -106,9 +108,9 @@ def awaited_kinds(state: State) -> AbstractSet[StepStatus]:
     if not state.failed and state.cancel is None:
         return kinds
     if abandoned(state, state.phase, late=False):
-        return kinds & {"running"}
+        return kinds & BUSY
     if doomed(state, state.phase, late=False):
-        return kinds & {"running", "retrying"}
+        return kinds & _FINISHING
     return kinds
 
 

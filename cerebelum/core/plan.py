@@ -222,6 +222,9 @@ def _rerun(at: StepState, changed: bool) -> str:
             why = "not reached yet" if at.attempt == 0 else f"attempt {at.attempt} did not complete"
         case "running":
             why = f"attempt {at.attempt} was interrupted"
+        case "waiting_for_worker" | "on_worker" | "reported":
+            where = f" on {at.host}" if at.host else ""
+            why = f"attempt {at.attempt} is given up" if changed else f"{at.status.replace('_', ' ')}{where}: goes on"
         case "sleeping" | "waiting_for_approval" if changed:
             why = f"{at.status.replace('_', ' ')}: begins anew"
         case "sleeping" | "waiting_for_approval" | "retrying":

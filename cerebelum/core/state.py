@@ -34,16 +34,21 @@ from cerebelum.core.events import (
     StepCompleted,
     StepError,
     StepFailed,
+    StepHandedOver,
     StepInterrupted,
+    StepReported,
     StepSkipped,
     StepStarted,
+    StepTaken,
 )
 from cerebelum.core.graph import Graph
-from cerebelum.core.model import Concurrency, Group, Source, Step, Workflow
+from cerebelum.core.handover import folded
+from cerebelum.core.model import Concurrency, Group, Source, Workflow
 from cerebelum.core.order import order, settled
+from cerebelum.core.resuming import taken_up
 from cerebelum.core.runs import Runs, joined, without
 from cerebelum.core.status import Status
-from cerebelum.core.step_state import Call, Steps, StepState, refused
+from cerebelum.core.step_state import BUSY, Call, Steps, StepState, answered, refused
 
 __all__ = ["Call", "State", "StepState", "evolve", "reconstruct", "refused", "status"]
 
@@ -106,7 +111,7 @@ class State(msgspec.Struct, frozen=True):
 
     def running(self) -> int:
         """How many attempts are going on."""
-        return self.active.count("running")
+        return self.active.busy()
 
     def hosts(self) -> tuple[str, ...]:
         """Every machine that had a part in it, as far as the log says, in the order of the steps."""
@@ -130,8 +135,10 @@ def status(state: State) -> Status:
     if state.awaiting_lock is not None and not (state.cancel and not state.steps.begun()):
         return "waiting_for_lock"
     kinds = state.active.kinds(state.phase)
-    if kinds & {"running", "answered"} or not kinds:
+    if kinds & {"running", "answered", "reported"} or not kinds:
         return "running"
+    if kinds & BUSY:
+        return "waiting_for_worker"
     return "waiting_for_approval" if "waiting_for_approval" in kinds else "sleeping"
 
 
@@ -152,6 +159,8 @@ def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> Stat
     match event:
         case StepStarted() | StepCompleted() | StepFailed() | StepInterrupted() | StepSkipped():
             return _step(state, event)
+        case StepHandedOver() | StepTaken() | StepReported():
+            return _handover(state, event)
         case SleepStarted() | SleepCompleted() | ApprovalRequested():
             return _call(state, event)
         case ApprovalGranted() | ApprovalRejected() | ApprovalTimedOut():
@@ -239,7 +248,9 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
 def _resumed(state: State, event: ExecutionResumed) -> State:
     workflow = event.definition or state.workflow
     graph = Graph.of(workflow) if event.definition else state.graph
-    steps = Steps.of(graph.position, (_taken_up(state, graph, step, event) for step in graph.steps))
+    steps = Steps.of(
+        graph.position, (taken_up(state.steps.get(s.id), state.graph, graph, s, event) for s in graph.steps)
+    )
     waits, ready, done = order(graph, steps)
     return replace(
         state,
@@ -274,27 +285,6 @@ def _resumed(state: State, event: ExecutionResumed) -> State:
     )
 
 
-def _taken_up(state: State, graph: Graph, step: Step, event: ExecutionResumed) -> StepState:
-    """Where a step of the definition from here on stands right after a resume."""
-    at = state.steps.get(step.id)
-    if at is None:
-        return StepState()
-    new_segment = not event.continues
-    if step.id in event.rerun or (new_segment and graph.group_of(step.id) != "steps"):
-        return _fresh(at)
-    tolerated = at.diverted is not None or (step.continue_on_error and settled(state.graph, step.id, at))
-    if new_segment and at.status == "failed" and not tolerated:
-        calls = at.calls[:-1] if at.calls and refused(at.calls[-1]) else at.calls
-        return replace(at, status="pending", used=0, calls=calls)
-    if at.status in ("sleeping", "waiting_for_approval") and state.graph.step(step.id).digest != step.digest:
-        return replace(at, status="pending", calls=at.calls[:-1])
-    return at
-
-
-def _fresh(step: StepState) -> StepState:
-    return StepState(attempt=step.attempt, generation=step.generation + (step.status != "pending"), host=step.host)
-
-
 def _set(
     state: State, event: AnyEvent, step_id: str, step: StepState, freed: Sequence[int] = (), **fields: Any
 ) -> State:
@@ -305,7 +295,7 @@ def _set(
     kind = step.status
     position = state.graph.position[step_id]
     ready = without(state.ready, position)
-    if kind == "interrupted" and state.waits[position] == 0:
+    if kind in ("interrupted", "pending") and state.waits[position] == 0:
         freed = (position,)
     for each in freed:
         ready = joined(ready, each)
@@ -353,6 +343,9 @@ def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepIn
                 started_at=event.at,
                 ended_at=None,
                 retry_at=None,
+                handed=None,
+                taken=None,
+                reported=None,
             )
             return _set(state, event, step_id, new, phase=phase)
         case StepCompleted():
@@ -365,12 +358,17 @@ def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepIn
                 duration=event.duration,
                 interrupted=None,
                 verified=event.verified,
+                deaths=0,
             )
             return _settle(state, event, step_id, new, resurrections=0)
         case StepFailed():
             return _failed(state, event, old)
         case StepInterrupted():
-            new = replace(old, status="interrupted", interrupted=event.why, ended_at=event.at)
+            if event.why == "withdrawn":
+                new = replace(old, status="pending", ended_at=event.at)
+            else:
+                deaths = old.deaths + (old.taken is not None) if event.why == "runner_died" else 0
+                new = replace(old, status="interrupted", interrupted=event.why, ended_at=event.at, deaths=deaths)
             return _set(state, event, step_id, new)
         case StepSkipped():
             new = replace(old, status="skipped", skipped=event.why, ended_at=event.at)
@@ -379,13 +377,24 @@ def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepIn
             assert_never(event)
 
 
+def _handover(state: State, event: StepHandedOver | StepTaken | StepReported) -> State:
+    old = state.steps.get(event.step)
+    new = None if old is None else folded(old, event)
+    if new is None:
+        return replace(state, version=event.version, updated_at=event.at)
+    if isinstance(event, StepHandedOver):
+        return _set(state, event, event.step, new, phase=state.graph.group_of(event.step))
+    return _set(state, event, event.step, new)
+
+
 def _failed(state: State, event: StepFailed, old: StepState) -> State:
     retrying = event.retry_at is not None
     new = replace(
         old,
         status="retrying" if retrying else "failed",
         attempt=event.attempt,
-        host=state.host,
+        host=old.host if old.taken is not None else state.host,
+        deaths=0,
         used=old.used + 1,
         error=event.error,
         diverted=event.diverted,
@@ -414,7 +423,7 @@ def _call(state: State, event: SleepStarted | SleepCompleted | ApprovalRequested
             new = replace(old, status="sleeping", interrupted=None, calls=(*old.calls, call))
         case SleepCompleted():
             slept = (*old.calls[:-1], replace(old.calls[-1], result="slept"))
-            new = replace(old, status="running", host=state.host, calls=slept)
+            new = replace(old, status="running", host=state.host, calls=slept, handed=None, taken=None, reported=None)
         case ApprovalRequested():
             call = Call("approval", event.at, event.expires_at, event.seconds, event)
             new = replace(old, status="waiting_for_approval", interrupted=None, calls=(*old.calls, call))
@@ -427,16 +436,9 @@ def _answer(state: State, event: ApprovalGranted | ApprovalRejected | ApprovalTi
     old = state.steps.get(event.step)
     if old is None or old.status != "waiting_for_approval":
         return replace(state, version=event.version, updated_at=event.at)
-    last = old.calls[-1]
-    match event:
-        case ApprovalGranted():
-            call = replace(
-                last, result="granted", decided_at=event.at, by=event.by, comment=event.comment, response=event.response
-            )
-        case ApprovalRejected():
-            call = replace(last, result="rejected", decided_at=event.at, by=event.by, comment=event.comment)
-        case ApprovalTimedOut():
-            call = replace(last, result="timed_out", decided_at=event.at)
-        case _:
-            assert_never(event)
-    return _set(state, event, event.step, replace(old, status="answered", calls=(*old.calls[:-1], call)))
+    return _set(
+        state,
+        event,
+        event.step,
+        replace(old, status="answered", calls=(*old.calls[:-1], answered(old.calls[-1], event))),
+    )

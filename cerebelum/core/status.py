@@ -8,6 +8,7 @@ Status = Literal[
     "queued",
     "running",
     "sleeping",
+    "waiting_for_worker",
     "waiting_for_approval",
     "waiting_for_lock",
     "paused",
@@ -17,5 +18,7 @@ Status = Literal[
 ]
 
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
-GOING_ON: tuple[Status, ...] = ("queued", "running", "sleeping", "waiting_for_approval", "waiting_for_lock")
+WAITING: tuple[Status, ...] = ("sleeping", "waiting_for_worker", "waiting_for_approval")
+"""Of what needs no process, since only time, a worker or a person can have it go on."""
+GOING_ON: tuple[Status, ...] = ("queued", "running", *WAITING, "waiting_for_lock")
 """Of what somebody drives, or should."""

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import msgspec
 
 from cerebelum.core.chunks import Chunks
-from cerebelum.core.events import ApprovalRequested, Skip, StepError, Why
+from cerebelum.core.events import (
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    ApprovalTimedOut,
+    Skip,
+    StepError,
+    StepHandedOver,
+    StepReported,
+    StepTaken,
+    Why,
+)
 
 StepStatus = Literal[
     "pending",
     "running",
+    "waiting_for_worker",
+    "on_worker",
+    "reported",
     "retrying",
     "sleeping",
     "waiting_for_approval",
@@ -23,7 +37,11 @@ StepStatus = Literal[
     "failed",
     "skipped",
 ]
-"""`answered`: somebody decided an approval, and the step has not been called again yet."""
+"""`answered`: somebody decided an approval, and the step has not been called again yet. `reported`: a worker has said
+how an attempt went, and whoever drives the execution has not seen that yet."""
+
+BUSY: frozenset[StepStatus] = frozenset({"running", "waiting_for_worker", "on_worker", "reported"})
+"""What an attempt is at that has begun, here or on a worker, and not ended as far as the log goes."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -72,6 +90,12 @@ class StepState(msgspec.Struct, frozen=True):
     """Why the latest attempt was cut off, until another one ends."""
     skipped: Skip | None = None
     verified: bool = False
+    handed: StepHandedOver | None = None
+    """For an attempt that is a worker's business: that it was handed over."""
+    taken: StepTaken | None = None
+    reported: StepReported | None = None
+    deaths: int = 0
+    """How many workers in a row died of it, or with it."""
     calls: tuple[Call, ...] = ()
 
     def whole(self, now: datetime | None = None) -> float | None:
@@ -124,3 +148,20 @@ def refused(call: Call) -> bool:
     """Whether this approval was rejected, or ran out of time where that does not count as a yes."""
     lenient = call.request is not None and call.request.on_timeout == "approve"
     return call.result == "rejected" or (call.result == "timed_out" and not lenient)
+
+
+def answered(call: Call, event: ApprovalGranted | ApprovalRejected | ApprovalTimedOut) -> Call:
+    """The call with what came of it."""
+    match event:
+        case ApprovalGranted():
+            return msgspec.structs.replace(
+                call, result="granted", decided_at=event.at, by=event.by, comment=event.comment, response=event.response
+            )
+        case ApprovalRejected():
+            return msgspec.structs.replace(
+                call, result="rejected", decided_at=event.at, by=event.by, comment=event.comment
+            )
+        case ApprovalTimedOut():
+            return msgspec.structs.replace(call, result="timed_out", decided_at=event.at)
+        case _:
+            assert_never(event)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from cerebelum.core.phases import awaited, awaited_kinds
 from cerebelum.core.state import State, status
 from cerebelum.core.status import Status
+from cerebelum.core.step_state import BUSY
 
 _MOST_CURRENT = 10
 _LONGEST_REASON = 500
@@ -71,13 +72,24 @@ def due_at(state: State) -> datetime | None:
         return None if state.queue is None else state.queue.at
     if state.awaiting_lock:
         return None
-    if awaited_kinds(state) & {"running", "answered"}:
+    if awaited_kinds(state) & {"running", "answered", "reported"}:
         return None
-    waits = []
+    waits: list[datetime | None] = []
+    if state.active.count("waiting_for_worker") and state.phase == "steps":
+        waits.append(_limit(state))
     for step_id in awaited(state):
         at = state.steps[step_id]
+        if at.status in BUSY:
+            continue
         waits.append(at.retry_at if at.status == "retrying" else at.calls[-1].due_at)
     return min((w for w in waits if w is not None), default=None)
+
+
+def _limit(state: State) -> datetime | None:
+    """When what no worker has taken is cut off by the workflow's own time limit. Workers see to theirs themselves."""
+    if state.workflow.timeout is None or state.segment_at is None:
+        return None
+    return state.segment_at + timedelta(seconds=state.workflow.timeout)
 
 
 def _reason(state: State) -> str | None:
@@ -87,6 +99,19 @@ def _reason(state: State) -> str | None:
         return state.error.message[:_LONGEST_REASON]
     if state.queued and state.queue is not None and state.ended is None:
         return f"in the queue {state.queue.name}"
+    if status(state) == "waiting_for_worker":
+        return _whose_turn(state)
     if state.ended == "cancelled" and state.cancel is not None:
         return state.cancel.why
     return None
+
+
+def _whose_turn(state: State) -> str | None:
+    """What workers are about, or are waited for with."""
+    said = []
+    for step_id, at in ((s, state.steps[s]) for s, kind in state.active.items() if kind in BUSY):
+        if at.status == "on_worker":
+            said.append(f"{step_id} on {at.host}")
+        elif at.handed is not None:
+            said.append(f"{step_id} in the queue {at.handed.queue}")
+    return ", ".join(said)[:_LONGEST_REASON] or None

@@ -27,6 +27,7 @@ from cerebelum.definition.fields import (
 )
 from cerebelum.definition.findings import Findings, Place, listed, quoted
 from cerebelum.definition.nodes import AnyNode, Listing, Scalar, Table, kind, plain
+from cerebelum.definition.placing import ONLY_WAITS, read_runs_on
 from cerebelum.definition.syntax import BadSyntax, Reference, check_syntax, references, split
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
@@ -44,6 +45,7 @@ COMMON = (
     "continue_on_error",
     "on_interrupt",
     "verify",
+    "runs_on",
     "output",
     "description",
     "undoes",
@@ -400,6 +402,12 @@ def _read_verify(reading: Reading, node: AnyNode, path: str, draft: Draft) -> No
         _keep(draft, "verify", text)
 
 
+def _read_runs_on(reading: Reading, node: AnyNode, path: str, draft: Draft) -> None:
+    _keep(draft, "runs_on", read_runs_on(reading.found, node, path))
+    if draft.executor is not None and draft.executor.key in ONLY_WAITS:
+        reading.found.add(node, path, "has no effect", "a step that only waits needs no worker")
+
+
 def _read_output(reading: Reading, node: AnyNode, path: str, draft: Draft) -> None:
     _keep(draft, "output", read_choice(reading.found, node, path, ("text", "json")))
 
@@ -424,6 +432,7 @@ _READERS = {
     "continue_on_error": _read_continue,
     "on_interrupt": _read_on_interrupt,
     "verify": _read_verify,
+    "runs_on": _read_runs_on,
     "output": _read_output,
     "description": _read_description,
     "undoes": _read_undoes,

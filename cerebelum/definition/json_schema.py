@@ -9,6 +9,7 @@ import msgspec
 
 from cerebelum.core.durations import PATTERN, Duration
 from cerebelum.core.model import GROUPS
+from cerebelum.core.queues import QUEUE
 from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.bodies import option_names
 from cerebelum.definition.concurrency import POLICIES
@@ -93,6 +94,8 @@ def _basic_definitions() -> Schema:
             "description": "Exit codes worth a retry; every failure if not given.",
         },
     }
+    queue: Schema = {"type": "string", "pattern": QUEUE, "description": "The queue whose workers perform it."}
+    labels = _names({"type": "string", "minLength": 1, "pattern": "^[^,]+$"}, "What such a worker has to have.")
     return {
         "id": {"type": "string", "pattern": _anchored(ID.pattern)},
         "text": {"type": scalar},
@@ -109,6 +112,7 @@ def _basic_definitions() -> Schema:
             "additionalProperties": {"type": [*scalar, "null"]},
         },
         "retry": {"anyOf": [{"type": "integer", "minimum": 1}, _object(retry, required=["attempts"])]},
+        "runsOn": {"anyOf": [queue, _object({"queue": queue, "labels": labels}, required=["queue"])]},
         "input": _input(),
         "schedule": _schedule(),
     }
@@ -233,6 +237,7 @@ def _common_keys() -> Schema:
             "description": "What becomes of an attempt that was interrupted.",
         },
         "verify": {**_ref("text"), "description": "A command; exit code 0 says that the interrupted attempt did land."},
+        "runs_on": _described(_ref("runsOn"), "The workers of a pool that may perform it."),
         "output": {"enum": ["text", "json"], "description": "Take stdout as the step's output."},
         "description": _ref("text"),
         "undoes": _names(_ref("id"), "For handlers: steps whose effect is gone once this one completed."),

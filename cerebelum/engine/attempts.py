@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import queue
+from typing import Any
+
+from cerebelum.core.decide import Ended, Stopping
+from cerebelum.core.events import Why
 from cerebelum.core.state import State
+from cerebelum.engine.outside import POLL_SECONDS
 from cerebelum.engine.timers import ABANDON_AFTER
 from cerebelum.host.clock import Clock
 from cerebelum.steps.attempt import Attempt
@@ -10,6 +16,19 @@ from cerebelum.steps.executor import StopReason
 
 STOP_GRACE = 4.0
 """Seconds between TERM and KILL when the runner was told to stop, which has to be over within 7 s in all."""
+
+
+def cut_off_by(attempt: Attempt, stopping: Stopping | None, state: State) -> Why:
+    """Why an attempt was asked to end that was interrupted; `stopping` is what its runner was told."""
+    if attempt.stop.reason in ("cancelled", "fenced"):
+        return "cancelled" if attempt.stop.reason == "cancelled" else "fenced"
+    by_hand = stopping is not None and (stopping.why == "operator" or stopping.signal == "SIGINT")
+    asked = state.pausing is not None and state.pausing.signal in (None, "SIGINT")
+    return "operator" if by_hand or asked else "stopped"
+
+
+_PAUSE = 5.0
+"""Seconds between two looks, beyond what is waited, from which on the process must have been stopped."""
 
 
 class Attempts:
@@ -32,6 +51,20 @@ class Attempts:
         """Ask all of them to end."""
         for attempt in self.going.values():
             self.ask_to_end(attempt, reason, grace)
+
+    def end_all(self, reason: StopReason, inbox: queue.SimpleQueue[Any]) -> None:
+        """Ask all of them to end, and wait for what `inbox` tells of that, for as long as they have."""
+        self.ask_all_to_end(reason, 0.0 if reason == "fenced" else self.stop_grace)
+        limit = self._clock.elapsed() + STOP_GRACE + ABANDON_AFTER
+        while self.going and self._clock.elapsed() < limit:
+            try:
+                item = inbox.get(timeout=max(0.01, limit - self._clock.elapsed()))
+            except queue.Empty:
+                continue
+            if isinstance(item, Ended):
+                self.going.pop(item.step, None)
+            elif item == "hurry":
+                self.ask_all_to_end("stopped", 0.0)
 
     def heed_requests(self, state: State) -> None:
         """Ask attempts to end as far as somebody's request to cancel or to pause is about them."""
@@ -63,8 +96,13 @@ class Attempts:
                 hanging.append(attempt)
         return hanging
 
-    def allow(self, seconds: float) -> None:
-        """Move their time limits on."""
+    def allow_for_pause(self, seconds: float) -> bool:
+        """Move their time limits on where so much time between two looks means that this process stood still, and
+        its steps perhaps with it; whether it does.
+        """
+        if seconds < POLL_SECONDS + _PAUSE:
+            return False
         for attempt in self.going.values():
             if attempt.deadline is not None:
                 attempt.deadline += seconds
+        return True

@@ -21,6 +21,7 @@ from cerebelum.core.state import State, evolve
 from cerebelum.core.step_kind import Defines
 from cerebelum.core.summary import summarise
 from cerebelum.engine import ownership, preflight, requests
+from cerebelum.engine.handing import check_pool
 from cerebelum.engine.ids import new_id
 from cerebelum.engine.preflight import Checked
 from cerebelum.engine.queueing import Place, Replacing, concurrency_of, refuse_if_held
@@ -89,7 +90,7 @@ class Driver(msgspec.Struct, frozen=True):
             raise UsageError("--or-resume needs --id", hint="the id says which execution to go on with")
         check_tags(tags)
         labels = tags if execution_id is None else (*tags, execution_id)
-        start = preflight.check(path, inputs, labels, self.executors, self.environ, lock=lock)
+        start = preflight.check(path, inputs, labels, self.executors, self.environ, lock=lock, here=self.settings.here)
         try:
             return self._begin(start, execution_id, tags)
         except (Conflict, Fenced):
@@ -166,6 +167,7 @@ class Driver(msgspec.Struct, frozen=True):
         parent: str | None = None,
         reused: Mapping[str, Any] | None = None,
     ) -> Result:
+        check_pool(self.store, start.workflow, self.settings.here)
         execution_id = execution_id or new_id(start.workflow.name)
         event = self._started(start, tags, parent=parent, reused=reused)
         with self._registered() as registration:
@@ -219,7 +221,9 @@ class Driver(msgspec.Struct, frozen=True):
         if plan.blocked:
             raise plan.refusal()
         self._warn(plan)
-        start = preflight.check_definition(definition, {**known, **inputs}, state.tags, self.environ)
+        start = preflight.check_definition(
+            definition, {**known, **inputs}, state.tags, self.environ, here=self.settings.here
+        )
         kept = [r.step for r in plan.rows if r.action in ("KEEP", "CHANGED")]
         reused = {s: state.steps[s].output for s in kept if state.steps[s].status == "completed"}
         try:
@@ -243,7 +247,10 @@ class Driver(msgspec.Struct, frozen=True):
             self.on_note(definition.note)
         if (plan := self._plan(log.state, definition.workflow, choice)).blocked:
             raise plan.refusal()
-        prepared = prepare(definition.workflow, self.environ)
+        check_pool(self.store, definition.workflow, self.settings.here)
+        prepared = prepare(
+            definition.workflow, self.environ, preflight.needed_here(definition.workflow, self.settings.here)
+        )
         refuse_in_definition(definition.workflow, (), prepared.masker)
         folder = preflight.folder_for(log.state, choice.working_dir)
         inputs = preflight.inputs_for(log.state, definition.workflow)
@@ -324,7 +331,9 @@ class Driver(msgspec.Struct, frozen=True):
         timetable = self._timetable(files, tell, lenient=True)
         with self._registered() as registration:
             supervisor = self._supervisor(registration, tell, concurrency)
-            supervisor.settings = msgspec.structs.replace(self.settings, park_after=PARK_AFTER)
+            supervisor.settings = msgspec.structs.replace(
+                self.settings, park_after=PARK_AFTER, most_deaths=most_resurrections, on_note=tell
+            )
             supervisor.most_resurrections, supervisor.check = most_resurrections, refuse_newer
             served = Worker(registration.runner, queues, tuple(labels), concurrency, __version__)
             worker = PoolWorker(supervisor, served, timetable, partial(self._submit_due, pool, Queued(queues[0])))
@@ -345,6 +354,7 @@ class Driver(msgspec.Struct, frozen=True):
         return by._started(start, (TAG,), queue=queue, scheduled_for=due.at)
 
     def _begin_due(self, registration: ownership.Registration, due: Due, start: Checked, entered: Entered) -> Result:
+        check_pool(self.store, start.workflow, self.settings.here)
         how = msgspec.structs.replace(self, settings=self._parking(), heed_signals=False, on_engine=entered)
         return how._own_and_drive(due.execution_id, self._scheduled(due, start), registration, start.prepared)
 
@@ -379,7 +389,7 @@ class Driver(msgspec.Struct, frozen=True):
     def _supervisor(self, registration: ownership.Registration, tell: Callable[[str], None], most: int) -> Supervisor:
         from cerebelum.engine.supervisor import Supervisor
 
-        settings = self._parking()
+        settings = msgspec.structs.replace(self._parking(), on_note=tell)
         return Supervisor(self.store, self.executors, self.environ, self.clock, registration, settings, tell, most)
 
     def _parking(self) -> Settings:
@@ -434,4 +444,4 @@ class Driver(msgspec.Struct, frozen=True):
                 told.append(execution_id)
                 self.on_start(execution_id)
 
-        return msgspec.structs.replace(self.settings, listeners=(tell, *self.settings.listeners))
+        return msgspec.structs.replace(self.settings, listeners=(tell, *self.settings.listeners), on_note=self.on_note)

@@ -16,6 +16,9 @@ def clear_leftovers(store: EventStore, state: State) -> None:
         if process.pid_namespace != pid_namespace():
             continue
         at = state.steps.get(process.step)
+        if at is not None and at.status == "on_worker" and at.attempt == process.attempt:
+            # That worker's business, which may be alive.
+            continue
         completed = at is not None and at.status == "completed" and at.attempt == process.attempt
         if process.boot_id == boot_id() and not completed:
             root = ProcessId(process.pid, process.start_ticks)
@@ -24,3 +27,19 @@ def clear_leftovers(store: EventStore, state: State) -> None:
     for step_id in state.active.at("running"):
         # Perhaps spawned, and not recorded any more.
         kill_leftovers(_UNKNOWN, -1, attempt_token(state, step_id, state.steps[step_id].attempt))
+
+
+def clear_attempt(store: EventStore, state: State, step_id: str) -> None:
+    """End what is left on this machine of the step's present attempt, whose worker died."""
+    token = attempt_token(state, step_id, state.steps[step_id].attempt)
+    for process in store.processes(state.execution_id):
+        if process.token == token and process.boot_id == boot_id() and process.pid_namespace == pid_namespace():
+            kill_leftovers(ProcessId(process.pid, process.start_ticks), process.session, token)
+            store.note_process(state.execution_id, process, gone=True)
+    # Perhaps spawned, and not recorded any more.
+    kill_leftovers(_UNKNOWN, -1, token)
+
+
+def clear_earlier(state: State, step_id: str) -> None:
+    """End what is left on this machine of the attempt before the step's present one."""
+    kill_leftovers(_UNKNOWN, -1, attempt_token(state, step_id, state.steps[step_id].attempt - 1))

@@ -21,7 +21,6 @@ from cerebelum.core.events import (
     ExecutionResumed,
     SleepCompleted,
     StepStarted,
-    Why,
     decode,
     encode,
 )
@@ -29,7 +28,8 @@ from cerebelum.core.outcome import Outcome
 from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine import ids, performing, prepare
-from cerebelum.engine.attempts import STOP_GRACE, Attempts
+from cerebelum.engine.attempts import STOP_GRACE, Attempts, cut_off_by
+from cerebelum.engine.handing import Handing
 from cerebelum.engine.outside import POLL_SECONDS, Outside, Told
 from cerebelum.engine.ownership import is_taken, lost_store
 from cerebelum.engine.prepare import Surroundings
@@ -44,9 +44,6 @@ from cerebelum.steps.executor import StopReason
 from cerebelum.steps.log import LogWriter
 from cerebelum.steps.perform import output_problem
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership
-
-_PAUSE = 5.0
-"""Seconds between two turns of the loop, beyond what it waits, from which on the process must have been stopped."""
 
 Item = Ended | Stopping | BaseException | Literal["fenced", "hurry", "turn"] | Told
 """What other threads have to tell the loop; `turn`: one of them had its turn, which the loop has to look at."""
@@ -84,11 +81,13 @@ class Engine:
         self._attempts = Attempts(self.clock, settings.grace)
         self._timers = Timers()
         self._stopping: Stopping | None = None
+        self._stop_by: float | None = None
         self._fenced = self._lost = False
         # Whether the last event appended here gave up the ownership; that of a successor, which is folded too, did not.
         self._released = False
         self._broken: StoreError | None = None
         self._place = place
+        self._handing = Handing(store, execution_id, around.clock, settings.on_note)
         self._outside = Outside(store, execution_id, self._inbox.put)
         self._looked = self.clock.elapsed()
         self._overtime_at: float | None = None
@@ -142,6 +141,7 @@ class Engine:
             self._turn.acquire()
             self._hand_out(self._commit([opened]), self.state)
             self._outside.listen()
+            self._handing.offer(self.state)
             if self._place is not None and self.state.awaiting_lock:
                 self._place.listen(self._inbox.put)
                 self._hand_out(self._commit(self._place.look()), self.state)
@@ -176,7 +176,11 @@ class Engine:
         if state.awaiting_lock is not None:
             return "parked" if self.settings.park or self.settings.park_after is not None else None
         kinds = phases.awaited_kinds(state)
-        if kinds and not kinds & {"running", "answered"}:
+        if "on_worker" in kinds and (state.cancel or state.pausing):
+            # Its worker is about to tell.
+            late = self._stop_by is not None and self.clock.elapsed() >= self._stop_by
+            return "parked" if late else None
+        if kinds and not kinds & {"running", "answered", "reported"}:
             now = self.clock.elapsed()
             if self._timers.due(now):
                 return None
@@ -215,6 +219,7 @@ class Engine:
                 raise item
             elif item == "hurry":
                 self._attempts.ask_all_to_end("stopped", 0.0)
+                self._stop_by = 0.0
             elif item == "news":
                 self._outside.hurry()
             elif item == "turn":
@@ -229,6 +234,7 @@ class Engine:
         self._look_outside()
         if self._place is not None and self.state.awaiting_lock:
             happenings += self._place.look()
+        happenings += self._handing.look(self.state)
         return happenings or [Nudge()]
 
     def _next(self) -> Item:
@@ -247,10 +253,7 @@ class Engine:
         """Where this process stood still, time limits move on by as much: its steps may have stood still with it."""
         now = self.clock.elapsed()
         pause, self._looked = now - self._looked, now
-        if pause < POLL_SECONDS + _PAUSE:
-            return
-        self._attempts.allow(pause)
-        if self._overtime_at is not None:
+        if self._attempts.allow_for_pause(pause) and self._overtime_at is not None:
             self._overtime_at += pause
 
     def _patience(self) -> float:
@@ -263,6 +266,7 @@ class Engine:
 
     def _begin_stopping(self, stopping: Stopping) -> None:
         first, self._stopping = self._stopping is None, self._stopping or stopping
+        self._stop_by = self._stop_by or self.clock.elapsed() + STOP_GRACE + ABANDON_AFTER
         if stopping.gentle:
             return
         self._attempts.ask_all_to_end("stopped", self._attempts.stop_grace)
@@ -311,6 +315,8 @@ class Engine:
             due=self._timers.due(now),
             stopping=self._stopping,
             overtime=self._overtime(),
+            here=self.settings.here,
+            most_deaths=self.settings.most_deaths,
             condition=prepare.condition,
             result=self._result,
         )
@@ -343,7 +349,7 @@ class Engine:
             release = state.ended is not None or state.paused is not None
             try:
                 faults.point("before-commit")
-                self.store.append(self.execution_id, expected, entries, summary, fence=self.fence, release=release)
+                self._handing.append(expected, entries, events, summary, state, self.fence, release=release)
                 faults.point("after-commit")
             except Conflict:
                 if self._state is None:
@@ -427,24 +433,9 @@ class Engine:
             self._turn.release()
 
     def _ended(self, attempt: Attempt, outcome: Outcome, *, verified: bool) -> Ended:
-        whys: dict[StopReason | None, Why] = {"cancelled": "cancelled", "fenced": "fenced"}
-        why: Why = whys.get(attempt.stop.reason, "stopped")
-        stopping = self._stopping
-        by_hand = stopping is not None and (stopping.why == "operator" or stopping.signal == "SIGINT")
-        if why == "stopped" and (by_hand or self.state.pausing):
-            why = "operator"
+        why = cut_off_by(attempt, self._stopping, self.state)
         return Ended(attempt.step.id, outcome, self.clock.elapsed() - attempt.started, why, verified)
 
     def _end_attempts(self, reason: StopReason) -> None:
         """End what is running and wait for it, without recording anything."""
-        self._attempts.ask_all_to_end(reason, 0.0 if reason == "fenced" else self._attempts.stop_grace)
-        limit = self.clock.elapsed() + STOP_GRACE + ABANDON_AFTER
-        while self._attempts.going and self.clock.elapsed() < limit:
-            try:
-                item = self._inbox.get(timeout=max(0.01, limit - self.clock.elapsed()))
-            except queue.Empty:
-                continue
-            if isinstance(item, Ended):
-                self._attempts.going.pop(item.step, None)
-            elif item == "hurry":
-                self._attempts.ask_all_to_end("stopped", 0.0)
+        self._attempts.end_all(reason, self._inbox)

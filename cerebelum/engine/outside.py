@@ -17,9 +17,16 @@ Told = Literal["news", "look"]
 
 
 class Outside:
-    """Hears what the store tells of one execution, and hands it on by `put`, from another thread."""
+    """Hears what the store tells of one execution, and hands it on by `put`, from another thread.
 
-    def __init__(self, store: EventStore, execution_id: str, put: Callable[[Told], None]) -> None:
+    `owned` says that this process owns the execution.
+    """
+
+    def __init__(
+        self, store: EventStore, execution_id: str, put: Callable[[Told], None], *, owned: bool = True
+    ) -> None:
+        # What the owner appends is this process's own, and so is the output.
+        self._kinds = ("request", "owner", "unknown") if owned else ("request", "owner", "unknown", "events")
         self._store = store
         self._execution_id = execution_id
         self._put = put
@@ -33,9 +40,8 @@ class Outside:
         self._every = POLL_SECONDS if self._end is None else SELDOM
 
     def _hear(self, change: Change) -> None:
-        # What the owner appends, and the output, is this process's own.
-        if change.execution_id in ("", self._execution_id) and change.kind in ("request", "owner", "unknown"):
-            self._put("news" if change.kind == "request" else "look")
+        if change.execution_id in ("", self._execution_id) and change.kind in self._kinds:
+            self._put("news" if change.kind in ("request", "events") else "look")
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to look, which counts as done then. Buries what this process adopted, too."""

@@ -16,15 +16,17 @@ import msgspec
 from cerebelum.core.decide import Stopping
 from cerebelum.core.errors import CerebelumError, OwnedElsewhere, StoreError, UsageError
 from cerebelum.core.state import State
-from cerebelum.core.status import GOING_ON
+from cerebelum.core.status import GOING_ON, WAITING
 from cerebelum.core.summary import due_at
+from cerebelum.engine.handing import Watch
 from cerebelum.engine.ownership import lost_store
 from cerebelum.engine.preflight import Checked
+from cerebelum.engine.step_jobs import StepJobs
 from cerebelum.engine.supervisor import Supervisor, said
 from cerebelum.engine.timetable import Due, Timetable
 from cerebelum.host import faults
 from cerebelum.store import Conflict, Fenced, Query, Row, lookup
-from cerebelum.store.pooling import Later, Pool, Worker
+from cerebelum.store.pooling import Job, Later, Pool, Worker
 
 if TYPE_CHECKING:
     from cerebelum.engine.session import Result
@@ -61,6 +63,7 @@ class PoolWorker(msgspec.Struct):
     _refused: dict[str, str] = msgspec.field(default_factory=dict)
     """By execution: why it could not be driven here, which is told once."""
     _lost: bool = False
+    _step_jobs: StepJobs | None = None
 
     def run(self, pool: Pool, *, once: bool) -> Stopping | None:
         """Serve the queues until stopped, with what stopped it; with `once`, until there is nothing to take.
@@ -142,15 +145,18 @@ class PoolWorker(msgspec.Struct):
 
     # -- one job ------------------------------------------------------------------------------------------------------
 
-    def perform(self, execution_id: str) -> Later | None:
+    def perform(self, job: Job) -> Later | None:
         """See Perform."""
+        execution_id = job.key
         tell = self.supervisor.tell
         if execution_id in self._driving:
             # Others took this worker for dead, and put the job back; it is alive, and goes on.
             return Later(after=_ELSEWHERE)
         self._driving.add(execution_id)
         try:
-            return self._perform(execution_id)
+            if job.step is None:
+                return self._perform(execution_id)
+            return Later() if self._stopping is not None else self._steps().perform(job)
         except (Fenced, Conflict):
             tell(f"{execution_id}: somebody else took it up")
             return Later(after=_SOON)
@@ -171,6 +177,12 @@ class PoolWorker(msgspec.Struct):
             self._refused[execution_id] = why
             self.supervisor.tell(f"{execution_id}: {why}")
         return Later(after=_REFUSED)
+
+    def _steps(self) -> StepJobs:
+        self._step_jobs = self._step_jobs or StepJobs(
+            self.supervisor, Watch(self.supervisor.store, self.supervisor.clock)
+        )
+        return self._step_jobs
 
     def _perform(self, execution_id: str) -> Later | None:
         supervisor = self.supervisor
@@ -195,7 +207,7 @@ class PoolWorker(msgspec.Struct):
             return Later()
         now, due = self.supervisor.clock.now(), row.summary.due_at
         status = row.summary.status
-        if status in ("sleeping", "waiting_for_approval") and (due is None or due > now):
+        if status in WAITING and (due is None or due > now):
             return self._until(due)
         if status == "queued" and due is not None and due > now:
             return self._until(due)

@@ -50,8 +50,10 @@ def check(
     *,
     lenient: bool = False,
     lock: str | None = None,
+    here: bool = False,
 ) -> Checked:
     """Everything that a start needs, but secrets that are not there if `lenient`; with `lock`, in a group of that name.
+    `here`: all its steps run here, also those that are workers' business.
 
     Raises UsageError (DefinitionError for the file).
     """
@@ -59,7 +61,7 @@ def check(
 
     loaded = load(path, executors)
     definition = Definition(loaded.workflow, loaded.source, refine=loaded.refine)
-    return check_definition(definition, inputs, tags, environ, lenient=lenient, lock=lock)
+    return check_definition(definition, inputs, tags, environ, lenient=lenient, lock=lock, here=here)
 
 
 def check_definition(
@@ -70,6 +72,7 @@ def check_definition(
     *,
     lenient: bool = False,
     lock: str | None = None,
+    here: bool = False,
 ) -> Checked:
     """What a start needs besides the definition. Raises UsageError."""
     from cerebelum.definition.inputs import resolve_inputs
@@ -77,12 +80,17 @@ def check_definition(
     resolved = resolve_inputs(definition.workflow, inputs)
     if definition.refine is not None:
         resolved = definition.refine(resolved)
-    prepared = prepare(definition.workflow, environ, lenient=lenient)
+    prepared = prepare(definition.workflow, environ, () if lenient else needed_here(definition.workflow, here))
     refuse_in_inputs(resolved, {**hidden(environ), **prepared.secrets})
     refuse_in_definition(definition.workflow, tags, prepared.masker)
     return Checked(
         definition.workflow, definition.source, resolved, prepared, _group(definition.workflow, resolved, lock)
     )
+
+
+def needed_here(workflow: Workflow, here: bool) -> tuple[str, ...]:
+    """The secrets that whoever drives it has to have; `here`: it performs everything itself."""
+    return workflow.every_secret() if here else workflow.secrets_here()
 
 
 def _group(workflow: Workflow, inputs: Mapping[str, Any], lock: str | None) -> Concurrency | None:

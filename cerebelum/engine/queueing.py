@@ -84,6 +84,9 @@ class Line:
             return False
         if row.summary.status in GOING_ON and state.awaiting_lock is None and not state.active.count("running"):
             return False
+        if state.active.count("on_worker"):
+            # That goes on without it, and nobody can end it from here.
+            return False
         fenced = self._store.own(execution_id, row.ownership.owner, row.ownership)
         faults.point("after-fence")
         if fenced is None:

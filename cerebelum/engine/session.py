@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Protocol
@@ -67,12 +67,14 @@ class Prepared(msgspec.Struct, frozen=True):
     masker: Masker
 
 
-def prepare(workflow: Workflow, environ: Mapping[str, str], *, lenient: bool = False) -> Prepared:
-    """Collect the workflow's secrets. Raises UsageError if one is missing, unless `lenient`.
+def prepare(workflow: Workflow, environ: Mapping[str, str], needed: Collection[str] | None = None) -> Prepared:
+    """Collect the workflow's secrets. Raises UsageError if one of the `needed` ones is missing, which are those of the
+    steps that are not for workers, if nothing else is said.
 
     The password of a store in the environment, which steps inherit, is masked as they are.
     """
-    secrets = gather(workflow, environ, [n for n in workflow.every_secret() if environ.get(n)] if lenient else None)
+    needed = workflow.secrets_here() if needed is None else needed
+    secrets = gather(workflow, environ, [n for n in workflow.every_secret() if n in needed or environ.get(n)])
     return Prepared(secrets, Masker({**hidden(environ), **secrets}))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,13 +27,14 @@ from cerebelum.core.events import (
     encode,
 )
 from cerebelum.core.state import State, evolve
+from cerebelum.core.status import WAITING
 from cerebelum.core.summary import summarise
+from cerebelum.engine.handing import check_pool
 from cerebelum.engine.leftovers import clear_leftovers
-from cerebelum.engine.loop import Engine
 from cerebelum.engine.ownership import Registration, lost_store
 from cerebelum.engine.preflight import Checked, folder_for
 from cerebelum.engine.queueing import Line, whose_turn_it_is
-from cerebelum.engine.session import Prepared, Result, drive, prepare
+from cerebelum.engine.session import Prepared, Result, Stoppable, drive, prepare
 from cerebelum.engine.settings import Settings
 from cerebelum.engine.timetable import Due, Timetable
 from cerebelum.host import faults
@@ -53,7 +54,15 @@ _STORE_PAUSE = 10.0
 """Seconds until an execution is tried again on which the store failed."""
 
 Tell = Callable[[str], None]
-Entered = Callable[[Engine], None]
+
+
+class Driving(Stoppable, Protocol):
+    """An engine, or a worker's errand."""
+
+    execution_id: str
+
+
+Entered = Callable[[Driving], None]
 """Told of what drives an execution, so that it can be stopped."""
 
 
@@ -86,7 +95,7 @@ class Supervisor(msgspec.Struct):
     begin: Callable[[Due, Checked, Entered], Result] | None = None
     """Starts the execution of a tick and drives it; raises what starting one raises."""
     _driving: dict[str, threading.Thread] = msgspec.field(default_factory=dict)
-    _engines: dict[str, Engine] = msgspec.field(default_factory=dict)
+    _engines: dict[str, Driving] = msgspec.field(default_factory=dict)
     _watched: dict[str, _Watched] = msgspec.field(default_factory=dict)
     _refused: dict[str, int] = msgspec.field(default_factory=dict)
     """By execution: the version at which it could not be driven here."""
@@ -187,7 +196,7 @@ class Supervisor(msgspec.Struct):
         assert self.begin is not None
         faults.point("tick")
         try:
-            return self.begin(due, self.timetable.start(due), self._entered)
+            return self.begin(due, self.timetable.start(due), self.entered)
         except (Conflict, Fenced):
             self.timetable.settle(due)
         except OwnedElsewhere as error:
@@ -207,7 +216,7 @@ class Supervisor(msgspec.Struct):
     def _due(self) -> Iterator[Row]:
         """Executions that may have to be taken up: running ones by their log, and those whose time has come."""
         now = self.clock.now()
-        for query in (Query(status=("running",)), Query(status=("sleeping", "waiting_for_approval"), due_before=now)):
+        for query in (Query(status=("running",)), Query(status=WAITING, due_before=now)):
             yield from every(self.store, query)
         yield from self._next_in_line(list(every(self.store, Query(status=("waiting_for_lock",)))))
 
@@ -286,8 +295,10 @@ class Supervisor(msgspec.Struct):
         if not state.cancel and (state.pausing or state.paused or state.ended):
             return Prepared({}, Masker({}))
         self.check(state)
+        check_pool(self.store, state.workflow, self.settings.here)
         folder_for(state)
-        missing = sorted({s.executor for s in state.workflow.every_step()} - set(self.executors))
+        here = [s for s in state.workflow.every_step() if s.runs_on is None or self.settings.here]
+        missing = sorted({s.executor for s in here} - set(self.executors))
         if missing:
             hint = "name the plugin with --plugin, or install it"
             raise UsageError(f"no plugin here knows the executor {', '.join(missing)}", hint=hint)
@@ -327,14 +338,15 @@ class Supervisor(msgspec.Struct):
             settings=self.settings,
             state=log.state,
             digest=log.digest,
-            on_engine=self._entered,
+            on_engine=self.entered,
         )
 
     def let_go(self, execution_id: str) -> None:
         """Forget an execution that is no longer driven."""
         self._engines.pop(execution_id, None)
 
-    def _entered(self, engine: Engine) -> None:
+    def entered(self, engine: Driving) -> None:
+        """Have it stopped with everything else, from now on."""
         self._engines[engine.execution_id] = engine
         if self._stopping is not None:
             engine.stop(self._stopping)

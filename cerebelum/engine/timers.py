@@ -9,7 +9,7 @@ from datetime import datetime
 from cerebelum.core import phases
 from cerebelum.core.events import AnyEvent
 from cerebelum.core.state import State
-from cerebelum.core.step_state import StepStatus
+from cerebelum.core.step_state import BUSY, StepStatus
 from cerebelum.host.clock import Clock, remaining
 from cerebelum.steps.attempt import Attempt
 
@@ -19,7 +19,7 @@ ABANDON_AFTER = 2.0
 _Wait = tuple[str, int, int]
 """Which wait of a step it is: status, attempt, number of the call."""
 
-_UNTIMED: frozenset[StepStatus] = frozenset({"running", "answered"})
+_UNTIMED: frozenset[StepStatus] = BUSY | {"answered"}
 """What waits for no moment."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -11,7 +11,8 @@ from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Entry, Queued
 from cerebelum.core.summary import Summary
 from cerebelum.remote.channel import Channel
-from cerebelum.store.pooling import Depth, Perform, Pool, Service, Standing, Worker
+from cerebelum.store import Ownership
+from cerebelum.store.pooling import Depth, Handover, Perform, Pool, Service, Standing, Worker
 from cerebelum.wire import execution_pb2 as wire
 
 
@@ -38,6 +39,24 @@ class RemotePool(Pool):
         return self._channel.call("GetPool", request or wire.GetPoolRequest(), wire.Pool)
 
     def submit(self, execution_id: str, entry: Entry, summary: Summary, queued: Queued) -> None:
+        """Raises UsageError."""
+        self._refuse()
+
+    def hand_over(
+        self,
+        execution_id: str,
+        expected: int,
+        entries: Sequence[Entry],
+        summary: Summary,
+        handovers: Sequence[Handover],
+        *,
+        fence: Ownership,
+        release: bool = False,
+    ) -> None:
+        """Raises UsageError."""
+        self._refuse()
+
+    def offer(self, execution_id: str, handovers: Sequence[Handover]) -> None:
         """Raises UsageError."""
         self._refuse()
 

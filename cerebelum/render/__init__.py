@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cerebelum.render.display import ASCII, UNICODE, Symbols, ago, harmless, length, moment, size
+    from cerebelum.render.facts import history_line
     from cerebelum.render.shapes import (
         event_line,
         listing,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         Style,
         active_text,
         command_line,
-        history_line,
         list_text,
         plan_text,
         preview_text,
@@ -71,4 +71,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cerebelum.render import display, shapes, text
 
+    if name == "history_line":
+        from cerebelum.render import facts
+
+        return facts.history_line
     return getattr(shapes if name in _SHAPES else display if name in _DISPLAY else text, name)

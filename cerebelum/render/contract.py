@@ -15,7 +15,7 @@ from cerebelum.core.model import Group, Policy
 from cerebelum.core.plan import Action
 from cerebelum.core.status import Status as ExecutionStatus
 from cerebelum.core.step_state import StepStatus
-from cerebelum.render.pool_contract import Pool, PoolWorker, Schedules
+from cerebelum.render.pool_contract import HandedOver, Pool, PoolWorker, Schedules
 from cerebelum.render.store_contract import Backup, Exported, Head, Pruning, StoreInfo, Transfer, Verification
 from cerebelum.store.contract import Stream
 
@@ -55,6 +55,7 @@ class StepOfStatus(TypedDict):
     attempt: int
     host: str | None
     """Where its last attempt ran."""
+    handed_over: HandedOver | None
     output: Any
     error: Failure | None
     started_at: datetime | None

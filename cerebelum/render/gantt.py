@@ -47,6 +47,7 @@ _LEGEND: dict[str, str] = {
     "running": "▶ running",
     "retrying": "waits to try again",
     "sleeping": "sleeps",
+    "waiting_for_worker": "waits for a worker",
     "waiting_for_approval": "waits for approval",
     "skip": "skipped",
     "paused": "paused",
@@ -55,7 +56,7 @@ _LEGEND: dict[str, str] = {
     "resume": "resumed",
     "cut": "drawn shorter than it was",
 }
-_WAITS: tuple[Kind, ...] = ("retrying", "sleeping", "waiting_for_approval")
+_WAITS: tuple[Kind, ...] = ("retrying", "sleeping", "waiting_for_worker", "waiting_for_approval")
 _MARKS: dict[Kind, str] = {"failed": SYMBOLS.failed, "interrupted": SYMBOLS.interrupted}
 
 

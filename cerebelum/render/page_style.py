@@ -67,6 +67,7 @@ footer { margin-top: 2.5rem; color: var(--quiet); font-size: .9em; }
 .gantt .running { fill: var(--running); stroke: var(--running); }
 .gantt .retrying { fill: none; stroke: var(--waiting); stroke-dasharray: 2 2; }
 .gantt .sleeping { fill: var(--line); stroke: var(--edge); }
+.gantt .waiting_for_worker { fill: none; stroke: var(--waiting); }
 .gantt .waiting_for_approval { fill: var(--waiting); stroke: var(--waiting); }
 .gantt .band { fill: var(--panel); }
 .gantt .cut { stroke: var(--line); stroke-dasharray: 1 3; }

@@ -48,8 +48,11 @@ _TONES = {
     "interrupted": "interrupted",
     "running": "running",
     "answered": "running",
+    "on_worker": "running",
+    "reported": "running",
     "retrying": "waiting",
     "sleeping": "waiting",
+    "waiting_for_worker": "waiting",
     "waiting_for_approval": "waiting",
     "paused": "waiting",
 }

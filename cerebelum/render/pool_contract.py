@@ -69,3 +69,17 @@ class Schedules(TypedDict):
     """What `schedules --json` prints."""
 
     schedules: Sequence[ScheduleOfFile]
+
+
+class HandedOver(TypedDict):
+    """That an attempt is a worker's business: since when, and which worker has taken it. While none has, `workers`
+    counts the live ones of the queue, and `able` those of them that have all the labels.
+    """
+
+    queue: str
+    labels: Sequence[str]
+    since: datetime
+    taken_at: datetime | None
+    worker: str | None
+    workers: int | None
+    able: int | None

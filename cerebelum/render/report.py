@@ -13,6 +13,7 @@ from cerebelum.core.model import GROUPS, Step
 from cerebelum.core.state import StepState
 from cerebelum.core.status import GOING_ON
 from cerebelum.render.display import length, moment, one_line, size
+from cerebelum.render.facts import event_details
 from cerebelum.render.failures import error_extract, error_kind
 from cerebelum.render.gantt import MOST_BARS, MOST_ROWS, gantt
 from cerebelum.render.graphs import Picture
@@ -21,7 +22,7 @@ from cerebelum.render.page_style import style
 from cerebelum.render.palette import SYMBOLS, tone
 from cerebelum.render.printed import Printed, attempts_of, worth_showing
 from cerebelum.render.svg import graph
-from cerebelum.render.text import call_said, event_details, mark, next_commands, said, status_mark, value
+from cerebelum.render.text import call_said, mark, next_commands, said, status_mark, value
 from cerebelum.render.timeline import Timeline, timeline
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ def _note(at: StepState, now: datetime) -> str:
     asked = [f"approval {call_said(call)}" for call in at.calls if call.kind == "approval"]
     if at.status == "completed":
         asked += ["taken over"] if at.began_at is None else ["verified after an interruption"] if at.verified else []
-    elif at.status not in ("pending", "running", "answered"):
+    elif at.status not in ("pending", "running", "answered", "reported"):
         asked.append(said(at, now))
     return "; ".join(asked)
 

@@ -10,13 +10,17 @@ from cerebelum.core.events import AnyEvent, Environment, StepError
 from cerebelum.core.model import GROUPS, Concurrency, Group
 from cerebelum.core.state import Call, State, StepState
 from cerebelum.core.status import GOING_ON
+from cerebelum.render.workers import handed_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cerebelum.core.plan import Plan
     from cerebelum.engine.preflight import Checked
     from cerebelum.render import contract
     from cerebelum.store import Chunk, Page, Query, Row
     from cerebelum.store.lookup import View
+    from cerebelum.store.pooling import Takers
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -53,7 +57,7 @@ def status_shape(view: View) -> contract.Status:
         "environment": _environment(state.environment),
         "steps_total": row.summary.steps_total,
         "steps_done": row.summary.steps_done,
-        "steps": steps_shape(state),
+        "steps": steps_shape(state, view.takers),
         "failed_steps": state.failed,
         "output": state.output,
         "error": _error(state.error),
@@ -75,16 +79,18 @@ def _queue(view: View) -> contract.InQueue | None:
     }
 
 
-def steps_shape(state: State) -> list[contract.StepOfStatus]:
+def steps_shape(state: State, takers: Mapping[str, Takers]) -> list[contract.StepOfStatus]:
     """All steps, the main graph first, then the handlers."""
     return [
-        _step(state.steps[step.id], step.id, group, step.executor, step.description)
+        _step(state.steps[step.id], step.id, group, step.executor, step.description, takers.get(step.id))
         for group in GROUPS
         for step in state.workflow.group(group)
     ]
 
 
-def _step(at: StepState, step_id: str, group: Group, executor: str, description: str | None) -> contract.StepOfStatus:
+def _step(
+    at: StepState, step_id: str, group: Group, executor: str, description: str | None, found: Takers | None
+) -> contract.StepOfStatus:
     return {
         "id": step_id,
         "group": group,
@@ -93,6 +99,7 @@ def _step(at: StepState, step_id: str, group: Group, executor: str, description:
         "status": at.status,
         "attempt": at.attempt,
         "host": at.host,
+        "handed_over": handed_shape(at, found),
         "output": at.output,
         "error": _error(at.error),
         "started_at": at.started_at,

@@ -205,7 +205,7 @@ def _says(picture: Picture, step: Step) -> str:
     if picture.steps is None:
         return clipped(harmless(step.executor), _MOST_COLUMNS)
     at = picture.steps.get(step.id, StepState())
-    word: str = "waiting for approval" if at.status == "waiting_for_approval" else at.status
+    word: str = at.status.replace("_", " ")
     whole = at.whole() if at.status in ("completed", "failed", "interrupted") else None
     if at.status == "completed" and whole is None:
         word = "taken over"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cerebelum.core.events import StepStarted
 from cerebelum.core.model import GROUPS, Workflow
 from cerebelum.core.state import State, StepState
 from cerebelum.render.display import UNICODE, Symbols, ago, harmless, length, moment, one_line
 from cerebelum.render.locks import lock_said
 from cerebelum.render.tables import table
+from cerebelum.render.workers import handed_said, workers_wanted
 from cerebelum.store.liveness import reported_dead
 
 if TYPE_CHECKING:
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from cerebelum.engine.preflight import Checked
     from cerebelum.store import Page, Query
     from cerebelum.store.lookup import View
+    from cerebelum.store.pooling import Takers
 
 _MOST_VALUE = 500
-_WHY = {"runner_died": "its runner died", "operator": "stopped", "fenced": "another runner took over"}
+_WHY = {
+    "withdrawn": "not wanted any more",
+    "runner_died": "its runner died",
+    "operator": "stopped",
+    "fenced": "another runner took over",
+}
 
 
 def resume_command(execution_id: str, store: str | None = None, plugins: Iterable[str] = (), *more: str) -> str:
@@ -49,14 +55,13 @@ def command_line(store: str | None, plugins: Iterable[str], *words_: str) -> str
 COLOURS = {
     "completed": "32",
     "failed": "31",
-    "running": "36",
-    "answered": "36",
+    **dict.fromkeys(("running", "answered", "on_worker", "reported"), "36"),
     "retrying": "33",
     "interrupted": "33",
     "paused": "33",
     "waiting_for_approval": "33",
     "cancelled": "35",
-    **dict.fromkeys(("sleeping", "queued", "waiting_for_lock"), "34"),
+    **dict.fromkeys(("sleeping", "queued", "waiting_for_worker", "waiting_for_lock"), "34"),
     "skipped": "2",
     "pending": "2",
 }
@@ -96,7 +101,7 @@ def mark(at: StepState, symbols: Symbols) -> str:
             return symbols.failed
         case "skipped":
             return symbols.skipped
-        case "running" | "answered":
+        case "running" | "answered" | "on_worker" | "reported":
             return symbols.started
         case "interrupted":
             return symbols.interrupted
@@ -151,11 +156,11 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
         facts.append(("queue", queue_said(view, now)))
     if (lock := lock_said(view)) is not None:
         facts.append(("lock", lock))
-    if view.status in ("running", "waiting_for_lock") and view.row.runner is not None:
+    if view.status in ("running", "waiting_for_worker", "waiting_for_lock") and view.row.runner is not None:
         facts.append(("runner", f"process {view.row.runner.pid} on {view.row.runner.host}"))
     table_lines = table([(name, harmless(text)) for name, text in facts], width=style.width, giving=(1,))
     lines += [style.link_file(line, harmless(state.source.path), where.host) for line in table_lines]
-    lines += ["", *_step_lines(state, style, now)]
+    lines += ["", *_step_lines(view, style, now)]
     if state.output is not None:
         lines += ["", f"output: {value(state.output)}"]
     problems = failures_text(state, style.symbols)
@@ -171,15 +176,19 @@ def next_commands(view: View, command: Callable[..., str]) -> list[str]:
     state, name = view.state, view.state.execution_id
     if view.status in ("failed", "paused"):
         return [f"resume with: {command('resume', name)}"]
-    if view.status == "waiting_for_lock" and reported_dead(view.row):
+    abandoned = view.status == "waiting_for_worker" and view.row.ownership.owner is not None
+    if (view.status == "waiting_for_lock" or abandoned) and reported_dead(view.row):
         return [f"go on with: {command('resume', name)}"]
     if view.standing is not None and view.standing.workers == 0 and state.queue is not None:
         return [f"start a worker with: {command('worker', '--queue', state.queue.name)}"]
+    if wanted := workers_wanted(view, command):
+        return wanted
     asking = [s for s, kind in state.active.items() if kind == "waiting_for_approval"] if not state.ended else []
     return [f"decide with: {command('approve', name, step)}, or reject" for step in asking]
 
 
-def _step_lines(state: State, style: Style, now: datetime) -> list[str]:
+def _step_lines(view: View, style: Style, now: datetime) -> list[str]:
+    state = view.state
     rows: list[tuple[str, ...]] = []
     colours: list[tuple[str, ...]] = []
     several = len(state.hosts()) > 1
@@ -194,7 +203,14 @@ def _step_lines(state: State, style: Style, now: datetime) -> list[str]:
             at = state.steps[step.id]
             output = "" if at.output is None else f"{_ARROW if style.symbols is UNICODE else '->'} {value(at.output)}"
             host = f"on {one_line(at.host)}" if several and at.host else ""
-            rows.append((f"  {mark(at, style.symbols)} {step.id}", said(at, now), host, one_line(output, 80)))
+            rows.append(
+                (
+                    f"  {mark(at, style.symbols)} {step.id}",
+                    said(at, now, view.takers.get(step.id)),
+                    host,
+                    one_line(output, 80),
+                )
+            )
             colours.append((COLOURS.get(at.status, "") if style.colour else "", "", "", "2" if style.colour else ""))
     if not several:
         rows, colours = [(*row[:2], row[3]) for row in rows], [(*row[:2], row[3]) for row in colours]
@@ -252,8 +268,8 @@ def call_said(call: Call) -> str:
     return harmless(f"since {moment(call.at)}{due}{asked}{how}{comment}")
 
 
-def said(at: StepState, now: datetime) -> str:
-    """What there is to say about a step's standing, on one line."""
+def said(at: StepState, now: datetime, found: Takers | None = None) -> str:
+    """What there is to say about a step's standing, on one line; `found` is who could take it."""
     whole = at.whole(now)
     long = "" if whole is None else length(whole)
     attempt = f" (attempt {at.attempt})" if at.attempt > 1 else ""
@@ -272,6 +288,8 @@ def said(at: StepState, now: datetime) -> str:
         case "sleeping" | "waiting_for_approval":
             due = at.calls[-1].due_at if at.calls else None
             return at.status.replace("_", " ") + (f" until {moment(due)}" if due else "")
+        case "waiting_for_worker" | "on_worker":
+            return handed_said(at, found, now)
         case "pending":
             return "pending"
         case "running" if long:
@@ -403,47 +421,3 @@ def value(given: Any) -> str:
     """A value on one line, as JSON unless it is a plain word; shortened."""
     text = given if isinstance(given, str) and given.isprintable() and given else msgspec.json.encode(given).decode()
     return one_line(text, _MOST_VALUE)
-
-
-_OWN = ("version", "at", "step", "attempt", "by", "environment", "definition", "source", "inputs", "workflow")
-
-
-def history_line(event: Any, symbols: Symbols, host: str | None = None) -> str:
-    """One event: version, time, what happened, and who did it; of an attempt that starts, on which `host`."""
-    what = type(event).__name__
-    parts = [f"{event.version:>5}  {event.at.astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3], what]
-    step = getattr(event, "step", None)
-    if step:
-        attempt = getattr(event, "attempt", None)
-        parts.append(f"{step} (attempt {attempt})" if attempt and attempt > 1 else step)
-    where = [f"on {host}"] if host and isinstance(event, StepStarted) else []
-    return harmless("  ".join([*parts, *where, *event_details(event)]))
-
-
-def event_details(event: Any) -> list[str]:
-    """Who did it, and what else the event says, where it says anything."""
-    who = getattr(event, "by", None)
-    environment = getattr(event, "environment", None)
-    if who is None and environment is not None:
-        who = f"{environment.user or '?'}@{environment.host}"
-    details = [text for name in event.__struct_fields__ if name not in _OWN and (text := _detail(event, name))]
-    if getattr(event, "workflow", None):
-        details.insert(0, event.workflow)
-    return [text for text in (f"by {who}" if who else "", ", ".join(details)) if text]
-
-
-def _detail(event: Any, name: str) -> str:
-    given = getattr(event, name)
-    if given is None or given in ((), {}, False, ""):
-        return ""
-    if name == "error":
-        return f"{given.kind}: {one_line(given.message)}"
-    if name == "duration":
-        return length(given)
-    if isinstance(given, datetime):
-        return f"{name.replace('_', ' ')} {moment(given)}"
-    if isinstance(given, tuple):
-        return f"{name.replace('_', ' ')} {', '.join(given)}"
-    if name in ("why", "reason", "detail", "signal"):
-        return one_line(str(given)).replace("_", " ")
-    return f"{name.replace('_', ' ')}={value(given)}"

@@ -23,16 +23,28 @@ from cerebelum.core.events import (
     SleepStarted,
     StepCompleted,
     StepFailed,
+    StepHandedOver,
     StepInterrupted,
     StepSkipped,
     StepStarted,
+    StepTaken,
 )
 from cerebelum.core.status import GOING_ON
 from cerebelum.render.display import moment, one_line
 from cerebelum.render.text import interruption
+from cerebelum.render.workers import waits_for
 from cerebelum.store.lookup import View
 
-Kind = Literal["completed", "failed", "interrupted", "running", "retrying", "sleeping", "waiting_for_approval"]
+Kind = Literal[
+    "completed",
+    "failed",
+    "interrupted",
+    "running",
+    "retrying",
+    "sleeping",
+    "waiting_for_worker",
+    "waiting_for_approval",
+]
 WORK: tuple[Kind, ...] = ("completed", "failed", "interrupted", "running")
 """Of what an attempt ran in; the others are waits."""
 
@@ -112,11 +124,18 @@ class _Fold:
         self._open: dict[str, Span] = {}
         self._rest: Rest | None = None
         self._before: datetime | None = None
+        self._on_workers: set[str] = set()
 
     def take(self, event: AnyEvent) -> None:
         """One event more."""
         match event:
+            case StepHandedOver():
+                self._begin(event.step, "waiting_for_worker", event.attempt, event.at, waits_for(event))
+            case StepTaken():
+                self._on_workers.add(event.step)
+                self._begin(event.step, "running", event.attempt, event.at)
             case StepStarted():
+                self._on_workers.discard(event.step)
                 self._begin(event.step, "running", event.attempt, event.at)
             case StepCompleted():
                 self._end(event.step, "completed", event.attempt, event.at)
@@ -198,7 +217,7 @@ class _Fold:
 
     def _resume(self, event: ExecutionResumed) -> None:
         before = self._before or event.at
-        lost = [step for step, span in self._open.items() if span.kind == "running"]
+        lost = [s for s, span in self._open.items() if span.kind == "running" and s not in self._on_workers]
         for step in lost:
             self._end(step, "interrupted", self._open[step].attempt, before, interruption("runner_died"))
         said = "nothing was recorded: its runner died" if lost else "nobody drove it"

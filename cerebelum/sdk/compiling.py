@@ -15,6 +15,7 @@ from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.bodies import check_body, check_options, fit
 from cerebelum.definition.expressions import check_syntax, references
 from cerebelum.definition.findings import did_you_mean, listed, quoted
+from cerebelum.definition.placing import of_python
 from cerebelum.sdk.branching import Decision, as_expression
 from cerebelum.sdk.builder import Builder, Written
 from cerebelum.sdk.chains import Node
@@ -213,6 +214,8 @@ class _Compiler:
         self._check_uses(node, values["env"])
         if (said.get("on_interrupt") == "verify") != ("verify" in said):
             raise CerebelumError('on_interrupt="verify" and verify= belong together')
+        if (placed := said.pop("runs_on", None)) is not None:
+            values["runs_on"] = of_python(placed, getattr(node, "executor", "python"))
         for key in ("secrets", "undoes"):
             if key in said:
                 values[key] = tuple(said.pop(key))

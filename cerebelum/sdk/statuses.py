@@ -33,8 +33,8 @@ class ExecutionState(StrEnum):
     """Where an execution stands. One whose process was killed is PAUSED.
 
     QUEUED waits for a worker to take it, SLEEPING for time (a sleep, or the next attempt of a step),
-    WAITING_FOR_APPROVAL for a person, WAITING_FOR_LOCK for others of its group. No execution is UNSPECIFIED: in a
-    filter it stands for any.
+    WAITING_FOR_WORKER for one that takes or performs a step, WAITING_FOR_APPROVAL for a person, WAITING_FOR_LOCK for
+    others of its group. No execution is UNSPECIFIED: in a filter it stands for any.
     """
 
     UNSPECIFIED = "unspecified"
@@ -43,6 +43,7 @@ class ExecutionState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     SLEEPING = "sleeping"
+    WAITING_FOR_WORKER = "waiting_for_worker"
     WAITING_FOR_APPROVAL = "waiting_for_approval"
     WAITING_FOR_LOCK = "waiting_for_lock"
     PAUSED = "paused"

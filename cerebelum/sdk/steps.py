@@ -37,6 +37,8 @@ class Settings(TypedDict, total=False):
     """What to do where the process died in the middle of it."""
     verify: str
     """For `verify`: a command that exits with 0 if the step did take effect."""
+    runs_on: str | Mapping[str, Any]
+    """The queue whose workers perform it, or a dict with `queue` and `labels`."""
     continue_on_error: bool
     secrets: Sequence[str]
     """Names of variables, to be found in `context.secrets`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from cerebelum.store import Chunk, Claim, EventStore, Ownership, Query, Row, Tom
 from cerebelum.store.liveness import reported_dead
 
 if TYPE_CHECKING:
-    from cerebelum.store.pooling import Standing
+    from cerebelum.store.pooling import Standing, Takers
 
 INTERRUPTED = "interrupted"
 NOT_DRIVEN = "waits for a runner"
@@ -48,6 +48,8 @@ class View(msgspec.Struct, frozen=True):
     """To the lock of its group, in their order: the first has it."""
     standing: Standing | None = None
     """In its queue, while it waits there."""
+    takers: Mapping[str, Takers] = {}
+    """By step that waits for a worker: who could take it."""
 
 
 def resolve(store: EventStore, name: str) -> str:
@@ -195,12 +197,13 @@ def seen(store: EventStore, state: State, row: Row) -> View:
     now, reason = shown(row)
     if now == "queued":
         return View(state, now, reason, row, standing=_standing(store, state))
+    found = _takers(store, state) if now in GOING_ON else {}
     if state.concurrency is None or now not in GOING_ON:
-        return View(state, now, reason, row)
+        return View(state, now, reason, row, takers=found)
     claims = store.claims(state.concurrency.group)
     if now == "waiting_for_lock":
         reason = waits_for(claims, row)
-    return View(state, now, reason, row, tuple(claims))
+    return View(state, now, reason, row, tuple(claims), takers=found)
 
 
 def waits_for(claims: Iterable[Claim], row: Row) -> str:
@@ -230,6 +233,22 @@ def _standing(store: EventStore, state: State) -> Standing | None:
         return store.pool().standing(state.execution_id, state.queue.name)
     except UsageError:
         return None
+
+
+def _takers(store: EventStore, state: State) -> dict[str, Takers]:
+    """Who could take what waits for a worker; none where the store has no queues (any more)."""
+    waiting = [state.steps[step_id].handed for step_id in state.active.at("waiting_for_worker")]
+    if not waiting:
+        return {}
+    from cerebelum.store.pooling import HasPool, takers
+
+    if not isinstance(store, HasPool):
+        return {}
+    try:
+        workers = store.pool().workers()
+    except UsageError:
+        return {}
+    return {event.step: takers(workers, event.queue, event.labels) for event in waiting if event is not None}
 
 
 def dead_runners(store: EventStore) -> tuple[str, ...]:

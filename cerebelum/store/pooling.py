@@ -1,12 +1,12 @@
 """What a store does that is also a queue: it keeps executions until a worker takes them, and knows the workers.
 
 Only some stores can; `pool_of` asks. There is one job for each execution in a queue, from the moment it is submitted
-until it has ended or is paused: while it waits for time or a person, the job waits too.
+until it has ended or is paused: while it waits for time or a person, the job waits too. And there is one for each step
+that is handed over to workers, until somebody has performed it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
@@ -15,11 +15,11 @@ import msgspec
 
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import Entry, Queued
+from cerebelum.core.queues import queue_problem
 from cerebelum.core.summary import Summary
-from cerebelum.store.contract import EventStore, Runner
+from cerebelum.store.contract import EventStore, Ownership, Runner
 from cerebelum.store.liveness import DEAD_SECONDS, judge
 
-_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _MOST_PRIORITY = 1_000_000
 
 
@@ -30,13 +30,13 @@ class Worker(msgspec.Struct, frozen=True):
     queues: tuple[str, ...]
     labels: tuple[str, ...]
     concurrency: int
-    """How many executions it drives at once."""
+    """How many executions and steps it looks after at once."""
     version: str
     """Of cerebelum."""
     draining: bool = False
     """It takes nothing new."""
     drives: tuple[str, ...] = ()
-    """Executions that it owns; when it was looked at."""
+    """What it looks after, when it was asked: ids of executions, and `Job.key` of steps."""
 
 
 class Depth(msgspec.Struct, frozen=True):
@@ -62,6 +62,39 @@ class Standing(msgspec.Struct, frozen=True):
     """Jobs that will be taken before it, as things are now."""
 
 
+class Takers(msgspec.Struct, frozen=True):
+    """Who could take a step that is handed over."""
+
+    serving: int
+    """How many live workers serve its queue and take something new."""
+    able: int
+    """How many of these have its labels."""
+
+
+class Handover(msgspec.Struct, frozen=True):
+    """A step that workers may take."""
+
+    step: str
+    version: int
+    """Of the event that says so, which tells the attempt from any other."""
+    queue: str
+    labels: tuple[str, ...] = ()
+    priority: int = 0
+
+
+class Job(msgspec.Struct, frozen=True):
+    """That somebody should look after an execution, or perform one of its steps."""
+
+    execution_id: str
+    step: str | None = None
+    handover: int = 0
+
+    @property
+    def key(self) -> str:
+        """What there is at most one job of."""
+        return self.execution_id if self.step is None else step_key(self.execution_id, self.step, self.handover)
+
+
 class Later(msgspec.Struct, frozen=True):
     """The job is not done: somebody is to take it again, at a time or after some seconds."""
 
@@ -73,8 +106,8 @@ class Later(msgspec.Struct, frozen=True):
         return self.at or now + timedelta(seconds=self.after)
 
 
-Perform = Callable[[str], Later | None]
-"""Drives the execution with this id as far as that goes; None: its job is done. Raises nothing."""
+Perform = Callable[[Job], Later | None]
+"""Does what a job is about as far as that goes; None: it is done. Raises nothing."""
 
 
 class Service(Protocol):
@@ -97,6 +130,24 @@ class Pool(Protocol):
 
     def submit(self, execution_id: str, entry: Entry, summary: Summary, queued: Queued) -> None:
         """Create an execution that nobody owns, and its job, in one transaction. Raises Conflict if it is there."""
+        ...
+
+    def hand_over(
+        self,
+        execution_id: str,
+        expected: int,
+        entries: Sequence[Entry],
+        summary: Summary,
+        handovers: Sequence[Handover],
+        *,
+        fence: Ownership,
+        release: bool = False,
+    ) -> None:
+        """`EventStore.append`, and the jobs of the steps that are handed over by that, in one transaction."""
+        ...
+
+    def offer(self, execution_id: str, handovers: Sequence[Handover]) -> None:
+        """Add the jobs of steps that were handed over, as far as they are not there."""
         ...
 
     def depths(self) -> list[Depth]:
@@ -149,14 +200,22 @@ def alive(worker: Worker) -> bool:
     return worker.runner.silent is not None and worker.runner.silent <= DEAD_SECONDS
 
 
+def step_key(execution_id: str, step: str, handover: int) -> str:
+    """What the job of a step is known by; a slash is in no id."""
+    return f"{execution_id}/{step}/{handover}"
+
+
+def takers(workers: Sequence[Worker], queue: str, labels: Sequence[str]) -> Takers:
+    """Who of the workers could take a step."""
+    serving = [w for w in workers if queue in w.queues and not w.draining and alive(w)]
+    return Takers(len(serving), sum({*labels} <= {*w.labels} for w in serving))
+
+
 def check_queues(names: Sequence[str]) -> tuple[str, ...]:
     """The names of queues, each once. Raises UsageError for what is none."""
     for name in names:
-        if not _QUEUE.fullmatch(name):
-            raise UsageError(
-                f"{name!r} cannot be the name of a queue",
-                hint="1 to 40 ASCII letters, digits, dots, underscores and hyphens, beginning with a letter or digit",
-            )
+        if problem := queue_problem(name):
+            raise UsageError(problem[0], hint=problem[1])
     return tuple(dict.fromkeys(names))
 
 

@@ -540,6 +540,31 @@ def what_is_submitted_is_taken_by_a_worker(outputs: Outputs) -> None:
         assert finish(worker).code == 0
 
 
+@shows("handedOver", "RunsOn", "StepHandedOver", "StepTaken", "StepReported", "Asked")
+def a_step_is_performed_by_a_worker_that_waits_for_a_person(outputs: Outputs) -> None:
+    world = outputs.world
+    with pool_store(world):
+        world.write(
+            "ask.py",
+            "from cerebelum import approval, step, workflow\n\n"
+            "@step(runs_on={'queue': 'gpu', 'labels': ['a100']})\nasync def ask():\n"
+            "    return (await approval('go?')).by\n\n"
+            "@workflow\ndef asks(wf):\n    wf.timeline(ask)\n",
+        )
+        work = ("worker", "--queue", "gpu", "--labels", "a100", "--once")
+        outputs.lines("event", "run", "ask.py", "--id", "x", "--park", code=75)
+        [waiting] = outputs.one("status", "status", "x")["steps"]
+        assert (waiting["status"], waiting["handed_over"]["able"]) == ("waiting_for_worker", 0)
+        assert world(*work).code == 0
+        outputs.lines("event", "resume", "x", "--park", code=75)
+        assert world("approve", "x").code == 0
+        outputs.lines("event", "resume", "x", "--park", code=75)
+        assert world(*work).code == 0
+        outputs.lines("event", "resume", "x")
+        types = [event["type"] for event in outputs.lines("event", "history", "x")]
+        assert types.count("StepReported") == 2
+
+
 @contextmanager
 def pool_store(world: World) -> Iterator[None]:
     """Queues are in a database."""

@@ -17,12 +17,13 @@ from cerebelum.core.events import (
     StepFailed,
     StepInterrupted,
 )
-from cerebelum.core.model import Step, Workflow
+from cerebelum.core.model import RunsOn, Step, Workflow
 from cerebelum.core.outcome import Approval, Completed, Interrupted, Outcome, Sleep
 from cerebelum.core.phases import CANCELLABLE
 from tests.core.world import FAILED, FATAL, World, retry, step, workflow
 
 _OutcomeEvent = StepCompleted | StepFailed | SleepStarted | ApprovalRequested | StepInterrupted
+_UNFORESEEN = ("runner_died", "withdrawn")
 Decision = Literal["grant", "reject", "nobody"]
 
 
@@ -68,18 +69,20 @@ class Scenario:
             for s, kind in state.active.items()
             if kind == "waiting_for_approval" and self.decisions.get(s, "grant") != "nobody"
         ]
-        candidates = sorted({*world.running, *deciders}, key=lambda s: self.order[s])
+        candidates = sorted({*world.running, *world.on_workers, *deciders}, key=lambda s: self.order[s])
         if not candidates:
             return self._let_time_pass(world)
         step_id = candidates[0]
         if step_id in deciders:
             world.granted(step_id) if self.decisions.get(step_id, "grant") == "grant" else world.rejected(step_id)
+        elif step_id in state.active.at("waiting_for_worker"):
+            world.taken(step_id)
         elif state.cancel and state.graph.group_of(step_id) in CANCELLABLE:
-            world.is_interrupted(step_id, "cancelled")
+            _ends(world, step_id, Interrupted(), why="cancelled")
         else:
             ended = [event.step for event in outcomes].count(step_id)
             script = self.script.get(step_id, [])
-            world.ends(step_id, script[ended] if ended < len(script) else Completed(f"{step_id} {ended}"))
+            _ends(world, step_id, script[ended] if ended < len(script) else Completed(f"{step_id} {ended}"))
         return True
 
     def _let_time_pass(self, world: World) -> bool:
@@ -89,6 +92,15 @@ class Scenario:
             if world.turn(Nudge()):
                 return True
         return False
+
+
+def _ends(world: World, step_id: str, outcome: Outcome, **fields: Any) -> None:
+    """An attempt ends, here or on a worker."""
+    taken = world.state.steps[step_id].taken
+    if taken is None:
+        world.ends(step_id, outcome, **fields)
+    else:
+        world.reported(taken, outcome, **fields)
 
 
 def _time_limit(world: World) -> list[datetime]:
@@ -101,7 +113,7 @@ def _outcomes_in(log: list[AnyEvent]) -> list[_OutcomeEvent]:
     return [
         event
         for event in log
-        if isinstance(event, _OutcomeEvent) and not (isinstance(event, StepInterrupted) and event.why == "runner_died")
+        if isinstance(event, _OutcomeEvent) and not (isinstance(event, StepInterrupted) and event.why in _UNFORESEEN)
     ]
 
 
@@ -133,8 +145,11 @@ _KEYS = st.sampled_from(
 )
 
 
+_PLACES = st.sampled_from([None, None, None, RunsOn("gpu")])
+
+
 def _step(draw: st.DrawFn, step_id: str, needs: tuple[str, ...], **fields: Any) -> Step:
-    return step(step_id, *needs, **draw(_KEYS), **fields)
+    return step(step_id, *needs, **draw(_KEYS), runs_on=draw(_PLACES), **fields)
 
 
 @st.composite

@@ -282,6 +282,7 @@ def test_facts_of_every_type_can_be_folded() -> None:
         fields: dict[str, Any] = {"version": 9, "at": START, "step": "a", "call": 0, "attempt": 1, "by": "ann"}
         fields |= {"executor": "run", "error": None, "why": "condition", "until": START, "seconds": 1.0}
         fields |= {"group": "production", "holder": "deploy-1"}
+        fields |= {"queue": "gpu", "handover": 5, "worker": "w", "host": "agent", "outcome": "completed"}
         if kind is ExecutionPaused:
             fields["why"] = "signal"
         fields["reason"] = "manual"

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from cerebelum.core.decide import Stopping
-from cerebelum.core.events import SleepCompleted, StepFailed, StepSkipped, StepStarted
+from cerebelum.core.events import SleepCompleted, StepFailed, StepHandedOver, StepReported, StepSkipped, StepStarted
 from cerebelum.core.model import Workflow
+from cerebelum.core.outcome import Completed
 from cerebelum.core.plan import make_plan
 from tests.core.scenarios import Scenario, scenarios
 from tests.core.test_plan import applied, with_digest
@@ -69,7 +70,7 @@ def test_a_resume_runs_just_what_the_plan_marks(scenario: Scenario, data: st.Dat
     touched = {
         fact.step
         for fact in world.log[before:]
-        if isinstance(fact, StepStarted | StepSkipped | StepFailed | SleepCompleted)
+        if isinstance(fact, StepStarted | StepHandedOver | StepReported | StepSkipped | StepFailed | SleepCompleted)
     } & set(names)
     marked = {row.step for row in plan.rows if row.action in ("RERUN", "NEW")}
     if plan.continues_handlers:
@@ -88,6 +89,9 @@ def everything_goes_well(world: World) -> None:
             return
         if world.running:
             world.completes(world.running[0])
+        elif world.on_workers:
+            step_id = world.on_workers[0]
+            world.reported(world.state.steps[step_id].taken or world.taken(step_id), Completed())
         elif waiting:
             world.granted(waiting[0])
         else:

@@ -20,9 +20,12 @@ from cerebelum.core.events import (
     ExecutionPaused,
     ExecutionResumed,
     StepFailed,
+    StepHandedOver,
     StepStarted,
 )
+from cerebelum.core.outcome import Interrupted
 from cerebelum.core.state import State, evolve, reconstruct
+from cerebelum.core.step_state import BUSY
 from tests.core.scenarios import Scenario, scenarios
 from tests.core.world import ID, World, interruptions
 
@@ -103,6 +106,10 @@ def walks(draw: st.DrawFn) -> World:
                 world.stops(Stopping("signal", "SIGINT"))
                 while world.running:
                     world.is_interrupted(world.running[0], "operator")
+                for step_id in world.on_workers:
+                    taken = world.state.steps[step_id].taken
+                    assert taken is not None
+                    world.reported(taken, Interrupted(), why="operator")
             case "cancel" if not world.state.ended and not world.state.cancel:
                 world.cancelled_by()
             case "resume" if world.state.ended == "failed" or world.state.paused:
@@ -177,7 +184,7 @@ def test_a_completed_step_runs_again_only_if_that_was_asked_for(world: World) ->
         if isinstance(fact, ExecutionResumed):
             handlers = {s.id for s in state.graph.steps if state.graph.group_of(s.id) != "steps"}
             completed -= {*fact.rerun, *(handlers if not fact.continues else ())}
-        if isinstance(fact, StepStarted):
+        if isinstance(fact, StepStarted | StepHandedOver):
             assert fact.step not in completed
         completed |= {s for s, at in state.steps.items() if at.status == "completed"}
 
@@ -187,7 +194,7 @@ def test_a_completed_step_runs_again_only_if_that_was_asked_for(world: World) ->
 def test_a_step_starts_only_when_all_it_needs_is_settled(world: World) -> None:
     state = None
     for fact in world.log:
-        if isinstance(fact, StepStarted):
+        if isinstance(fact, StepStarted | StepHandedOver):
             assert state is not None
             for need in state.graph.step(fact.step).needs:
                 tolerated = state.graph.step(need).continue_on_error
@@ -201,7 +208,7 @@ def test_no_more_attempts_run_at_once_than_allowed(world: World) -> None:
     state = None
     for fact in world.log:
         state = evolve(state, fact, ID)
-        assert list(state.active.values()).count("running") <= state.workflow.max_parallel
+        assert sum(kind in BUSY for kind in state.active.values()) <= state.workflow.max_parallel
 
 
 @quick
@@ -243,7 +250,9 @@ def test_decide_leaves_the_state_before_as_it_was_and_decides_the_same_twice(wor
 def test_an_execution_ends_or_waits_for_something(world: World) -> None:
     world.turn(Nudge())
     state = world.state
-    assert state.ended or state.paused or world.running or world.moments() or waits_for_a_person(state)
+    assert (
+        state.ended or state.paused or world.running or world.on_workers or world.moments() or waits_for_a_person(state)
+    )
 
 
 @quick
@@ -277,9 +286,10 @@ def test_attempts_are_numbered_without_repeating(world: World) -> None:
     seen: dict[str, int] = {}
     state = None
     for fact in world.log:
-        if isinstance(fact, StepStarted) and state is not None:
-            goes_on = state.steps[fact.step].status == "answered"
+        if isinstance(fact, StepStarted | StepHandedOver) and state is not None:
+            slept = isinstance(fact, StepHandedOver) and state.steps[fact.step].status == "running"
+            goes_on = slept or state.steps[fact.step].status == "answered"
             assert fact.attempt == seen.get(fact.step, 0) + (not goes_on)
-        if isinstance(fact, StepStarted | StepFailed):
+        if isinstance(fact, StepStarted | StepHandedOver | StepFailed):
             seen[fact.step] = fact.attempt
         state = evolve(state, fact, ID)

@@ -21,9 +21,12 @@ from cerebelum.core.events import (
     ExecutionStarted,
     StepError,
     StepInterrupted,
+    StepReported,
     StepStarted,
+    StepTaken,
     Why,
 )
+from cerebelum.core.handover import said
 from cerebelum.core.model import Retry, Source, Step, Workflow, step_digest
 from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
 from cerebelum.core.state import State, evolve, reconstruct, status
@@ -135,6 +138,21 @@ class World:
             ApprovalRejected(step=step_id, call=self.call(step_id), by="ann", comment=comment, **self.stamp)
         )
 
+    def taken(self, step_id: str, worker: str = "w1") -> StepTaken:
+        """A worker takes a step that is handed over; nothing follows from that."""
+        at = self.state.steps[step_id]
+        assert at.handed is not None
+        version, host = at.handed.version, f"on-{worker}"
+        event = StepTaken(step=step_id, attempt=at.attempt, handover=version, worker=worker, host=host, **self.stamp)
+        assert self.appended(event) == []
+        return event
+
+    def reported(self, taken: StepTaken, outcome: Outcome, **fields: Any) -> list[AnyEvent]:
+        """The worker that has taken it reports; returns what follows from that."""
+        same: dict[str, Any] = {"step": taken.step, "attempt": taken.attempt, "handover": taken.handover}
+        same |= {"worker": taken.worker, "host": taken.host}
+        return self.appended(StepReported(**same, **said(outcome), **fields, **self.stamp))
+
     def appended(self, *events: AnyEvent) -> list[AnyEvent]:
         """Somebody else appends, then the owner folds that and looks again; returns what the owner decided."""
         self.folds(*events)
@@ -173,6 +191,11 @@ class World:
     @property
     def running(self) -> list[str]:
         return [s for s, kind in self.state.active.items() if kind == "running"]
+
+    @property
+    def on_workers(self) -> list[str]:
+        """Steps that workers have, or may take."""
+        return [s for s, kind in self.state.active.items() if kind in ("waiting_for_worker", "on_worker")]
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -242,7 +265,8 @@ def starts(events: Iterable[AnyEvent]) -> list[str]:
 
 
 def interruptions(events: Iterable[AnyEvent]) -> list[str]:
-    return [event.step for event in events if isinstance(event, StepInterrupted)]
+    """Steps whose attempts were cut off, which what no worker had taken was not."""
+    return [event.step for event in events if isinstance(event, StepInterrupted) and event.why != "withdrawn"]
 
 
 def retry(attempts: int, **fields: Any) -> Retry:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cerebelum.core.errors import UsageError
-from cerebelum.core.events import ExecutionFailed, StepCompleted, StepFailed, StepStarted
+from cerebelum.core.events import ExecutionFailed, StepCompleted, StepFailed, StepHandedOver, StepStarted, StepTaken
 from cerebelum.core.state import reconstruct, status
 from cerebelum.store import Query
 from tests.binary.program import environment, program
@@ -177,8 +177,12 @@ def check(arena: Arena, name: str, acknowledged: Sequence[dict[str, Any]]) -> No
 def check_effects(effects: Sequence[str], events: Sequence[object]) -> None:
     """A settled attempt took effect once, one that was cut off at most once, and nothing ran that is not in the log."""
     done = Counter(effects)
-    spawning = {e.step for e in events if isinstance(e, StepStarted) and e.executor == "run"}
-    started = Counter(f"{e.step} {e.attempt}" for e in events if isinstance(e, StepStarted) and e.step in spawning)
+    spawning = {e.step for e in events if isinstance(e, StepStarted | StepHandedOver) and e.executor == "run"}
+    started = Counter(
+        f"{e.step} {e.attempt}"
+        for e in events
+        if isinstance(e, StepTaken) or (isinstance(e, StepStarted) and e.step in spawning)
+    )
     settled = Counter(
         f"{e.step} {e.attempt}" for e in events if isinstance(e, StepCompleted | StepFailed) and e.step in spawning
     )
@@ -188,7 +192,7 @@ def check_effects(effects: Sequence[str], events: Sequence[object]) -> None:
     assert set(settled) <= set(done), f"recorded, but it did not happen: {set(settled) - set(done)}"
     over: set[str] = set()
     for event in events:
-        if isinstance(event, StepStarted):
+        if isinstance(event, StepStarted | StepHandedOver):
             assert event.step not in over, f"{event.step} was started again after it had completed"
         elif isinstance(event, StepCompleted):
             assert event.step not in over, f"{event.step} completed twice"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from cerebelum.backends.postgres import open_store
 from cerebelum.store import Runner
-from cerebelum.store.pooling import Later, Worker, pool_of
+from cerebelum.store.pooling import Job, Later, Worker, pool_of
 
 PATIENCE = 30.0
 
@@ -22,8 +22,8 @@ def pool_beside(url: str) -> Iterator[None]:
         "w-beside", "beside", "another", 1, "pid:[1]", 1, datetime.now(UTC), "/nonexistent/w-beside", silent=None
     )
 
-    def perform(execution_id: str) -> Later | None:
-        performed.append(execution_id)
+    def perform(job: Job) -> Later | None:
+        performed.append(job.key)
         return None
 
     store.beat(runner)

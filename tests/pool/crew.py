@@ -21,6 +21,13 @@ EFFECT = 'echo "$CEREBELUM_STEP $CEREBELUM_ATTEMPT" >> effects-$CEREBELUM_EXECUT
 _LINES = "".join(f"  - {{id: s{at}, run: 'sleep 0.0{at % 4}; {EFFECT}'}}\n" for at in range(STEPS))
 CHAIN = f"name: chain\nportable: true\nsteps:\n{_LINES}"
 
+_PLACED = "".join(
+    f"  - {{id: s{at}, run: 'sleep 0.0{at % 4}; {EFFECT}'{', runs_on: {queue: gpu, labels: [a100]}' * (at % 2)}}}\n"
+    for at in range(STEPS)
+)
+PLACED = f"name: placed\nportable: true\nsteps:\n{_PLACED}"
+"""The same, with every other step on a worker of another queue."""
+
 _BOOT = 'mount --bind "$BOOT_ID" /proc/sys/kernel/random/boot_id; exec "$@"'
 """What makes a process believe that it is on another machine."""
 
@@ -105,7 +112,9 @@ class Crew:
     def going_on(self) -> int:
         """How many executions have not ended."""
         store = self.world.client.store
-        return len(store.find(Query(status=("queued", "running", "sleeping", "paused"), limit=1000)).rows)
+        return len(
+            store.find(Query(status=("queued", "running", "sleeping", "waiting_for_worker", "paused"), limit=1000)).rows
+        )
 
     def check(self, name: str) -> None:
         """An execution completed, and every completed step took effect once."""

@@ -1,11 +1,12 @@
 """Workers that are killed, stopped, drained and started at random while a crowd of executions goes through a queue.
 
-    python -m tests.pool.storm [--executions 200] [--seed 1] [--restarts 2] [--machines] [--pace 0.7]
+    python -m tests.pool.storm [--executions 200] [--seed 1] [--restarts 2] [--machines] [--steps] [--pace 0.7]
 
 The server of its own restarts in the middle. At the end every execution has to be complete, every completed step's
 effect to be there once, nothing to be left in the queue, and the store to be sound. It prints what it did and found;
-the exit code is 1 if anything does not hold. With --machines (root) half of the workers have boot ids of their own, so
-that only their beats tell that they are dead, which takes most of a minute each time.
+the exit code is 1 if anything does not hold. With --steps every other step is one that is handed to a worker. With
+--machines (root) half of the workers have boot ids of their own, so that only their beats tell that they are dead,
+which takes most of a minute each time.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from pathlib import Path
 from random import Random
 
 from cerebelum.core.errors import CerebelumError
-from cerebelum.core.events import ExecutionResumed
+from cerebelum.core.events import ExecutionResumed, StepReported
 from cerebelum.sdk import pool
 from tests.lifecycle.world import World
-from tests.pool.crew import CHAIN, Crew
+from tests.pool.crew import CHAIN, PLACED, Crew
 from tests.servers.postgres import Postgres, programs, with_schema
 
 WORKERS = 4
+QUEUES = "build,gpu"
 PATIENCE = 240.0
 """Seconds without any progress after which it counts as stuck."""
 
@@ -47,7 +49,8 @@ class Storm:
         while len(self.crew.workers) < WORKERS:
             machine = self.machines and self.chance.random() < 0.5
             concurrency = str(self.chance.choice((1, 2, 3)))
-            self.crew.hire("--concurrency", concurrency, "--resurrections", "1000", machine=machine)
+            options = ("--concurrency", concurrency, "--resurrections", "1000", "--labels", "a100")
+            self.crew.hire(*options, queue=QUEUES, machine=machine)
             self.did["start"] += 1
 
     def act(self) -> None:
@@ -124,6 +127,9 @@ class Storm:
         return [q for q in found.queues if q.depth.waiting or q.depth.later or q.depth.taken]
 
     def report(self, names: list[str]) -> str:
+        self.did["steps reported"] = sum(
+            isinstance(e, StepReported) for name in names for e in self.crew.world.events(name)
+        )
         reasons = Counter(
             e.reason for name in names for e in self.crew.world.events(name) if isinstance(e, ExecutionResumed)
         )
@@ -133,12 +139,20 @@ class Storm:
 
 
 def storm(
-    world: World, server: Postgres | None, *, executions: int, seed: int, restarts: int, machines: bool, pace: float
+    world: World,
+    server: Postgres | None,
+    *,
+    executions: int,
+    seed: int,
+    restarts: int,
+    machines: bool,
+    pace: float,
+    steps: bool = False,
 ) -> str:
     """All of it, in a world; what it did. Raises AssertionError for what does not hold."""
     crew = Crew(world)
     one = Storm(crew, server, Random(seed), machines)
-    file = world.flow(CHAIN)
+    file = world.flow(PLACED if steps else CHAIN)
     names = [f"storm-{number:03}" for number in range(executions)]
     try:
         for name in names:
@@ -147,7 +161,7 @@ def storm(
         crew.dismiss()
         # A job is finished a moment after its execution has ended: whoever was killed in between has left it behind,
         # and seems to be on another machine, whose silence tells.
-        crew.hire()
+        crew.hire("--labels", "a100", queue=QUEUES)
         end = time.monotonic() + PATIENCE
         while one.left():
             assert time.monotonic() < end, f"left in the queues: {one.left()}"
@@ -167,6 +181,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--pace", type=float, default=0.7, help="seconds between two deeds, on average")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
     parser.add_argument("--machines", action="store_true", help="half of the workers with boot ids of their own")
+    parser.add_argument("--steps", action="store_true", help="every other step on a worker of another queue")
     wanted = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="cerebelum-storm-"))
     print(f"storm: seed {wanted.seed}, {wanted.executions} executions, in {folder}", flush=True)

@@ -457,6 +457,9 @@ def test_a_handler_is_told_where_results_are() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"runs_on": {"labels": ["a100"]}}, "runs_on= is the name of a queue, or a dict with queue and labels"),
+        ({"runs_on": "g p u"}, "runs_on=: 'g p u' cannot be the name of a queue"),
+        ({"runs_on": {"queue": "gpu", "labels": "a100"}}, "labels are a list of texts"),
         ({"on_interrupt": "maybe"}, "on_interrupt=: `maybe` is not one of the choices; there is `rerun`"),
         ({"continue_on_error": "no"}, "continue_on_error=: expected true or false, this is a text"),
         ({"secrets": "TOKEN"}, "secrets=: expected a list, this is a text"),

@@ -24,6 +24,8 @@ from cerebelum.store.pooling import Worker
 _LOOK = 1.0
 """Seconds between two looks at whether anybody still wants to hear."""
 _CONNECTING = 10.0
+_FETCH = "procrastinate_fetch_job"
+"""What the statement calls that takes a job, in the place of which ours is performed."""
 
 
 class Connector(BaseAsyncConnector):
@@ -95,13 +97,16 @@ class Connector(BaseAsyncConnector):
             if "job_id" in arguments and not self._is_mine(connection, arguments["job_id"]):
                 return []
             with connection.cursor(row_factory=dict_row) as cursor:
-                cursor.execute(literally(query), values)
+                if _FETCH in query:
+                    cursor.execute(self._tables.sql.fetch, {**values, "labels": list(self._worker.labels)})
+                else:
+                    cursor.execute(literally(query), values)
                 rows = cursor.fetchall()
             self._follow(connection, query, rows)
             return rows
 
         rows = self._tables.write(work)
-        if "procrastinate_fetch_job" in query and rows and rows[0]["id"] is not None:
+        if _FETCH in query and rows and rows[0]["id"] is not None:
             self.held.add(rows[0]["id"])
         self.held.discard(arguments.get("job_id", 0))
         return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.exchange import exchange
@@ -14,7 +14,8 @@ from cerebelum.backends.postgres.writing import Append
 from cerebelum.backends.sql.rows import entry_rows
 from cerebelum.core.events import Entry, Queued
 from cerebelum.core.summary import Summary
-from cerebelum.store.pooling import Depth, Perform, Pool, Service, Standing, Worker, alive
+from cerebelum.store import Ownership
+from cerebelum.store.pooling import Depth, Handover, Perform, Pool, Service, Standing, Worker, alive
 
 
 class Queues(Pool):
@@ -32,19 +33,58 @@ class Queues(Pool):
 
     def submit(self, execution_id: str, entry: Entry, summary: Summary, queued: Queued) -> None:
         """See Pool."""
-        rows = entry_rows(execution_id, 0, [entry], summary)
-        append = Append(self._of_store, os.urandom(16).hex(), 0, rows, summary, None, False, False)
+        self._append(
+            0, [entry], summary, lambda connection: self._tables.defer(connection, execution_id, queued), None, False
+        )
+
+    def _append(
+        self,
+        expected: int,
+        entries: Sequence[Entry],
+        summary: Summary,
+        defer: Callable[[Connection], None],
+        fence: Ownership | None,
+        release: bool,
+    ) -> None:
+        """Append, and `defer` jobs if that was done, in one transaction."""
+        rows = entry_rows(summary.execution_id, expected, entries, summary)
+        append = Append(self._of_store, os.urandom(16).hex(), expected, rows, summary, fence, release, False)
 
         def write(connection: Connection) -> None:
             # Sent again after it was done, it writes nothing, and is found to be there.
             (result,) = exchange(connection, [append.command()])
             written = result.ntuples > 0
             if written:
-                self._tables.defer(connection, execution_id, queued)
+                defer(connection)
             append.sent(connection, written)
 
         self._tables.write(write)
         append.result()
+
+    def hand_over(
+        self,
+        execution_id: str,
+        expected: int,
+        entries: Sequence[Entry],
+        summary: Summary,
+        handovers: Sequence[Handover],
+        *,
+        fence: Ownership,
+        release: bool = False,
+    ) -> None:
+        """See Pool."""
+        self._append(
+            expected,
+            entries,
+            summary,
+            lambda connection: self._tables.defer_steps(connection, execution_id, handovers),
+            fence,
+            release,
+        )
+
+    def offer(self, execution_id: str, handovers: Sequence[Handover]) -> None:
+        """See Pool."""
+        self._tables.write(lambda connection: self._tables.offer_steps(connection, execution_id, handovers))
 
     def depths(self) -> list[Depth]:
         """See Pool."""

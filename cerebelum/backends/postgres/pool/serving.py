@@ -14,11 +14,11 @@ from procrastinate import jobs, retry
 from procrastinate.worker import Worker as JobsWorker
 
 from cerebelum.backends.postgres.pool.connector import Connector
-from cerebelum.backends.postgres.pool.statements import TASK
+from cerebelum.backends.postgres.pool.statements import STEP_TASK, TASK
 from cerebelum.backends.postgres.pool.tables import Tables, read_worker
 from cerebelum.backends.postgres.server import Connection
 from cerebelum.store.liveness import judge
-from cerebelum.store.pooling import Later, Perform, Service, Worker
+from cerebelum.store.pooling import Job, Later, Perform, Service, Worker
 
 _TICK = 1.0
 """Seconds between two looks after the jobs."""
@@ -86,6 +86,7 @@ class Serving(Service):
     async def _main(self, once: bool) -> None:
         app = procrastinate.App(connector=self._connector)
         app.task(name=TASK, retry=_Again())(self._drive)
+        app.task(name=STEP_TASK, retry=_Again())(self._step)
         await self._connector.in_turn(self._begin)
         self._jobs = JobsWorker(
             app,
@@ -115,7 +116,13 @@ class Serving(Service):
             await looking
 
     async def _drive(self, execution: str) -> None:
-        later = await asyncio.get_running_loop().run_in_executor(self._threads, self._perform, execution)
+        await self._do(Job(execution))
+
+    async def _step(self, execution: str, step: str, handover: int, labels: list[str]) -> None:
+        await self._do(Job(execution, step, handover))
+
+    async def _do(self, job: Job) -> None:
+        later = await asyncio.get_running_loop().run_in_executor(self._threads, self._perform, job)
         if later is not None:
             raise _NotDone(later)
 

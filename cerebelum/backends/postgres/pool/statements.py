@@ -8,9 +8,13 @@ from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.schema import literally
 from cerebelum.backends.postgres.statements import NOW
 from cerebelum.backends.sql.rows import RUNNER
+from cerebelum.core.status import WAITING
 
 TASK = "drive"
-"""What the jobs are called."""
+"""What the jobs of executions are called."""
+STEP_TASK = "step"
+"""What the jobs of steps are called."""
+_TASKS = f"('{TASK}', '{STEP_TASK}')"
 _BEGAN = "(extract(epoch FROM now()) * 1000000)::bigint"
 """When the transaction began: unlike NOW it does not change meanwhile, so that the server need not look row by row."""
 _SILENT = 15_000_000
@@ -31,6 +35,27 @@ class PoolStatements:
         self.defer = self._made(
             "SELECT {s}.procrastinate_defer_jobs_v1(ARRAY[ROW(%s, '" + TASK + "', %s, NULL, %s,"
             " jsonb_build_object('execution', %s::text), %s)::{s}.procrastinate_job_to_defer_v1])"
+        )
+        # Queue, priority, key, execution, step, version, labels. Since when it could be taken is written beside it.
+        self.defer_step = self._made(
+            "SELECT {s}.procrastinate_defer_jobs_v1(ARRAY[ROW(%s, '" + STEP_TASK + "', %s, NULL, %s,"
+            " jsonb_build_object('execution', %s::text, 'step', %s::text, 'handover', %s::int, 'labels',"
+            " to_jsonb(%s::text[])), now())::{s}.procrastinate_job_to_defer_v1])"
+        )
+        # Key.
+        self.has_job = self._made(
+            "SELECT 1 FROM {s}.procrastinate_jobs WHERE queueing_lock = %s AND status IN ('todo', 'doing')"
+        )
+        # As procrastinate_fetch_job_v2, which knows nothing of labels; none of our jobs has a `lock`.
+        self.fetch = self._made(
+            "WITH candidate AS (SELECT id FROM {s}.procrastinate_jobs WHERE status = 'todo'"
+            " AND queue_name = ANY (%(queues)s::varchar[]) AND (scheduled_at IS NULL OR scheduled_at <= now())"
+            " AND coalesce(args->'labels', '[]') <@ to_jsonb(%(labels)s::text[])"
+            " ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED),"
+            " taken AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'doing', worker_id = %(worker_id)s"
+            " FROM candidate WHERE j.id = candidate.id RETURNING j.*)"
+            " SELECT t.id, t.status, t.task_name, t.priority, t.lock, t.queueing_lock, t.args, t.scheduled_at,"
+            " t.queue_name, t.attempts, t.worker_id FROM (SELECT 1) AS one LEFT JOIN taken AS t ON true"
         )
         self.depths = self._made(
             "SELECT queue_name, count(*) FILTER (WHERE ready),"
@@ -84,7 +109,7 @@ class PoolStatements:
                 "WITH woken AS (UPDATE {s}.procrastinate_jobs AS j SET scheduled_at = now()"
                 f" WHERE j.task_name = '{TASK}' AND j.status = 'todo' AND j.scheduled_at > now() + interval '10 s'"
                 " AND NOT EXISTS (SELECT 1 FROM {s}.executions AS e WHERE e.id = j.queueing_lock"
-                " AND (e.status IN ('queued', 'sleeping', 'waiting_for_approval')"
+                f" AND (e.status IN {('queued', *WAITING)}"
                 " OR (e.status IN ('running', 'waiting_for_lock') AND e.owner IS NOT NULL)))"
                 f" RETURNING id, queue_name) SELECT {_TOLD} FROM woken"
             ),
@@ -109,7 +134,7 @@ class PoolStatements:
     def _put_back(self, which: str) -> LiteralString:
         return self._made(
             "WITH back AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'todo', scheduled_at = now(),"
-            f" worker_id = NULL, attempts = j.attempts + 1 WHERE j.task_name = '{TASK}' AND j.status = 'doing'"
+            f" worker_id = NULL, attempts = j.attempts + 1 WHERE j.task_name IN {_TASKS} AND j.status = 'doing'"
             f" AND {which} RETURNING id, queue_name) SELECT {_TOLD} FROM back"
         )
 

@@ -13,7 +13,7 @@ from cerebelum.backends.postgres.server import LONG, Connection, Lane, Server
 from cerebelum.backends.postgres.statements import restored
 from cerebelum.backends.sql.rows import RUNNER, moment, runner_of
 from cerebelum.core.events import ExecutionStarted, Queued, decode
-from cerebelum.store.pooling import Worker
+from cerebelum.store.pooling import Handover, Worker, step_key
 
 T = TypeVar("T")
 
@@ -31,6 +31,25 @@ class Tables:
         """Add the job of an execution."""
         values = (queued.name, queued.priority, execution_id, execution_id, queued.at)
         connection.execute(self.sql.defer, values)
+
+    def defer_steps(self, connection: Connection, execution_id: str, handovers: Sequence[Handover]) -> None:
+        """Add the jobs of steps."""
+        for each in handovers:
+            key = step_key(execution_id, each.step, each.version)
+            values = (each.queue, each.priority, key, execution_id, each.step, each.version, list(each.labels))
+            connection.execute(self.sql.defer_step, values)
+
+    def offer_steps(self, connection: Connection, execution_id: str, handovers: Sequence[Handover]) -> None:
+        """Add the jobs of steps that have none."""
+        for each in handovers:
+            key = step_key(execution_id, each.step, each.version)
+            if connection.execute(self.sql.has_job, (key,)).fetchone() is None:
+                try:
+                    with connection.transaction():
+                        self.defer_steps(connection, execution_id, [each])
+                except psycopg.errors.UniqueViolation:
+                    # Somebody else was first.
+                    continue
 
     def adopt(self) -> None:
         """Give jobs to executions that are queued and have none: they came from another store."""

@@ -80,6 +80,8 @@ const SYMBOLS = {
   failed: "✗",
   running: "▶",
   answered: "▶",
+  on_worker: "▶",
+  reported: "▶",
   cancelled: "■",
   interrupted: "■",
   skipped: "–",
@@ -88,9 +90,12 @@ const SYMBOLS = {
 };
 const TONES = {
   answered: "running",
+  on_worker: "running",
+  reported: "running",
   retrying: "waiting",
   sleeping: "waiting",
   queued: "waiting",
+  waiting_for_worker: "waiting",
   waiting_for_approval: "waiting",
   waiting_for_lock: "waiting",
   paused: "waiting",
@@ -106,7 +111,7 @@ export const tone = (status) => TONES[status] || (status in SYMBOLS ? status : "
 
 /** Of what somebody drives, or should. */
 export const goesOn = (status) =>
-  ["queued", "running", "sleeping", "waiting_for_approval", "waiting_for_lock"].includes(status);
+  ["queued", "running", "sleeping", "waiting_for_worker", "waiting_for_approval", "waiting_for_lock"].includes(status);
 
 // -- time that ticks --------------------------------------------------------------------------------------------------
 

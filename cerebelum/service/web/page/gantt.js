@@ -9,7 +9,7 @@ const TOP = 38,
   LEAST_BAR = 2,
   MOST_ROWS = 1000,
   MOST_BARS = 200;
-const WAITS = ["retrying", "sleeping", "waiting_for_approval"];
+const WAITS = ["retrying", "sleeping", "waiting_for_worker", "waiting_for_approval"];
 const LEGEND = {
   completed: "✓ completed",
   failed: "✗ failed",
@@ -17,6 +17,7 @@ const LEGEND = {
   running: "▶ running",
   retrying: "waits to try again",
   sleeping: "sleeps",
+  waiting_for_worker: "waits for a worker",
   waiting_for_approval: "waits for approval",
   cut: "drawn shorter than it was",
 };

@@ -13,6 +13,9 @@ const DONE = {
   LockAwaited: ["waiting_for_lock", "waits for the lock"],
   LockAcquired: ["running", "has the lock"],
   StepStarted: ["running", "began"],
+  StepHandedOver: ["waiting_for_worker", "waits for a worker"],
+  StepTaken: ["running", "was taken by a worker"],
+  StepReported: ["running", "was reported on"],
   StepCompleted: ["completed", "completed"],
   StepFailed: ["failed", "failed"],
   StepInterrupted: ["interrupted", "was interrupted"],
@@ -51,6 +54,12 @@ function details(event) {
       ];
     case "StepStarted":
       return [event.attempt > 1 && `attempt ${event.attempt}`];
+    case "StepHandedOver":
+      return [`queue ${event.queue}`, event.labels?.join(", "), event.attempt > 1 && `attempt ${event.attempt}`];
+    case "StepTaken":
+      return [`on ${event.host}`, event.attempt > 1 && `attempt ${event.attempt}`];
+    case "StepReported":
+      return [`on ${event.host}`, words(event.outcome), event.refused && `counts for nothing: ${event.refused}`];
     case "StepCompleted":
       return [
         event.duration !== undefined && length(event.duration),

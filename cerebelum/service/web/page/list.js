@@ -9,7 +9,7 @@ import { changed, go, link } from "./route.js";
 import { follow } from "./stream.js";
 
 const STATUSES = [
-  ...["queued", "running", "sleeping", "waiting_for_approval", "waiting_for_lock"],
+  ...["queued", "running", "sleeping", "waiting_for_worker", "waiting_for_approval", "waiting_for_lock"],
   ...["paused", "failed", "cancelled", "completed"],
 ];
 const SINCE = [

@@ -12,6 +12,16 @@ export function pretty(given) {
 }
 
 const NOTES = {
+  waiting_for_worker: ({ handed_over: over }) =>
+    over &&
+    [
+      `queue ${over.queue}`,
+      over.labels.join(", "),
+      over.workers === 0 ? "which no worker serves" : over.able === 0 ? "no worker has the labels" : "",
+    ]
+      .filter(Boolean)
+      .join(", "),
+  on_worker: (step) => `on ${step.host}`,
   retrying: (step) => step.retry_at && `tries again at ${moment(step.retry_at)}`,
   skipped: (step) =>
     [words(step.skipped?.why || step.skipped?.reason || ""), step.skipped?.detail].filter(Boolean).join(": "),

@@ -1,0 +1,71 @@
+"""Steps that workers perform, as text and as JSON: who could take them, and who has."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cerebelum.render.display import harmless, length, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cerebelum.core.events import StepHandedOver
+    from cerebelum.core.step_state import StepState
+    from cerebelum.render.pool_contract import HandedOver
+    from cerebelum.store.lookup import View
+    from cerebelum.store.pooling import Takers
+
+
+def waits_for(event: StepHandedOver) -> str:
+    """What a step waits for that was handed over."""
+    return f"waits for a worker of the queue {event.queue}{_with(event)}"
+
+
+def _with(event: StepHandedOver) -> str:
+    if not event.labels:
+        return ""
+    return f" with the label{'s' if len(event.labels) > 1 else ''} {', '.join(map(harmless, event.labels))}"
+
+
+def handed_said(at: StepState, found: Takers | None, now: datetime) -> str:
+    """How a step stands whose attempt is a worker's business."""
+    assert at.handed is not None
+    attempt = f" (attempt {at.attempt})" if at.attempt > 1 else ""
+    if at.taken is not None:
+        gone = length((now - at.taken.at).total_seconds())
+        return f"runs on {one_line(at.taken.host)} for {gone}{attempt}"
+    gone = length((now - at.handed.at).total_seconds())
+    who = ""
+    if found is not None and not found.serving:
+        who = ", which no worker serves"
+    elif found is not None and not found.able:
+        who = f", and no worker of that has the label{'s' if len(at.handed.labels) > 1 else ''}"
+    return f"{waits_for(at.handed)} for {gone}{who}{attempt}"
+
+
+def workers_wanted(view: View, command: Callable[..., str]) -> list[str]:
+    """Which workers to start, one sentence each."""
+    wanted = []
+    for step_id, found in view.takers.items():
+        event = view.state.steps[step_id].handed
+        if event is not None and not found.able:
+            labels = ["--labels", ",".join(event.labels)] if event.labels else []
+            line = command("worker", "--queue", event.queue, *labels)
+            wanted.append(f"step {step_id} waits; start one with: {line}")
+    return list(dict.fromkeys(wanted))
+
+
+def handed_shape(at: StepState, found: Takers | None) -> HandedOver | None:
+    """The same as JSON; None for an attempt that is no worker's business."""
+    if at.handed is None:
+        return None
+    return {
+        "queue": at.handed.queue,
+        "labels": at.handed.labels,
+        "since": at.handed.at,
+        "taken_at": at.taken.at if at.taken else None,
+        "worker": at.taken.worker if at.taken else None,
+        "workers": found.serving if found else None,
+        "able": found.able if found else None,
+    }
