@@ -9,6 +9,7 @@ from cerebelum.core.model import Group
 from cerebelum.core.step_state import BUSY, StepStatus
 
 _ACTIVE: frozenset[StepStatus] = BUSY | {"answered", "retrying", "sleeping", "waiting_for_approval"}
+_AWAY = BUSY - {"running"}
 _NONE: dict[StepStatus, int] = {}
 
 
@@ -66,7 +67,16 @@ class Active(dict[str, StepStatus]):
 
     def busy(self) -> int:
         """How many attempts go on, here and on workers."""
-        return sum([n for counts in self._tally.values() for kind, n in counts.items() if kind in BUSY])
+        busy = 0
+        for counts in self._tally.values():
+            for kind, n in counts.items():
+                if kind in BUSY:
+                    busy += n
+        return busy
+
+    def away(self) -> bool:
+        """Whether there are attempts that are workers' business."""
+        return any(not counts.keys().isdisjoint(_AWAY) for counts in self._tally.values())
 
     def at(self, kind: StepStatus) -> list[str]:
         """The steps that are at this."""

@@ -192,7 +192,8 @@ def _advance(turn: Turn, recover: bool) -> None:
     """Start, skip, wake and finish until nothing more follows; `recover`: attempts have just been interrupted."""
     if turn.state.ended or turn.state.paused:
         return
-    recover |= _heed_reports(turn)
+    if turn.state.active.away():
+        recover |= _heed_reports(turn)
     _give_up_on_refused(turn)
     stopping = _stopping(turn)
     if stopping is not None:
@@ -205,7 +206,8 @@ def _advance(turn: Turn, recover: bool) -> None:
             finish(turn)
         return
     while not turn.state.ended:
-        withdrawal.withdraw(turn, turn.circumstances.overtime)
+        if turn.state.active.away():
+            withdrawal.withdraw(turn, turn.circumstances.overtime)
         group = phases.turn_of(turn.state, turn.circumstances.overtime)
         if group is None:
             finish(turn)
