@@ -35,12 +35,16 @@ def without(runs: Runs, position: int) -> Runs:
     if at < 0 or runs[at][1] <= position:
         return runs
     first, behind = runs[at]
+    if behind == first + 1:
+        return runs[:at] + runs[at + 1 :]
     left = [(low, high) for low, high in ((first, position), (position + 1, behind)) if low < high]
     return (*runs[:at], *left, *runs[at + 1 :])
 
 
 def joined(runs: Runs, position: int) -> Runs:
     """The same with one more."""
+    if not runs:
+        return ((position, position + 1),)
     at = bisect_left(runs, (position + 1,))
     before, after = runs[:at], runs[at:]
     if before and position < before[-1][1]:

@@ -58,7 +58,6 @@ class Append(together.Append):
         release: bool,
         lean: bool,
     ) -> None:
-        super().__init__()
         self.execution_id = summary.execution_id
         self.token = token
         self._statements = statements

@@ -16,19 +16,21 @@ _MOST = 64
 class Append:
     """What one thread wants to be written, and how it ended."""
 
-    def __init__(self) -> None:
-        self.done = False
-        self.leads = False
-        """Whether its thread has to write what waits."""
-        self.turn: threading.Lock | None = None
-        """What its thread waits for: let go of, once, when it is done or leads."""
-        self.others: list[Append] = []
-        """Those that were done together with it, and whose threads still wait."""
-        self._error: Exception | None = None
+    # What few of them need is not made for each.
+    done = False
+    leads = False
+    """Whether its thread has to write what waits."""
+    turn: threading.Lock | None = None
+    """What its thread waits for: let go of, once, when it is done or leads."""
+    others: list[Append] | None = None
+    """Those that were done together with it, and whose threads still wait."""
+    _error: Exception | None = None
 
     def settle(self, error: Exception | None = None) -> None:
         """It was written, or ended with `error`."""
-        self._error, self.done = error, True
+        self.done = True
+        if error is not None:
+            self._error = error
 
     def result(self) -> None:
         """Raises what it ended with."""
@@ -60,13 +62,15 @@ class Writer(Generic[A]):
     def write(self, append: A) -> None:
         """Returns once it is on the disk. Raises what it was settled with."""
         turn = None
+        batch: list[A] = []
         with self._lock:
-            append.leads, self._busy = not self._busy, True
-            if not append.leads:
+            if self._busy:
                 turn = append.turn = threading.Lock()
                 turn.acquire()
-            self._waiting.append(append)
-        batch: list[A] = []
+                self._waiting.append(append)
+            else:
+                self._busy = append.leads = True
+                batch.append(append)
         try:
             if turn is not None:
                 turn.acquire()
@@ -82,9 +86,10 @@ class Writer(Generic[A]):
         append.result()
 
     def _lead(self, batch: list[A]) -> None:
-        with self._lock:
-            batch += self._waiting[:_MOST]
-            del self._waiting[:_MOST]
+        if not batch:
+            with self._lock:
+                batch += self._waiting[:_MOST]
+                del self._waiting[:_MOST]
         try:
             self._commit(batch)
         except StoreError as error:
@@ -96,6 +101,9 @@ class Writer(Generic[A]):
         """Also where somebody pressed Ctrl-C, the others' appends are not left lying."""
         with self._lock:
             append.done, append.turn = True, None
+            if append.leads and len(batch) == 1 and not self._waiting:
+                self._busy = False
+                return
             self._waiting = [each for each in (*batch, *self._waiting) if not each.done]
             if not append.leads:
                 return

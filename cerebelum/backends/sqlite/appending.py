@@ -40,7 +40,6 @@ class Append(together.Append):
         release: bool,
         known: bool,
     ) -> None:
-        super().__init__()
         self.refusal: Conflict | Fenced | None = None
         self._expected = expected
         self._rows = rows
