@@ -76,7 +76,7 @@ class Active(dict[str, StepStatus]):
 
     def away(self) -> bool:
         """Whether there are attempts that are workers' business."""
-        return any(not counts.keys().isdisjoint(_AWAY) for counts in self._tally.values())
+        return not all(map(_AWAY.isdisjoint, self._tally.values()))
 
     def at(self, kind: StepStatus) -> list[str]:
         """The steps that are at this."""

@@ -294,7 +294,7 @@ def _set(
     """
     kind = step.status
     position = state.graph.position[step_id]
-    ready = without(state.ready, position)
+    ready = without(state.ready, position) if state.ready else ()
     if kind in ("interrupted", "pending") and state.waits[position] == 0:
         freed = (position,)
     for each in freed:

@@ -130,9 +130,9 @@ class Steps(Mapping[str, StepState]):
 
     def __getitem__(self, step_id: str) -> StepState:
         # As Chunks does, without another call: this is asked for ten times an event.
-        steps = self._steps
-        at, offset = divmod(self._position[step_id], steps.size)
-        return steps.rows[at][offset]
+        place, steps = self._position[step_id], self._steps
+        size = steps.size
+        return steps.rows[place // size][place % size]
 
     def __contains__(self, step_id: object) -> bool:
         return step_id in self._position

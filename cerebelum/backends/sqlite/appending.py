@@ -77,26 +77,28 @@ class Batches:
 
     def commit(self, batch: Sequence[Append]) -> None:
         """Settle each, all in one transaction but those that cannot be stored; raises StoreError for the rest."""
-        left = list(batch)
+        left: Sequence[Append] = batch
+        at: Append | None = None
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            nonlocal at
+            for at in left:
+                at.perform(connection)
+            at = None
+
         while left:
-            at: Append | None = None
-
-            def transaction(connection: sqlite3.Connection, left: list[Append] = left) -> None:
-                nonlocal at
-                for at in left:
-                    at.perform(connection)
-                at = None
-
             try:
                 self._file.write(self._lane, transaction)
             except StoreError as error:
                 if at is None:
                     raise
+                # It is this one that cannot be stored.
                 at.settle(error)
+                left = [append for append in left if not append.done]
             else:
                 for append in left:
                     append.settle(append.refusal)
-            left = [append for append in left if not append.done]
+                return
 
 
 def _create(connection: sqlite3.Connection, summary: Summary, fence: Ownership | None) -> None:
