@@ -11,7 +11,6 @@ from typing import NamedTuple
 import pytest
 
 from cerebelum.backends.sqlite import SqliteStore, open_store
-from cerebelum.backends.sqlite.file import Lane
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import AnyEvent, Entry, encode
 from cerebelum.core.state import State, evolve
@@ -90,8 +89,8 @@ def images(tmp_path: Path, *, synchronous: str | None = None, most: int) -> tupl
 
 
 def weaken(store: SqliteStore, synchronous: str) -> None:
-    store._events = Lane(f"PRAGMA synchronous = {synchronous}", *store._events.pragmas[1:])
-    store._notes = Lane(f"PRAGMA synchronous = {synchronous}", *store._notes.pragmas[1:])
+    for lane in (store._events, store._notes):
+        lane.pragmas = (f"PRAGMA synchronous = {synchronous}", *lane.pragmas[1:])
 
 
 def lost(folder: Path, acknowledged: list[Acknowledged]) -> str | None:

@@ -341,7 +341,7 @@ def test_policy_fail_names_the_holder_and_records_nothing(world: World) -> None:
     refused = world.run(following("fail"), name="second")
     assert refused.code == 4
     assert "the lock production is held by first" in refused.err
-    assert "hint: see what that does with: cerebelum status first" in refused.err
+    assert "hint: policy: fail does not wait for it; see what that does with: cerebelum status first" in refused.err
     assert world("status", "second").code == 3
     assert line(world) == ["first"]
     let_go(world)
