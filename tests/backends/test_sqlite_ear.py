@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
 
 from cerebelum.backends.conformance.kit import MINE, create, log, output_of, summary, tombstone_of
+from cerebelum.backends.sql import ear
 from cerebelum.backends.sqlite import open_store
 from cerebelum.store import Change, EventStore
 from tests.lifecycle.world import PATIENCE
@@ -115,3 +119,24 @@ def test_a_closed_store_tells_nothing_more(opened: Open) -> None:
     create(other, "deploy-2")
     with pytest.raises(queue.Empty):
         heard.get(timeout=0.5)
+
+
+def test_a_store_may_be_closed_while_somebody_subscribes(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    starting, go_on = threading.Event(), threading.Event()
+
+    class Slow(threading.Thread):
+        def start(self) -> None:
+            starting.set()
+            go_on.wait(PATIENCE)
+            super().start()
+
+    create(store := opened(), "deploy-1")
+    with ThreadPoolExecutor(2) as threads:
+        monkeypatch.setattr(ear, "threading", SimpleNamespace(Thread=Slow, current_thread=threading.current_thread))
+        subscribing = threads.submit(store.subscribe, lambda change: None)
+        assert starting.wait(PATIENCE)
+        closing = threads.submit(store.close)
+        wait([closing], 0.2)
+        go_on.set()
+        closing.result()
+        assert subscribing.result() is not None

@@ -28,7 +28,7 @@ class Ear(ABC):
         """Call `hear(change)` from now on, until the function that is returned is called."""
         with self._lock:
             self._listeners.setdefault(execution_id, []).append(hear)
-            if self._thread is None:
+            if self._thread is None and not self._ended.is_set():
                 self._thread = threading.Thread(target=self._work, name="cerebelum-ear", daemon=True)
                 self._thread.start()
 
@@ -42,8 +42,10 @@ class Ear(ABC):
 
     def close(self) -> None:
         """Stop listening."""
-        self._ended.set()
-        thread = self._thread
+        with self._lock:
+            # Whoever subscribes at this moment has started it, or will not.
+            self._ended.set()
+            thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(_PATIENCE)
 
