@@ -8,12 +8,15 @@ from cerebelum.core.turn import Stopping, Turn
 
 
 def withdraw(turn: Turn, late: bool) -> None:
-    """Take back what no worker has taken, where nothing new may start any more; `late` as in `phases`."""
+    """Take back what no worker has taken, where nothing new may start any more, or everything is to run here; `late` as
+    in `phases`.
+    """
     state = turn.state
     for step_id in state.active.at("waiting_for_worker"):
         group, at = state.graph.group_of(step_id), state.steps[step_id]
         begun = at.used or at.interrupted is not None or at.calls
-        if phases.abandoned(state, group, late) or (phases.doomed(state, group, late) and not begun):
+        unwanted = phases.abandoned(state, group, late) or (phases.doomed(state, group, late) and not begun)
+        if unwanted or turn.circumstances.here:
             _take_back(turn, step_id)
 
 

@@ -17,7 +17,7 @@ from cerebelum.engine.leftovers import clear_attempt
 from cerebelum.host.clock import Clock
 from cerebelum.store import EventStore, Ownership
 from cerebelum.store.liveness import DEAD_SECONDS, judge
-from cerebelum.store.pooling import Handover, pool_of, takers
+from cerebelum.store.pooling import Handover, HasPool, pool_of, takers
 
 _LOOK_SECONDS = 3.0
 
@@ -31,8 +31,12 @@ class Watch:
         self._beats: dict[str, tuple[int, float]] = {}
 
     def dead(self, ids: Iterable[str]) -> set[str]:
-        """Those of the workers that are dead; whoever is not in the list has signed off, or was struck off it."""
-        there = {worker.runner.id: worker.runner for worker in pool_of(self._store).workers()}
+        """Those of the workers that are dead; whoever is not in the list has signed off, or was struck off it.
+
+        Of a store without queues, to which the execution was copied, nobody is a worker.
+        """
+        workers = pool_of(self._store).workers() if isinstance(self._store, HasPool) else []
+        there = {worker.runner.id: worker.runner for worker in workers}
         found = set()
         for name in ids:
             verdict = "dead" if name not in there else judge(there[name])

@@ -228,6 +228,15 @@ def test_the_workflows_time_limit_withdraws_what_no_worker_has() -> None:
     assert world.statuses == {"fit": "pending"}
 
 
+def test_where_everything_is_to_run_here_what_waits_for_a_worker_is_taken_back_and_started() -> None:
+    world = World(workflow(placed("a"), placed("b"))).start()
+    taken = world.taken("a")
+    world.here = True
+    assert kinds(world.resumes(continues=True)) == ["ExecutionResumed", "StepInterrupted", "StepStarted"]
+    assert world.statuses == {"a": "on_worker", "b": "running"}
+    assert "StepCompleted" in kinds(world.reported(taken, Completed()))
+
+
 def test_a_step_whose_condition_does_not_hold_is_not_handed_over() -> None:
     world = World(workflow(placed("fit", when="${{ inputs.train }}")), fit=False).start()
     assert [e for e in world.log if isinstance(e, StepSkipped)]

@@ -77,6 +77,7 @@ class World:
         self.now = START
         self.chance = 0.5
         self.stopping: Stopping | None = None
+        self.here = False
         self.log: list[AnyEvent] = []
         self._state: State | None = None
 
@@ -231,6 +232,7 @@ class World:
             chance=self.chance,
             due=frozenset(s for s, moment in self.moments().items() if moment <= self.now),
             stopping=self.stopping,
+            here=self.here,
             overtime=bool(
                 limit and state and state.segment_at and self.now >= state.segment_at + timedelta(seconds=limit)
             ),

@@ -111,6 +111,28 @@ def test_a_store_without_queues_says_so_before_anything_is_recorded(world: World
     assert world.lines("effects") == ["1"]
 
 
+@pytest.mark.parametrize("taken", [False, True], ids=["waits", "was taken"])
+def test_a_copy_in_a_store_without_queues_goes_on_here(world: World, crew: Crew, taken: bool) -> None:
+    by_hand = world.begin(TRAIN)
+    wait_until(lambda: stands(world) == "waiting_for_worker", "it waits")
+    if taken:
+        worker = crew.hire(*GPU, queue="gpu")
+        wait_until(lambda: world.lines("began"), "it is performed")
+        worker.kill()
+    by_hand.kill()
+    finish(by_hand)
+    copy = str(world.folder / "copy.db")
+    assert world("store", "copy", world.url, f"sqlite:///{copy}").code == 0
+    refused = world("--store", copy, "resume", "x")
+    assert refused.code == 2
+    assert "--here" in refused.err
+    (world.folder / "go").touch()
+    done = world("--store", copy, "resume", "x", "--here")
+    assert done.code == 0, done
+    # What a killed worker left running is known to the store that it was copied from.
+    assert sorted(set(world.lines("effects")) - {"fit 1"}) == ["beside", "fit 2", "loss 3"]
+
+
 def test_a_queue_that_nobody_serves_is_told_at_once_with_how_long_it_has_waited(world: World, crew: Crew) -> None:
     by_hand = world.begin(TRAIN)
     wait_until(lambda: stands(world) == "waiting_for_worker", "it waits")
