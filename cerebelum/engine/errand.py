@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import Any, Literal
+from typing import Any
 
 from cerebelum.core import handover
 from cerebelum.core.decide import Stopping
@@ -17,6 +17,7 @@ from cerebelum.core.outcome import Interrupted
 from cerebelum.core.state import State, evolve
 from cerebelum.engine import performing, requests
 from cerebelum.engine.attempts import Attempts, cut_off_by
+from cerebelum.engine.orders import Order, Orders
 from cerebelum.engine.outside import POLL_SECONDS, Outside, Told
 from cerebelum.engine.ownership import lost_store
 from cerebelum.engine.performing import Performed
@@ -30,7 +31,7 @@ from cerebelum.store import EventStore, Runner
 from cerebelum.store.lookup import Log
 from cerebelum.store.pooling import Job
 
-Item = Performed | Stopping | BaseException | Told | Literal["hurry", "lost"]
+Item = Performed | BaseException | Order | Told
 
 
 def take(store: EventStore, clock: Clock, job: Job, worker: Runner) -> Log | None:
@@ -82,7 +83,7 @@ def given_up(state: State, step: str, version: int, worker: str) -> str | None:
     return f"the attempt had been given up; the step is {at.status}"
 
 
-class Errand:
+class Errand(Orders):
     """An attempt that this worker has taken, from there to its report."""
 
     def __init__(
@@ -97,34 +98,11 @@ class Errand:
         self._worker = worker
         self._settings = settings
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
-        self._attempts = Attempts(self._clock, settings.grace)
+        super().__init__(self._inbox.put, Attempts(self._clock, settings.grace))
         self._outside = Outside(store, job.execution_id, self._inbox.put, owned=False)
         self._log = LogWriter(store, job.execution_id, self._inbox.put)
         self._stopping: Stopping | None = None
-        self._lost = False
         self._looked = self._clock.elapsed()
-
-    # -- called from other threads and from signal handlers ----------------------------------------------------------
-
-    def stop(self, stopping: Stopping) -> None:
-        """Ask for an end: of the attempt, unless it may come to its own."""
-        self._inbox.put(stopping)
-
-    def hurry(self) -> None:
-        """Kill what is running at once."""
-        self._inbox.put("hurry")
-
-    def lost(self) -> None:
-        """Others may take this worker for dead: end everything, and say nothing more."""
-        self._lost = True
-        self._inbox.put("lost")
-        for attempt in list(self._attempts.going.values()):
-            attempt.stop("fenced", 0.0)
-            attempt.kill()
-
-    def woken(self) -> None:
-        """This process stood still: look whether the attempt is still its own."""
-        self._inbox.put("look")
 
     # -- the attempt --------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from cerebelum.core.summary import summarise
 from cerebelum.engine import ids, performing, prepare
 from cerebelum.engine.attempts import STOP_GRACE, Attempts, cut_off_by
 from cerebelum.engine.handing import Handing
+from cerebelum.engine.orders import Order, Orders
 from cerebelum.engine.outside import POLL_SECONDS, Outside, Told
 from cerebelum.engine.ownership import is_taken, lost_store
 from cerebelum.engine.prepare import Surroundings
@@ -45,12 +46,12 @@ from cerebelum.steps.log import LogWriter
 from cerebelum.steps.perform import output_problem
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership
 
-Item = Ended | Stopping | BaseException | Literal["fenced", "hurry", "turn"] | Told
+Item = Ended | BaseException | Literal["turn"] | Order | Told
 """What other threads have to tell the loop; `turn`: one of them had its turn, which the loop has to look at."""
 End = Literal["ended", "paused", "parked", "fenced"]
 
 
-class Engine:
+class Engine(Orders):
     """Drives one execution from its first event, or from the state it was left in, until it ends or rests."""
 
     def __init__(
@@ -78,11 +79,11 @@ class Engine:
         self._chance = chance or ids.chance
         self._workers = workers or Workers()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
-        self._attempts = Attempts(self.clock, settings.grace)
+        super().__init__(self._inbox.put, Attempts(self.clock, settings.grace))
         self._timers = Timers()
         self._stopping: Stopping | None = None
         self._stop_by: float | None = None
-        self._fenced = self._lost = False
+        self._fenced = False
         # Whether the last event appended here gave up the ownership; that of a successor, which is folded too, did not.
         self._released = False
         self._broken: StoreError | None = None
@@ -102,29 +103,6 @@ class Engine:
     def state(self) -> State:
         assert self._state is not None
         return self._state
-
-    # -- called from other threads and from signal handlers ----------------------------------------------------------
-
-    def stop(self, stopping: Stopping) -> None:
-        """Ask for an orderly end: no new steps, running ones are ended, the log is closed with ExecutionPaused."""
-        self._inbox.put(stopping)
-
-    def hurry(self) -> None:
-        """Kill what is running at once."""
-        # Not from here: a signal may have interrupted this very thread while it held an attempt's lock.
-        self._inbox.put("hurry")
-
-    def lost(self) -> None:
-        """Ownership can no longer be vouched for: end everything and write nothing more."""
-        self._lost = True
-        self._inbox.put("fenced")
-        for attempt in list(self._attempts.going.values()):
-            attempt.stop("fenced", 0.0)
-            attempt.kill()
-
-    def woken(self) -> None:
-        """This process was stopped for so long that somebody may have taken over: look whether anybody has."""
-        self._inbox.put("look")
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 

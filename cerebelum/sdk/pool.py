@@ -72,7 +72,7 @@ def work(
 
     With `once`, until there is nothing to take and all have ended or wait. An execution whose workers died so often
     without completing a step in between, and once more, fails. What the schedules of `files` say is submitted into the
-    first queue. Raises UsageError for a file that cannot be scheduled, UsageError for a store without queues, and
+    first queue. Raises UsageError for a file that cannot be scheduled and for a store without queues, and
     StoreError.
     """
     return verbs.driver(how).work(

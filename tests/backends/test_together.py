@@ -70,6 +70,8 @@ def test_each_ends_as_it_would_have_ended_alone(store: EventStore) -> None:
     logs = {name: log(name, 4) for name in names}
     for name in names:
         create(store, name, MINE)
+    nobody = Ownership(None, 0)
+    create(store, "nobodys", nobody)
     theirs = Ownership("somebody else", MINE.epoch)
     unstorable = replace(logs["deploy-6"][1], text="\ud800")
     held = Held(store)
@@ -87,14 +89,17 @@ def test_each_ends_as_it_would_have_ended_alone(store: EventStore) -> None:
     asked = [entry("deploy-0", 2, logs["deploy-0"][0].digest)]
     held.append(store, "deploy-0", 1, asked, summary("deploy-0", asked))
     held.append(store, "deploy-11", 0, logs["deploy-11"][:1], summary("deploy-11", logs["deploy-11"][:1]), fence=MINE)
+    free = log("nobodys", 2)
+    held.append(store, "nobodys", 1, free[1:], summary("nobodys", free), fence=nobody)
     held.append(store, "new", 0, log("new", 1), summary("new", log("new", 1)), fence=MINE)
     assert held.go_on() == [
-        *["written"] * 6, "StoreError", "Fenced", "Conflict", "written", "written", "Conflict", "Conflict", "written",
+        *["written"] * 6, "StoreError", "Fenced", "Conflict", "written", "written",
+        "Conflict", "Conflict", "written", "written",
     ]  # fmt: skip
     assert held.batches[0] == 1
     assert max(held.batches) >= 6
     assert [sound(store, name) for name in names] == [2, 2, 2, 2, 2, 2, 1, 1, 1, 3, 2, 1]
-    assert sound(store, "new") == 1
+    assert (sound(store, "nobodys"), sound(store, "new")) == (2, 1)
     assert ownership(store, "deploy-10").owner is None
     assert ownership(store, "deploy-7") == MINE
 

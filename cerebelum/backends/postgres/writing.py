@@ -58,21 +58,18 @@ class Append(together.Append):
         release: bool,
         lean: bool,
     ) -> None:
+        lean = lean and 0 < len(rows) <= FEW and rows[-1][3::2] == (micros(summary.updated_at), summary.digest)
+        super().__init__(expected, rows, summary, fence, release, lean)
         self.execution_id = summary.execution_id
         self.token = token
         self._statements = statements
-        self._expected = expected
-        self._rows = rows
-        self._summary = summary
-        self._fence = fence
-        self._release = release
-        self._lean = lean and 0 < len(rows) <= FEW and rows[-1][3::2] == (micros(summary.updated_at), summary.digest)
         self._tries = 0
 
     @property
     def common(self) -> bool:
         """Whether it is what most appends are, so that one statement can write many such."""
-        return self._lean and len(self._rows) == 1 and self._fence is not None and not self._release
+        owned = self._fence is not None and self._fence.owner is not None
+        return self._lean and len(self._rows) == 1 and owned and not self._release
 
     def command(self) -> Command:
         """What writes it, once more. Raises UnicodeError for text that cannot be stored."""

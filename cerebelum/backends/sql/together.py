@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cerebelum.core.errors import StoreError
+from cerebelum.core.summary import Summary
+from cerebelum.store import Ownership
 
 _MOST = 64
 """How many appends go into one transaction."""
@@ -25,6 +27,23 @@ class Append:
     others: list[Append] | None = None
     """Those that were done together with it, and whose threads still wait."""
     _error: Exception | None = None
+
+    def __init__(
+        self,
+        expected: int,
+        rows: Sequence[tuple[Any, ...]],
+        summary: Summary,
+        fence: Ownership | None,
+        release: bool,
+        lean: bool,
+    ) -> None:
+        self._expected = expected
+        self._rows = rows
+        self._summary = summary
+        self._fence = fence
+        self._release = release
+        self._lean = lean
+        """Whether of the summary only what changes with every event has to be written."""
 
     def settle(self, error: Exception | None = None) -> None:
         """It was written, or ended with `error`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cerebelum.backends.sql import together
 from cerebelum.backends.sql.rows import SUMMARY, micros, strings, strings_text, summary_row
@@ -29,24 +29,9 @@ _DELETE_TAG = "DELETE FROM tags WHERE tag = ? AND started_at = ? AND execution_i
 
 
 class Append(together.Append):
-    """One append: what it writes, and how it ended. If `known`, only what changes with every event is written."""
+    """One append: what it writes, and how it ended."""
 
-    def __init__(
-        self,
-        expected: int,
-        rows: Sequence[tuple[Any, ...]],
-        summary: Summary,
-        fence: Ownership | None,
-        release: bool,
-        known: bool,
-    ) -> None:
-        self.refusal: Conflict | Fenced | None = None
-        self._expected = expected
-        self._rows = rows
-        self._summary = summary
-        self._fence = fence
-        self._release = release
-        self._known = known
+    refusal: Conflict | Fenced | None = None
 
     def perform(self, connection: sqlite3.Connection) -> None:
         """Write it, or nothing and say in `refusal` why. May be called again after a rollback."""
@@ -55,7 +40,7 @@ class Append(together.Append):
         try:
             if expected == 0:
                 _create(connection, summary, fence)
-            elif not self._known or not _advance(connection, expected, summary, fence):
+            elif not self._lean or not _advance(connection, expected, summary, fence):
                 _replace(connection, expected, summary, fence)
         except (Conflict, Fenced) as refusal:
             self.refusal = refusal

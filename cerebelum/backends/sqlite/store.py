@@ -154,8 +154,8 @@ class SqliteStore(EventStore):
     ) -> None:
         """See EventStore. With `expected` 0, an execution that is there is a Conflict, whoever owns it."""
         rows = entry_rows(execution_id, expected, entries, summary)
-        known = self._written.covers(summary, expected)
-        self._writer.write(Append(expected, rows, summary, fence, release, known))
+        lean = self._written.covers(summary, expected)
+        self._writer.write(Append(expected, rows, summary, fence, release, lean))
         if release:
             self._written.forget(execution_id)
         else:

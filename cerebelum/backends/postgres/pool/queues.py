@@ -15,7 +15,7 @@ from cerebelum.backends.sql.rows import entry_rows
 from cerebelum.core.events import Entry, Queued
 from cerebelum.core.summary import Summary
 from cerebelum.store import Ownership
-from cerebelum.store.pooling import Depth, Handover, Perform, Pool, Service, Standing, Worker, alive
+from cerebelum.store.pooling import Depth, Handover, Perform, Pool, Service, Standing, Worker, takers
 
 
 class Queues(Pool):
@@ -97,8 +97,7 @@ class Queues(Pool):
     def standing(self, execution_id: str, queue: str) -> Standing:
         """See Pool."""
         rows = self._tables.fetched(self._sql.ahead, (execution_id,))
-        serving = [w for w in self.workers() if queue in w.queues and not w.draining and alive(w)]
-        return Standing(len(serving), rows[0][0] if rows else 0)
+        return Standing(takers(self.workers(), queue, ()).serving, rows[0][0] if rows else 0)
 
     def drain(self, runner_id: str) -> bool:
         """See Pool."""
