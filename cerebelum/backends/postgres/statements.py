@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Protocol
 
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.schema import literally
@@ -55,7 +55,15 @@ _BELONGING = (
 """The tables that an execution has rows in, and by which column."""
 
 
-class _Statement:
+class Making(Protocol):
+    """Statements of a schema."""
+
+    def made(self, text: str, kind: ChangeKind, of: str) -> LiteralString:
+        """A statement for the schema, which may announce a change."""
+        ...
+
+
+class Statement:
     """A statement that is made for the schema when it is first asked for."""
 
     def __init__(self, text: str, kind: ChangeKind = "events", of: str = "id") -> None:
@@ -65,7 +73,7 @@ class _Statement:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, statements: Statements, owner: type | None = None) -> LiteralString:
+    def __get__(self, statements: Making, owner: type | None = None) -> LiteralString:
         made = statements.made(self._text, self._kind, self._of)
         statements.__dict__[self._name] = made
         return made
@@ -74,64 +82,64 @@ class _Statement:
 class Statements:
     """`{s}` stands for the schema, `{told}` for what announces a change."""
 
-    mine = _Statement(
+    mine = Statement(
         "SELECT version, owner, epoch, EXISTS (SELECT 1 FROM {s}.events"
         " WHERE execution_id = %s AND version = %s AND token = %s::uuid) FROM {s}.executions WHERE id = %s"
         " UNION ALL SELECT version, NULL, 0, false FROM {s}.tombstones WHERE id = %s AND %s"
     )
-    read = _Statement(
+    read = Statement(
         "SELECT version, type, at, data, digest FROM {s}.events WHERE execution_id = %s AND version > %s"
         " ORDER BY version"
     )
     # The size of a text is known without reading the text.
-    read_page = _Statement(
+    read_page = Statement(
         "SELECT version, type, at, data, digest FROM (SELECT *, row_number() OVER so_far AS number,"
         " sum(octet_length(data)) OVER so_far AS size FROM (SELECT version, type, at, data, digest FROM {s}.events"
         " WHERE execution_id = %s AND version > %s ORDER BY version LIMIT 1000) AS following"
         " WINDOW so_far AS (ORDER BY version ROWS UNBOUNDED PRECEDING)) AS sized"
         " WHERE number = 1 OR size <= %s ORDER BY version"
     )
-    own = _Statement(
+    own = Statement(
         "WITH written AS (UPDATE {s}.executions SET owner = %s, epoch = epoch + 1"
         " WHERE id = %s AND owner IS NOT DISTINCT FROM %s AND epoch = %s RETURNING id)"
         " SELECT count({told}) FROM written",
         kind="owner",
     )
-    owner = _Statement("SELECT owner, epoch FROM {s}.executions WHERE id = %s")
+    owner = Statement("SELECT owner, epoch FROM {s}.executions WHERE id = %s")
     _moved = ", ".join(f"{name} = excluded.{name}" for name in RUNNER[1:])
     # A lost beat is no loss, so nobody waits for the disk.
-    beat = _Statement(
+    beat = Statement(
         f"WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)) INSERT INTO {{s}}.runners"
         f" ({', '.join(RUNNER)}) SELECT {', '.join(['%s'] * (len(RUNNER) - 1))}, {NOW} FROM quick"
         f" ON CONFLICT (id) DO UPDATE SET {_moved}"
     )
-    note_process = _Statement(
+    note_process = Statement(
         "INSERT INTO {s}.processes AS p"
         " (execution_id, pid, start_ticks, boot_id, pid_namespace, step, attempt, session, token)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (execution_id, pid, start_ticks, boot_id, pid_namespace) DO UPDATE SET step = excluded.step,"
         " attempt = excluded.attempt, session = excluded.session, token = excluded.token"
     )
-    forget_process = _Statement(
+    forget_process = Statement(
         "DELETE FROM {s}.processes WHERE execution_id = %s AND pid = %s AND start_ticks = %s AND boot_id = %s"
         " AND pid_namespace = %s"
     )
-    processes = _Statement(
+    processes = Statement(
         "SELECT step, attempt, pid, pid_namespace, start_ticks, boot_id, session, token FROM {s}.processes"
         " WHERE execution_id = %s ORDER BY step, attempt, pid"
     )
-    place = _Statement(
+    place = Statement(
         "INSERT INTO {s}.log_positions AS p (execution_id, last) VALUES (%s, %s)"
         " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING last"
     )
-    chunks_written = _Statement("SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s::uuid LIMIT 1")
+    chunks_written = Statement("SELECT 1 FROM {s}.log_chunks WHERE execution_id = %s AND token = %s::uuid LIMIT 1")
     _dropped = (
         "dropped AS (DELETE FROM {s}.log_chunks AS c USING"
         " unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS d(step, attempt, low, high)"
         ' WHERE c.execution_id = %s AND c.step = d.step AND c.attempt = d.attempt AND c."offset" >= d.low'
         ' AND c."offset" < d.high)'
     )
-    write_log = _Statement(
+    write_log = Statement(
         "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),"
         " written AS (INSERT INTO {s}.log_positions AS p (execution_id, last) SELECT %s, %s FROM quick"
         " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last"
@@ -144,56 +152,56 @@ class Statements:
         " SELECT count({told}) FROM written",
         kind="output",
     )
-    read_log = _Statement(
+    read_log = Statement(
         'SELECT id, step, attempt, "offset", stream, at, data FROM {s}.log_chunks'
         " WHERE execution_id = %s AND id > %s AND (%s::text IS NULL OR step = %s)"
         " AND (%s::int IS NULL OR attempt = %s) ORDER BY id LIMIT %s"
     )
-    tombstones = _Statement(
+    tombstones = Statement(
         f"SELECT {', '.join(TOMBSTONE)} FROM {{s}}.tombstones WHERE id > %s AND (%s::text IS NULL OR id = %s)"
         " ORDER BY id LIMIT %s"
     )
-    locked = _Statement("SELECT version, digest, owner, epoch FROM {s}.executions WHERE id = %s FOR UPDATE")
-    entomb = _Statement(
+    locked = Statement("SELECT version, digest, owner, epoch FROM {s}.executions WHERE id = %s FOR UPDATE")
+    entomb = Statement(
         f"INSERT INTO {{s}}.tombstones ({', '.join(TOMBSTONE)}) VALUES ({', '.join(['%s'] * len(TOMBSTONE))})"
     )
-    there = _Statement(
+    there = Statement(
         "SELECT e.id, e.version, EXISTS"
         " (SELECT 1 FROM {s}.events AS v WHERE v.execution_id = e.id AND v.version = 1 AND v.token = %s::uuid)"
         " FROM {s}.executions AS e WHERE e.id = ANY(%s::text[])"
         " UNION ALL SELECT id, version, false FROM {s}.tombstones WHERE id = ANY(%s::text[])"
     )
-    copy_executions = _Statement(f"COPY {{s}}.executions ({', '.join(SUMMARY)}, owner, epoch) FROM STDIN")
-    copy_events = _Statement("COPY {s}.events (execution_id, version, type, at, data, digest, token) FROM STDIN")
-    forget_output = _Statement("DELETE FROM {s}.log_chunks WHERE execution_id = ANY(%s::text[])")
-    places = _Statement(
+    copy_executions = Statement(f"COPY {{s}}.executions ({', '.join(SUMMARY)}, owner, epoch) FROM STDIN")
+    copy_events = Statement("COPY {s}.events (execution_id, version, type, at, data, digest, token) FROM STDIN")
+    forget_output = Statement("DELETE FROM {s}.log_chunks WHERE execution_id = ANY(%s::text[])")
+    places = Statement(
         "INSERT INTO {s}.log_positions AS p (execution_id, last)"
         " SELECT * FROM unnest(%s::text[], %s::bigint[])"
         " ON CONFLICT (execution_id) DO UPDATE SET last = p.last + excluded.last RETURNING execution_id, last"
     )
-    copy_output = _Statement(
+    copy_output = Statement(
         'COPY {s}.log_chunks (execution_id, step, attempt, "offset", stream, at, data, id, token) FROM STDIN'
     )
-    tell = _Statement("SELECT {told}", of="%s::text")
-    tell_owner = _Statement("SELECT {told}", kind="owner", of="%s::text")
-    lock_group = _Statement("SELECT pg_advisory_xact_lock(hashtextextended('{channel} claims ' || %s, 0))")
-    claims = _Statement(
+    tell = Statement("SELECT {told}", of="%s::text")
+    tell_owner = Statement("SELECT {told}", kind="owner", of="%s::text")
+    lock_group = Statement("SELECT pg_advisory_xact_lock(hashtextextended('{channel} claims ' || %s, 0))")
+    claims = Statement(
         'SELECT "group", execution_id, at FROM {s}.claims WHERE %s::text IS NULL OR "group" = %s'
         ' ORDER BY "group", position'
     )
-    add_claim = _Statement(
+    add_claim = Statement(
         'INSERT INTO {s}.claims (execution_id, "group", position, at)'
         " SELECT %s, %s, coalesce(max(position), 0) + 1, %s FROM {s}.claims"
         ' WHERE "group" = %s'
     )
-    forget_claim = _Statement("DELETE FROM {s}.claims WHERE execution_id = %s")
-    totals = _Statement(
+    forget_claim = Statement("DELETE FROM {s}.claims WHERE execution_id = %s")
+    totals = Statement(
         "SELECT (SELECT json_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM {s}.executions"
         " GROUP BY status) AS by_status), (SELECT coalesce(sum(version), 0) FROM {s}.executions),"
         " (SELECT count(*) FROM {s}.tombstones), (SELECT coalesce(sum(length(data)), 0) FROM {s}.log_chunks)"
     )
-    workflows = _Statement("SELECT workflow, count(*), max(started_at) FROM {s}.executions GROUP BY workflow")
-    orphans = _Statement(
+    workflows = Statement("SELECT workflow, count(*), max(started_at) FROM {s}.executions GROUP BY workflow")
+    orphans = Statement(
         "SELECT DISTINCT execution_id FROM {s}.events AS v WHERE NOT EXISTS"
         " (SELECT 1 FROM {s}.executions AS e WHERE e.id = v.execution_id) ORDER BY 1"
     )

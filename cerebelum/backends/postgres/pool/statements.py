@@ -6,9 +6,10 @@ from typing import LiteralString
 
 from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.schema import literally
-from cerebelum.backends.postgres.statements import NOW
+from cerebelum.backends.postgres.statements import NOW, Statement
 from cerebelum.backends.sql.rows import RUNNER
 from cerebelum.core.status import WAITING
+from cerebelum.store.contract import ChangeKind
 
 TASK = "drive"
 """What the jobs of executions are called."""
@@ -26,117 +27,121 @@ _TOLD = (
 _RUNNER = ", ".join(f"r.{name}" for name in RUNNER)
 
 
+def _putting_back(which: str) -> str:
+    return (
+        "WITH back AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'todo', scheduled_at = now(),"
+        f" worker_id = NULL, attempts = j.attempts + 1 WHERE j.task_name IN {_TASKS} AND j.status = 'doing'"
+        f" AND {which} RETURNING id, queue_name) SELECT {_TOLD} FROM back"
+    )
+
+
 class PoolStatements:
     """The statements, each with its values described."""
 
+    # Queue, priority, id, id, time.
+    defer = Statement(
+        "SELECT {s}.procrastinate_defer_jobs_v1(ARRAY[ROW(%s, '" + TASK + "', %s, NULL, %s,"
+        " jsonb_build_object('execution', %s::text), %s)::{s}.procrastinate_job_to_defer_v1])"
+    )
+    # Queue, priority, key, execution, step, version, labels. Since when it could be taken is written beside it.
+    defer_step = Statement(
+        "SELECT {s}.procrastinate_defer_jobs_v1(ARRAY[ROW(%s, '" + STEP_TASK + "', %s, NULL, %s,"
+        " jsonb_build_object('execution', %s::text, 'step', %s::text, 'handover', %s::int, 'labels',"
+        " to_jsonb(%s::text[])), now())::{s}.procrastinate_job_to_defer_v1])"
+    )
+    # Key.
+    has_job = Statement("SELECT 1 FROM {s}.procrastinate_jobs WHERE queueing_lock = %s AND status IN ('todo', 'doing')")
+    # As procrastinate_fetch_job_v2, which knows nothing of labels; none of our jobs has a `lock`.
+    fetch = Statement(
+        "WITH candidate AS (SELECT id FROM {s}.procrastinate_jobs WHERE status = 'todo'"
+        " AND queue_name = ANY (%(queues)s::varchar[]) AND (scheduled_at IS NULL OR scheduled_at <= now())"
+        " AND coalesce(args->'labels', '[]') <@ to_jsonb(%(labels)s::text[])"
+        " ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED),"
+        " taken AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'doing', worker_id = %(worker_id)s"
+        " FROM candidate WHERE j.id = candidate.id RETURNING j.*)"
+        " SELECT t.id, t.status, t.task_name, t.priority, t.lock, t.queueing_lock, t.args, t.scheduled_at,"
+        " t.queue_name, t.attempts, t.worker_id FROM (SELECT 1) AS one LEFT JOIN taken AS t ON true"
+    )
+    depths = Statement(
+        "SELECT queue_name, count(*) FILTER (WHERE ready),"
+        " extract(epoch FROM now() - min(since) FILTER (WHERE ready))::float8,"
+        " count(*) FILTER (WHERE status = 'todo' AND NOT ready), count(*) FILTER (WHERE status = 'doing')"
+        " FROM (SELECT j.queue_name, j.status::text AS status,"
+        " j.status = 'todo' AND coalesce(j.scheduled_at, '-infinity') <= now() AS ready,"
+        " greatest(coalesce(j.scheduled_at, '-infinity'), to_timestamp(coalesce(e.started_at, 0) / 1e6)) AS since"
+        " FROM {s}.procrastinate_jobs AS j LEFT JOIN {s}.executions AS e ON e.id = j.queueing_lock"
+        " WHERE j.status IN ('todo', 'doing')) AS jobs GROUP BY queue_name ORDER BY queue_name"
+    )
+    workers = Statement(
+        f"SELECT {NOW}, w.queues, w.labels, w.concurrency, w.version, w.draining,"
+        " ARRAY(SELECT j.queueing_lock FROM {s}.procrastinate_jobs AS j"
+        " WHERE j.worker_id = w.jobs_worker AND j.status = 'doing' ORDER BY j.id), w.jobs_worker, "
+        f"{_RUNNER} FROM {{s}}.workers AS w JOIN {{s}}.runners AS r ON r.id = w.id"
+        " WHERE %s::text IS NULL OR r.host = %s ORDER BY r.started_at, r.id"
+    )
+    # Id.
+    ahead = Statement(
+        "SELECT count(*) FROM {s}.procrastinate_jobs AS me JOIN {s}.procrastinate_jobs AS o"
+        " ON o.queue_name = me.queue_name AND o.status = 'todo' AND coalesce(o.scheduled_at, '-infinity') <= now()"
+        " AND (o.priority > me.priority OR (o.priority = me.priority AND o.id < me.id))"
+        " WHERE me.queueing_lock = %s AND me.status = 'todo'"
+    )
+    drain = Statement("UPDATE {s}.workers SET draining = true WHERE id = %s RETURNING 1")
+    # The worker's id, what the jobs know it by, queues, labels, concurrency, version.
+    enlist = Statement(
+        "INSERT INTO {s}.workers (id, jobs_worker, queues, labels, concurrency, version)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET jobs_worker = excluded.jobs_worker"
+    )
+    draining = Statement("SELECT draining FROM {s}.workers WHERE id = %s")
+    delist = Statement("DELETE FROM {s}.workers WHERE id = ANY(%s::text[])")
+    # Job, worker.
+    mine = Statement(
+        "SELECT 1 FROM {s}.procrastinate_jobs WHERE id = %s AND worker_id = %s AND status = 'doing' FOR UPDATE"
+    )
+    # Workers, and jobs that are not meant.
+    put_back = Statement(_putting_back("j.worker_id = ANY(%s::bigint[]) AND j.id <> ALL (%s::bigint[])"))
+    turn = Statement("UPDATE {s}.pool SET swept_at = now() WHERE swept_at < now() - interval '1 s' RETURNING 1")
+    # Of workers that are gone.
+    _abandoned = Statement(
+        _putting_back(
+            "NOT EXISTS (SELECT 1 FROM {s}.workers AS w JOIN {s}.runners AS r ON r.id = w.id"
+            f" WHERE w.jobs_worker = j.worker_id AND r.beat_at > {_BEGAN} - {_SILENT})"
+        )
+    )
+    # Decided, handed over, ended by somebody else, or pruned. What is due soon anyhow is left to that.
+    _woken = Statement(
+        "WITH woken AS (UPDATE {s}.procrastinate_jobs AS j SET scheduled_at = now()"
+        f" WHERE j.task_name = '{TASK}' AND j.status = 'todo' AND j.scheduled_at > now() + interval '10 s'"
+        " AND NOT EXISTS (SELECT 1 FROM {s}.executions AS e WHERE e.id = j.queueing_lock"
+        f" AND (e.status IN {('queued', *WAITING)}"
+        " OR (e.status IN ('running', 'waiting_for_lock') AND e.owner IS NOT NULL)))"
+        f" RETURNING id, queue_name) SELECT {_TOLD} FROM woken"
+    )
+    # Time has come, which nobody announces.
+    _due = Statement(
+        f"SELECT {_TOLD} FROM {{s}}.procrastinate_jobs WHERE status = 'todo'"
+        " AND scheduled_at BETWEEN now() - interval '2 s' AND now()"
+    )
+    _gone = Statement(
+        "DELETE FROM {s}.workers AS w USING {s}.runners AS r WHERE r.id = w.id"
+        f" AND r.beat_at < {_BEGAN} - 3600 * 1000000::bigint"
+    )
+    # Those that came from elsewhere.
+    jobless = Statement(
+        "SELECT e.id, v.data FROM {s}.executions AS e"
+        " JOIN {s}.events AS v ON v.execution_id = e.id AND v.version = 1"
+        " WHERE e.status = 'queued' AND NOT EXISTS (SELECT 1 FROM {s}.procrastinate_jobs AS j"
+        " WHERE j.queueing_lock = e.id AND j.status IN ('todo', 'doing')) ORDER BY e.started_at LIMIT 1000"
+    )
+
     def __init__(self, address: Address) -> None:
         self._schema = address.quoted_schema.replace("%", "%%")
-        # Queue, priority, id, id, time.
-        self.defer = self._made(
-            "SELECT {s}.procrastinate_defer_jobs_v1(ARRAY[ROW(%s, '" + TASK + "', %s, NULL, %s,"
-            " jsonb_build_object('execution', %s::text), %s)::{s}.procrastinate_job_to_defer_v1])"
-        )
-        # Queue, priority, key, execution, step, version, labels. Since when it could be taken is written beside it.
-        self.defer_step = self._made(
-            "SELECT {s}.procrastinate_defer_jobs_v1(ARRAY[ROW(%s, '" + STEP_TASK + "', %s, NULL, %s,"
-            " jsonb_build_object('execution', %s::text, 'step', %s::text, 'handover', %s::int, 'labels',"
-            " to_jsonb(%s::text[])), now())::{s}.procrastinate_job_to_defer_v1])"
-        )
-        # Key.
-        self.has_job = self._made(
-            "SELECT 1 FROM {s}.procrastinate_jobs WHERE queueing_lock = %s AND status IN ('todo', 'doing')"
-        )
-        # As procrastinate_fetch_job_v2, which knows nothing of labels; none of our jobs has a `lock`.
-        self.fetch = self._made(
-            "WITH candidate AS (SELECT id FROM {s}.procrastinate_jobs WHERE status = 'todo'"
-            " AND queue_name = ANY (%(queues)s::varchar[]) AND (scheduled_at IS NULL OR scheduled_at <= now())"
-            " AND coalesce(args->'labels', '[]') <@ to_jsonb(%(labels)s::text[])"
-            " ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED),"
-            " taken AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'doing', worker_id = %(worker_id)s"
-            " FROM candidate WHERE j.id = candidate.id RETURNING j.*)"
-            " SELECT t.id, t.status, t.task_name, t.priority, t.lock, t.queueing_lock, t.args, t.scheduled_at,"
-            " t.queue_name, t.attempts, t.worker_id FROM (SELECT 1) AS one LEFT JOIN taken AS t ON true"
-        )
-        self.depths = self._made(
-            "SELECT queue_name, count(*) FILTER (WHERE ready),"
-            " extract(epoch FROM now() - min(since) FILTER (WHERE ready))::float8,"
-            " count(*) FILTER (WHERE status = 'todo' AND NOT ready), count(*) FILTER (WHERE status = 'doing')"
-            " FROM (SELECT j.queue_name, j.status::text AS status,"
-            " j.status = 'todo' AND coalesce(j.scheduled_at, '-infinity') <= now() AS ready,"
-            " greatest(coalesce(j.scheduled_at, '-infinity'), to_timestamp(coalesce(e.started_at, 0) / 1e6)) AS since"
-            " FROM {s}.procrastinate_jobs AS j LEFT JOIN {s}.executions AS e ON e.id = j.queueing_lock"
-            " WHERE j.status IN ('todo', 'doing')) AS jobs GROUP BY queue_name ORDER BY queue_name"
-        )
-        self.workers = self._made(
-            f"SELECT {NOW}, w.queues, w.labels, w.concurrency, w.version, w.draining,"
-            " ARRAY(SELECT j.queueing_lock FROM {s}.procrastinate_jobs AS j"
-            " WHERE j.worker_id = w.jobs_worker AND j.status = 'doing' ORDER BY j.id), w.jobs_worker, "
-            f"{_RUNNER} FROM {{s}}.workers AS w JOIN {{s}}.runners AS r ON r.id = w.id"
-            " WHERE %s::text IS NULL OR r.host = %s ORDER BY r.started_at, r.id"
-        )
-        # Id.
-        self.ahead = self._made(
-            "SELECT count(*) FROM {s}.procrastinate_jobs AS me JOIN {s}.procrastinate_jobs AS o"
-            " ON o.queue_name = me.queue_name AND o.status = 'todo' AND coalesce(o.scheduled_at, '-infinity') <= now()"
-            " AND (o.priority > me.priority OR (o.priority = me.priority AND o.id < me.id))"
-            " WHERE me.queueing_lock = %s AND me.status = 'todo'"
-        )
-        self.drain = self._made("UPDATE {s}.workers SET draining = true WHERE id = %s RETURNING 1")
-        # The worker's id, what the jobs know it by, queues, labels, concurrency, version.
-        self.enlist = self._made(
-            "INSERT INTO {s}.workers (id, jobs_worker, queues, labels, concurrency, version)"
-            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET jobs_worker = excluded.jobs_worker"
-        )
-        self.draining = self._made("SELECT draining FROM {s}.workers WHERE id = %s")
-        self.delist = self._made("DELETE FROM {s}.workers WHERE id = ANY(%s::text[])")
-        # Job, worker.
-        self.mine = self._made(
-            "SELECT 1 FROM {s}.procrastinate_jobs WHERE id = %s AND worker_id = %s AND status = 'doing' FOR UPDATE"
-        )
-        # Workers, and jobs that are not meant.
-        self.put_back = self._put_back("j.worker_id = ANY(%s::bigint[]) AND j.id <> ALL (%s::bigint[])")
-        self.turn = self._made(
-            "UPDATE {s}.pool SET swept_at = now() WHERE swept_at < now() - interval '1 s' RETURNING 1"
-        )
-        self.sweeps = (
-            # Of workers that are gone.
-            self._put_back(
-                "NOT EXISTS (SELECT 1 FROM {s}.workers AS w JOIN {s}.runners AS r ON r.id = w.id"
-                f" WHERE w.jobs_worker = j.worker_id AND r.beat_at > {_BEGAN} - {_SILENT})"
-            ),
-            # Decided, handed over, ended by somebody else, or pruned. What is due soon anyhow is left to that.
-            self._made(
-                "WITH woken AS (UPDATE {s}.procrastinate_jobs AS j SET scheduled_at = now()"
-                f" WHERE j.task_name = '{TASK}' AND j.status = 'todo' AND j.scheduled_at > now() + interval '10 s'"
-                " AND NOT EXISTS (SELECT 1 FROM {s}.executions AS e WHERE e.id = j.queueing_lock"
-                f" AND (e.status IN {('queued', *WAITING)}"
-                " OR (e.status IN ('running', 'waiting_for_lock') AND e.owner IS NOT NULL)))"
-                f" RETURNING id, queue_name) SELECT {_TOLD} FROM woken"
-            ),
-            # Time has come, which nobody announces.
-            self._made(
-                f"SELECT {_TOLD} FROM {{s}}.procrastinate_jobs WHERE status = 'todo'"
-                " AND scheduled_at BETWEEN now() - interval '2 s' AND now()"
-            ),
-            self._made(
-                "DELETE FROM {s}.workers AS w USING {s}.runners AS r WHERE r.id = w.id"
-                f" AND r.beat_at < {_BEGAN} - 3600 * 1000000::bigint"
-            ),
-        )
-        # Those that came from elsewhere.
-        self.jobless = self._made(
-            "SELECT e.id, v.data FROM {s}.executions AS e"
-            " JOIN {s}.events AS v ON v.execution_id = e.id AND v.version = 1"
-            " WHERE e.status = 'queued' AND NOT EXISTS (SELECT 1 FROM {s}.procrastinate_jobs AS j"
-            " WHERE j.queueing_lock = e.id AND j.status IN ('todo', 'doing')) ORDER BY e.started_at LIMIT 1000"
-        )
 
-    def _put_back(self, which: str) -> LiteralString:
-        return self._made(
-            "WITH back AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'todo', scheduled_at = now(),"
-            f" worker_id = NULL, attempts = j.attempts + 1 WHERE j.task_name IN {_TASKS} AND j.status = 'doing'"
-            f" AND {which} RETURNING id, queue_name) SELECT {_TOLD} FROM back"
-        )
+    @property
+    def sweeps(self) -> tuple[LiteralString, ...]:
+        """What is done for all workers, in this order."""
+        return self._abandoned, self._woken, self._due, self._gone
 
-    def _made(self, text: str) -> LiteralString:
+    def made(self, text: str, kind: ChangeKind, of: str) -> LiteralString:
+        """The statement for this schema; none of these tells of changes itself."""
         return literally(text.replace("{s}", self._schema))
