@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -88,6 +89,7 @@ class Timetable:
     ) -> None:
         self._store, self._clock, self._check, self._tell = store, clock, check, tell
         self._files = [_File(path) for path in dict.fromkeys(paths)]
+        self._looked = False
         of: dict[str, Path] = {}
         for file in self._files:
             self._read(file)
@@ -103,7 +105,10 @@ class Timetable:
     def due(self) -> list[Due]:
         """What is to be started now; again each time until it is settled. Raises StoreError."""
         found: list[Due] = []
+        first, self._looked = not self._looked, True
         for file in self._files:
+            if first:
+                self._tell(f"{file.path}: {self._next(file)}")
             self._reread(file)
             for entry in file.entries if file.trouble is None else ():
                 now = self._clock.now()
@@ -157,7 +162,13 @@ class Timetable:
                 self._tell(f"{file.path}: nothing is started until this is mended: {file.trouble}")
         else:
             file.trouble = None
-            self._tell(f"{file.path}: read again")
+            self._tell(f"{file.path}: read again; {self._next(file)}")
+
+    def _next(self, file: _File) -> str:
+        """When a file's next tick is to come, in words."""
+        now = self._clock.now()
+        coming = [tick for entry in file.entries for tick in islice(ticks(entry.schedule, now), 1)]
+        return f"next at {said(min(coming))}" if coming else "no time to come"
 
     def _read(self, file: _File) -> None:
         workflow = self._check(file.path).workflow

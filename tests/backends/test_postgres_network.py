@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
+import psycopg
 import pytest
 
 from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, summary, tombstone_of, whole
+from cerebelum.backends.postgres.server import Connection
 from cerebelum.core.errors import StoreError
-from cerebelum.store import Chunk, Conflict, EventStore, Fenced, Ownership, Process, Query
+from cerebelum.store import Chunk, Conflict, EventStore, Fenced, Ownership, Process, Query, Runner
 from tests.backends.shared import PATIENCE, admin, schema_of
 from tests.servers.postgres import Postgres
 from tests.servers.proxy import Proxy
@@ -115,6 +118,25 @@ def test_a_network_that_does_not_come_back_is_given_up_in_time(far: EventStore, 
     assert time.monotonic() - began < PATIENCE
     proxy.accept()
     assert far.read("deploy-1") == [first]
+
+
+def test_who_stood_still_through_all_patience_while_connecting_tries_again(
+    far: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is frozen in its first beat, of which only that can be told: its time is over."""
+    create(far, "deploy-1", MINE)
+    lane, tries, connect = far._beats, [], Connection.connect  # type: ignore[attr-defined]
+
+    def stands_still_once(**parameters: Any) -> Any:
+        tries.append(parameters)
+        if len(tries) == 1:
+            threading.Event().wait(lane.patience + 0.1)
+            raise psycopg.errors.ConnectionTimeout("connection timeout expired")
+        return connect(**parameters)
+
+    monkeypatch.setattr(Connection, "connect", stands_still_once)
+    far.beat(Runner("runner-1", "host", "boot", 4711, "pid:[1]", 1, START, "/run/r.lock"))
+    assert len(tries) == 2
 
 
 def test_sessions_that_an_operator_ends_are_made_again(store: EventStore, postgres_url: str) -> None:

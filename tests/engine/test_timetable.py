@@ -96,7 +96,7 @@ def test_it_stays_due_until_it_is_settled(desk: Desk) -> None:
     assert timetable.due() == [due]
     timetable.settle(due, "somebody is in the way")
     assert timetable.due() == []
-    assert desk.said == ["nightly: nothing is started for 2026-11-29 03:00:00 UTC: somebody is in the way"]
+    assert desk.said[1:] == ["nightly: nothing is started for 2026-11-29 03:00:00 UTC: somebody is in the way"]
 
 
 def test_what_somebody_else_made_is_not_due(desk: Desk) -> None:
@@ -180,7 +180,7 @@ def test_what_was_missed_is_skipped_and_that_is_said(desk: Desk) -> None:
     desk.wall.at = NIGHT + 3 * DAY + HOUR
     timetable = desk.begin()
     assert desk.look(timetable, desk.wall.at) == []
-    assert desk.said == ["nightly: 2026-12-02 03:00:00 UTC was missed, and is skipped"]
+    assert desk.said[-1:] == ["nightly: 2026-12-02 03:00:00 UTC was missed, and is skipped"]
     assert desk.look(timetable, NIGHT + 4 * DAY) == [NIGHT + 4 * DAY]
 
 
@@ -219,6 +219,13 @@ def test_runs_by_hand_count_for_nothing(desk: Desk) -> None:
     assert desk.look(desk.begin(), NIGHT + HOUR) == []
 
 
+def test_when_the_next_one_is_due_is_said_at_the_first_look(desk: Desk) -> None:
+    timetable = desk.begin()
+    for _ in range(2):
+        assert desk.look(timetable, NIGHT - MINUTE) == []
+    assert desk.said == [f"{desk.path}: next at 2026-11-29 03:00:00 UTC"]
+
+
 # --- the files -------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +234,7 @@ def test_an_edited_file_counts_as_it_is_now(desk: Desk) -> None:
     desk.says("30 3 * * *")
     assert desk.look(timetable, NIGHT) == []
     assert desk.look(timetable, NIGHT + 30 * MINUTE) == [NIGHT + 30 * MINUTE]
-    assert desk.said == [f"{desk.path}: read again"]
+    assert desk.said[1:] == [f"{desk.path}: read again; next at 2026-11-29 03:30:00 UTC"]
 
 
 @pytest.mark.parametrize("how", ["broken", "gone", "no schedule", "another name", "needs an input"])
@@ -245,11 +252,11 @@ def test_while_a_file_cannot_be_used_nothing_is_due_and_that_is_said_once(desk: 
         desk.says("'0 3 * * *'\ninputs: {day: {required: true}}")
     for second in range(3):
         assert desk.look(timetable, NIGHT + second * SECOND) == []
-    [told] = desk.said
+    [_, told] = desk.said
     assert "nothing is started until this is mended" in told
     desk.says("0 3 * * *")
     assert desk.look(timetable, NIGHT + 5 * SECOND) == [NIGHT]
-    assert desk.said[1:] == [f"{desk.path}: read again"]
+    assert desk.said[2:] == [f"{desk.path}: read again; next at 2026-11-30 03:00:00 UTC"]
 
 
 def test_what_was_due_while_a_file_was_broken_was_missed(desk: Desk) -> None:

@@ -52,6 +52,12 @@ def statuses(world: World) -> list[str]:
     return [world.client.status(name).status for name in ids(world)]
 
 
+def looks_after(supervisor: subprocess.Popen[bytes]) -> None:
+    """Returns once it has read its file."""
+    assert supervisor.stderr is not None
+    assert b"nightly.yaml: next at 20" in supervisor.stderr.readline()
+
+
 def stop(*supervisors: subprocess.Popen[bytes]) -> list[str]:
     """End supervisors in an orderly way; what they said."""
     for process in supervisors:
@@ -117,7 +123,8 @@ def test_two_of_them_one_killed_at_the_tick_make_one(world: World) -> None:
     flow(world, "0 0 1 1 *")
     killed = world.start("supervise", "nightly.yaml", env={"CEREBELUM_FAULT": "tick:1"})
     other = world.start("supervise", "nightly.yaml")
-    wait_until(lambda: _up(world) == 2, "both")
+    for supervisor in (killed, other):
+        looks_after(supervisor)
     other.send_signal(signal.SIGSTOP)
     tick = soon()
     flow(world, at(tick))
@@ -216,19 +223,14 @@ def _overlapping(world: World) -> bool:
 def test_an_edit_counts_while_a_supervisor_goes_on(world: World) -> None:
     flow(world, "0 0 1 1 *")
     supervisor = world.start("supervise", "nightly.yaml")
-    wait_until(lambda: _up(world), "its start")
+    looks_after(supervisor)
     world.write("nightly.yaml", "schedule: [")
     assert supervisor.stderr is not None
     assert b"nothing is started until this is mended" in supervisor.stderr.readline()
     flow(world, EACH_SECOND)
     world.wait_for_line("effects")
-    assert b"read again" in supervisor.stderr.readline()
+    assert b"read again; next at 20" in supervisor.stderr.readline()
     stop(supervisor)
-
-
-def _up(world: World) -> int:
-    """How many supervisors are there."""
-    return len(list(world.folder.rglob("runners/*")))
 
 
 def test_a_workflow_in_python_has_a_schedule_too(world: World) -> None:

@@ -167,9 +167,10 @@ class Server:
                 self.check_usable()
                 tried = time.monotonic()
                 try:
-                    soon = tried + max(_LEAST, lane.silence)
-                    session = lane.session or self._connect(lane, min(self._deadline(lane, began), soon))
-                    left = self._deadline(lane, began) - time.monotonic()
+                    # The last try is one too, also where the process stood still in the one before.
+                    deadline = max(self._deadline(lane, began), tried + _LEAST)
+                    session = lane.session or self._connect(lane, min(deadline, tried + max(_LEAST, lane.silence)))
+                    left = deadline - time.monotonic()
                     # What may take long is not hurried because the server was away before.
                     hurried = lane.silence < lane.patience
                     session.connection.silence = min(lane.silence, left) if hurried else lane.silence
@@ -190,7 +191,7 @@ class Server:
                         # This process was stopped, as by a suspended laptop, and has not waited for the server so far.
                         began = self._down = now
                     self._down = self._down or now
-                    if time.monotonic() + pause >= self._deadline(lane, began):
+                    if tried + pause >= self._deadline(lane, began):
                         raise explain(error, self.address, new=connecting and not self._reached) from None
                     again = again or not connecting
                 except UnicodeError as error:
