@@ -17,7 +17,7 @@ main() {
   from=${CEREBELUM_INSTALL_FROM:-} version='' to='' insecure=
   while [ $# -gt 0 ]; do
     case $1 in
-      --from | --version | --to) [ $# -ge 2 ] && [ -n "$2" ] || fail "$1 needs a value" ;;
+      --from | --version | --to) [ -n "${2:-}" ] || fail "$1 needs a value" ;;
     esac
     case $1 in
       --from) from=$2; shift 2 ;;

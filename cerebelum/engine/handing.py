@@ -4,7 +4,7 @@ worker died.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from cerebelum.core.decide import Ended
 from cerebelum.core.errors import UsageError
@@ -13,13 +13,16 @@ from cerebelum.core.model import Workflow
 from cerebelum.core.outcome import Interrupted
 from cerebelum.core.state import State
 from cerebelum.core.summary import Summary
+from cerebelum.engine.echo import Echo
 from cerebelum.engine.leftovers import clear_attempt
+from cerebelum.engine.settings import Settings
 from cerebelum.host.clock import Clock
 from cerebelum.store import EventStore, Ownership
 from cerebelum.store.liveness import DEAD_SECONDS, judge
 from cerebelum.store.pooling import Handover, HasPool, pool_of, takers
 
 _LOOK_SECONDS = 3.0
+_ECHO_SECONDS = 0.5
 
 
 class Watch:
@@ -55,14 +58,15 @@ class Watch:
 class Handing:
     """The steps of one execution that workers perform, for the engine that drives it."""
 
-    def __init__(self, store: EventStore, execution_id: str, clock: Clock, note: Callable[[str], None] | None) -> None:
+    def __init__(self, store: EventStore, execution_id: str, clock: Clock, settings: Settings) -> None:
         self._store = store
         self._execution_id = execution_id
         self._clock = clock
-        self._note = note
+        self._note = settings.on_note
+        self._echo = Echo(store, execution_id, settings.live)
         self._noted: set[tuple[str, tuple[str, ...]]] = set()
         self._watch = Watch(store, clock)
-        self._looked = 0.0
+        self._looked = self._echoed = 0.0
 
     def append(
         self,
@@ -100,9 +104,14 @@ class Handing:
             self._say_who_serves(handed)
 
     def look(self, state: State) -> list[Ended]:
-        """Attempts that ended because their worker died, if it is time to look."""
+        """Attempts that ended because their worker died, if it is time to look; shows what the others print."""
         now = self._clock.elapsed()
-        if not state.active.count("on_worker") or now - self._looked < _LOOK_SECONDS:
+        if not state.active.count("on_worker"):
+            return []
+        if now - self._echoed >= _ECHO_SECONDS:
+            self._echoed = now
+            self._echo.look(state)
+        if now - self._looked < _LOOK_SECONDS:
             return []
         self._looked = now
         taken = {step_id: state.steps[step_id].taken for step_id in state.active.at("on_worker")}
@@ -111,6 +120,10 @@ class Handing:
         for step_id in lost:
             clear_attempt(self._store, state, step_id)
         return [Ended(step_id, Interrupted(), why="runner_died") for step_id in lost]
+
+    def hear(self, event: AnyEvent) -> None:
+        """What was recorded, before anybody else is told of it."""
+        self._echo.hear(event)
 
     def _say_who_serves(self, handed: Iterable[StepHandedOver]) -> None:
         if self._note is None:

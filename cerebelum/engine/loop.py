@@ -88,7 +88,7 @@ class Engine(Orders):
         self._released = False
         self._broken: StoreError | None = None
         self._place = place
-        self._handing = Handing(store, execution_id, around.clock, settings.on_note)
+        self._handing = Handing(store, execution_id, around.clock, settings)
         self._outside = Outside(store, execution_id, self._inbox.put)
         self._looked = self.clock.elapsed()
         self._overtime_at: float | None = None
@@ -349,6 +349,7 @@ class Engine(Orders):
         ]
 
     def _tell(self, event: AnyEvent) -> None:
+        self._handing.hear(event)
         for listener in self.settings.listeners:
             listener(self.execution_id, event)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 
 from cerebelum.core import handover
-from cerebelum.core.errors import CerebelumError, UsageError
+from cerebelum.core.errors import CerebelumError, StoreError, UsageError
 from cerebelum.core.model import Step
 from cerebelum.core.state import State
 from cerebelum.engine import errand, prepare
@@ -20,7 +22,7 @@ from cerebelum.host.temporary_folder import private_folder
 from cerebelum.steps.attempt import Scratch
 from cerebelum.steps.descriptors import mask_with
 from cerebelum.store import Query, lookup
-from cerebelum.store.pooling import Job, Later
+from cerebelum.store.pooling import Job, Later, pool_of
 
 _OBSERVE = 3.0
 """Seconds between two looks at the beat of a worker that may be dead."""
@@ -47,6 +49,8 @@ class StepJobs(msgspec.Struct):
             return self._look_after(job, state)
         if at.status != "waiting_for_worker":
             return None
+        if job.other:
+            return Later(after=_OBSERVE)
         step = state.graph.step(job.step or "")
         prepared = self._prepared(state, step)
         if at.attempt > 1:
@@ -92,8 +96,14 @@ class StepJobs(msgspec.Struct):
                 told = one.perform()
             finally:
                 worker.no_longer(one.lost, one.woken)
+        self._wake(job)
         how = told.outcome if told.refused is None else f"{told.outcome}, which counts for nothing: {told.refused}"
         supervisor.tell(f"{job.execution_id}: step {job.step} {how}")
+
+    def _wake(self, job: Job) -> None:
+        """Whoever has the turn would find it as well, some time later."""
+        with suppress(StoreError):
+            pool_of(self.supervisor.store).wake(job.execution_id)
 
     def _look_after(self, job: Job, state: State) -> Later | None:
         """What becomes of a step that some worker has: it may be dead."""
@@ -106,5 +116,6 @@ class StepJobs(msgspec.Struct):
         if handover.holds(at, job.handover, worker):
             clear_attempt(supervisor.store, state, job.step or "")
             errand.bury(supervisor.store, supervisor.clock, job, worker)
+            self._wake(job)
             supervisor.tell(f"{job.execution_id}: step {job.step} was interrupted: its worker {worker} died")
         return None

@@ -71,9 +71,17 @@ class Schedules(TypedDict):
     schedules: Sequence[ScheduleOfFile]
 
 
+class Placed(TypedDict):
+    """Which workers may perform a step: those that serve the queue and have all the labels."""
+
+    queue: str
+    labels: Sequence[str]
+
+
 class HandedOver(TypedDict):
-    """That an attempt is a worker's business: since when, and which worker has taken it. While none has, `workers`
-    counts the live ones of the queue, and `able` those of them that have all the labels.
+    """That an attempt is a worker's business: since when, and which worker has taken it, and whether
+    that is dead, or gone (`worker_lost`). `workers` counts the live ones of the queue, and `able` those of them that
+    have all the labels; both are null once the attempt is over.
     """
 
     queue: str
@@ -81,5 +89,6 @@ class HandedOver(TypedDict):
     since: datetime
     taken_at: datetime | None
     worker: str | None
+    worker_lost: bool | None
     workers: int | None
     able: int | None

@@ -242,7 +242,14 @@ def preview_shape(preview: Checked) -> contract.Preview:
         "max_parallel": workflow.max_parallel,
         "concurrency": _group(preview.concurrency),
         "steps": [
-            {"id": s.id, "group": group, "executor": s.executor, "needs": s.needs, "when": s.when}
+            {
+                "id": s.id,
+                "group": group,
+                "executor": s.executor,
+                "needs": s.needs,
+                "when": s.when,
+                "runs_on": None if s.runs_on is None else {"queue": s.runs_on.queue, "labels": s.runs_on.labels},
+            }
             for group in GROUPS
             for s in workflow.group(group)
         ],

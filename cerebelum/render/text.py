@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cerebelum.core.model import GROUPS, Workflow
+from cerebelum.core.model import GROUPS, Step, Workflow
 from cerebelum.core.state import State, StepState
 from cerebelum.render.display import UNICODE, Symbols, ago, harmless, length, moment, one_line
 from cerebelum.render.locks import lock_said
 from cerebelum.render.tables import table
-from cerebelum.render.workers import handed_said, workers_wanted
+from cerebelum.render.workers import handed_said, whom, workers_wanted
 from cerebelum.store.liveness import reported_dead
 
 if TYPE_CHECKING:
@@ -236,6 +236,8 @@ def step_text(state: State, step_id: str, style: Style, now: datetime) -> str:
         facts.insert(0, ("about", one_line(step.description)))
     if step.needs:
         facts.append(("needs", ", ".join(step.needs)))
+    if step.runs_on is not None:
+        facts.append(("runs on", whom(step.runs_on)))
     if at.began_at is not None:
         facts.append(("began", moment(at.began_at)))
     if at.started_at is not None and at.started_at != at.began_at:
@@ -395,7 +397,7 @@ def preview_text(preview: Checked) -> str:
         if group != "steps":
             lines.append(f"{group}:")
         rows = [
-            (f"  {s.id}", s.executor, ("after " + ", ".join(s.needs)) if s.needs else "at once", _when(s.when))
+            (f"  {s.id}", s.executor, ("after " + ", ".join(s.needs)) if s.needs else "at once", _condition(s))
             for s in steps
         ]
         lines += table(rows)
@@ -413,8 +415,13 @@ def preview_text(preview: Checked) -> str:
     return "\n".join(harmless(line) for line in lines)
 
 
-def _when(when: str | bool | None) -> str:
-    return "" if when is None else f"when {one_line(str(when).lower() if isinstance(when, bool) else when)}"
+def _condition(step: Step) -> str:
+    """When and where a step runs, unless that goes without saying."""
+    when = str(step.when).lower() if isinstance(step.when, bool) else step.when
+    said = [] if when is None else [f"when {one_line(when)}"]
+    if step.runs_on is not None:
+        said.append(f"on {whom(step.runs_on)}")
+    return ", ".join(said)
 
 
 def value(given: Any) -> str:

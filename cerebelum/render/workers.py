@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cerebelum.core.events import StepHandedOver
+    from cerebelum.core.model import RunsOn
     from cerebelum.core.step_state import StepState
     from cerebelum.render.pool_contract import HandedOver
     from cerebelum.store.lookup import View
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 
 def waits_for(event: StepHandedOver) -> str:
     """What a step waits for that was handed over."""
-    return f"waits for a worker of the queue {event.queue}{_with(event)}"
+    return f"waits for {whom(event)}"
 
 
-def _with(event: StepHandedOver) -> str:
-    if not event.labels:
-        return ""
-    return f" with the label{'s' if len(event.labels) > 1 else ''} {', '.join(map(harmless, event.labels))}"
+def whom(of: StepHandedOver | RunsOn) -> str:
+    """Which worker is meant."""
+    if not of.labels:
+        return f"a worker of the queue {of.queue}"
+    labels = f"label{'s' if len(of.labels) > 1 else ''} {', '.join(map(harmless, of.labels))}"
+    return f"a worker of the queue {of.queue} with the {labels}"
 
 
 def handed_said(at: StepState, found: Takers | None, now: datetime) -> str:
@@ -34,6 +37,8 @@ def handed_said(at: StepState, found: Takers | None, now: datetime) -> str:
     attempt = f" (attempt {at.attempt})" if at.attempt > 1 else ""
     if at.taken is not None:
         gone = length((now - at.taken.at).total_seconds())
+        if found is not None and found.lost:
+            return f"ran on {one_line(at.taken.host)}, whose worker is gone; taken {gone} ago{attempt}"
         return f"runs on {one_line(at.taken.host)} for {gone}{attempt}"
     gone = length((now - at.handed.at).total_seconds())
     who = ""
@@ -49,10 +54,10 @@ def workers_wanted(view: View, command: Callable[..., str]) -> list[str]:
     wanted = []
     for step_id, found in view.takers.items():
         event = view.state.steps[step_id].handed
-        if event is not None and not found.able:
+        if event is not None and not found.able and (view.state.steps[step_id].taken is None or found.lost):
             labels = ["--labels", ",".join(event.labels)] if event.labels else []
             line = command("worker", "--queue", event.queue, *labels)
-            wanted.append(f"step {step_id} waits; start one with: {line}")
+            wanted.append(f"step {step_id} waits for a worker; start one with: {line}")
     return list(dict.fromkeys(wanted))
 
 
@@ -66,6 +71,7 @@ def handed_shape(at: StepState, found: Takers | None) -> HandedOver | None:
         "since": at.handed.at,
         "taken_at": at.taken.at if at.taken else None,
         "worker": at.taken.worker if at.taken else None,
+        "worker_lost": found.lost if found and at.taken else None,
         "workers": found.serving if found else None,
         "able": found.able if found else None,
     }

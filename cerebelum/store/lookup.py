@@ -236,11 +236,11 @@ def _standing(store: EventStore, state: State) -> Standing | None:
 
 
 def _takers(store: EventStore, state: State) -> dict[str, Takers]:
-    """Who could take what waits for a worker; none where the store has no queues (any more)."""
-    waiting = [state.steps[step_id].handed for step_id in state.active.at("waiting_for_worker")]
-    if not waiting:
+    """Who could take what waits for a worker, or has one; none where the store has no queues (any more)."""
+    handed = [state.steps[step_id] for kind in ("waiting_for_worker", "on_worker") for step_id in state.active.at(kind)]
+    if not handed:
         return {}
-    from cerebelum.store.pooling import HasPool, takers
+    from cerebelum.store.pooling import HasPool, alive, takers
 
     if not isinstance(store, HasPool):
         return {}
@@ -248,7 +248,13 @@ def _takers(store: EventStore, state: State) -> dict[str, Takers]:
         workers = store.pool().workers()
     except UsageError:
         return {}
-    return {event.step: takers(workers, event.queue, event.labels) for event in waiting if event is not None}
+    there = {worker.runner.id for worker in workers if alive(worker)}
+    found = {}
+    for at in handed:
+        if (event := at.handed) is not None:
+            lost = at.taken is not None and at.taken.worker not in there
+            found[event.step] = msgspec.structs.replace(takers(workers, event.queue, event.labels), lost=lost)
+    return found
 
 
 def dead_runners(store: EventStore) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ class Takers(msgspec.Struct, frozen=True):
     """How many live workers serve its queue and take something new."""
     able: int
     """How many of these have its labels."""
+    lost: bool = False
+    """Who has taken it is dead, or gone."""
 
 
 class Handover(msgspec.Struct, frozen=True):
@@ -88,6 +90,8 @@ class Job(msgspec.Struct, frozen=True):
     execution_id: str
     step: str | None = None
     handover: int = 0
+    other: bool = False
+    """It may be another worker's: nothing is to be done but to look whether the one that has the step is dead."""
 
     @property
     def key(self) -> str:
@@ -148,6 +152,10 @@ class Pool(Protocol):
 
     def offer(self, execution_id: str, handovers: Sequence[Handover]) -> None:
         """Add the jobs of steps that were handed over, as far as they are not there."""
+        ...
+
+    def wake(self, execution_id: str) -> None:
+        """Have an execution's job taken at once that waits for its time; without one, do nothing."""
         ...
 
     def depths(self) -> list[Depth]:

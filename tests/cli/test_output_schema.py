@@ -540,7 +540,7 @@ def what_is_submitted_is_taken_by_a_worker(outputs: Outputs) -> None:
         assert finish(worker).code == 0
 
 
-@shows("handedOver", "RunsOn", "StepHandedOver", "StepTaken", "StepReported", "Asked")
+@shows("handedOver", "placed", "RunsOn", "StepHandedOver", "StepTaken", "StepReported", "Asked")
 def a_step_is_performed_by_a_worker_that_waits_for_a_person(outputs: Outputs) -> None:
     world = outputs.world
     with pool_store(world):
@@ -552,6 +552,9 @@ def a_step_is_performed_by_a_worker_that_waits_for_a_person(outputs: Outputs) ->
             "@workflow\ndef asks(wf):\n    wf.timeline(ask)\n",
         )
         work = ("worker", "--queue", "gpu", "--labels", "a100", "--once")
+        [would] = outputs.one("preview", "run", "ask.py", "--dry-run")["steps"]
+        assert would["runs_on"] == {"queue": "gpu", "labels": ["a100"]}
+        assert "on a worker of the queue gpu with the label a100" in world("run", "ask.py", "--dry-run").out
         outputs.lines("event", "run", "ask.py", "--id", "x", "--park", code=75)
         [waiting] = outputs.one("status", "status", "x")["steps"]
         assert (waiting["status"], waiting["handed_over"]["able"]) == ("waiting_for_worker", 0)

@@ -290,6 +290,20 @@ def test_a_parked_execution_is_cancelled_on_its_worker(world: World, crew: Crew)
     wait_until(lambda: waits(world) == (0, 0, 0), "the jobs end")
 
 
+def test_the_drivers_terminal_shows_what_the_worker_prints_while_it_prints_it(world: World, crew: Crew) -> None:
+    shown = world.folder / "shown"
+    with shown.open("wb") as out:
+        by_hand = world.begin(TRAIN.replace("until test", "printf half; until test"), stdout=out)
+    crew.hire(*GPU, queue="gpu", host="big")
+    wait_until(lambda: "fit    │ fitting on big" in shown.read_text(), "it is shown")
+    assert "✓ fit" not in shown.read_text()
+    world.write("go", "")
+    assert by_hand.wait(30) == 0
+    said = shown.read_text()
+    assert said.index("fit    │ half") < said.index("✓ fit")
+    assert said.count("fitting on big") == 1
+
+
 # --- workers that go -------------------------------------------------------------------------------------------------
 
 
@@ -315,6 +329,47 @@ def test_the_driver_itself_notices_that_the_only_worker_died(world: World, crew:
     assert finish(by_hand).code == 1
     assert world.last(StepFailed).error.kind == "interrupted"
     assert world.left("CEREBELUM_STEP=fit") == []
+
+
+@pytest.mark.parametrize("policy", ["fail", "rerun"])
+def test_a_parked_execution_hears_that_the_only_worker_died_from_one_of_another_queue(
+    world: World, crew: Crew, policy: str
+) -> None:
+    crew.submit(world.flow(TRAIN.replace("runs_on", f"on_interrupt: {policy}\n        runs_on")), "x")
+    crew.hire(host="both")
+    first = crew.hire(*GPU, queue="gpu", host="both")
+    world.wait_for_line("began")
+    wait_until(lambda: world.row().ownership.owner is None, "it parks")
+    crash(first)
+    if policy == "fail":
+        wait_until(lambda: stands(world) == "failed", "it fails")
+        assert world.last(StepFailed).error.kind == "interrupted"
+    else:
+        wait_until(lambda: step_events(world).count("StepHandedOver") == 2, "it is handed over anew")
+        world.write("go", "")
+        crew.hire(*GPU, queue="gpu")
+        wait_until(lambda: stands(world) == "completed", "it goes on")
+    assert [e.why for e in world.events() if isinstance(e, StepInterrupted)] == ["runner_died"]
+    assert world.left("CEREBELUM_STEP=fit") == []
+    wait_until(lambda: waits(world) == (0, 0, 0), "no job is left")
+
+
+def test_while_nobody_noticed_yet_the_status_says_that_the_worker_is_gone(world: World, crew: Crew) -> None:
+    crew.submit(world.flow(TRAIN), "x")
+    driver = crew.hire(host="both")
+    first = crew.hire(*GPU, queue="gpu", host="both")
+    world.wait_for_line("began")
+    wait_until(lambda: world.row().ownership.owner is None, "it parks")
+    [fit] = [s for s in world("status", "x", "--json").json()["steps"] if s["id"] == "fit"]
+    assert (fit["handed_over"]["worker_lost"], fit["handed_over"]["able"]) == (False, 1)
+    crash(driver)
+    crash(first)
+    world.environ["CEREBELUM_HOST"] = "both"
+    [fit] = [s for s in world("status", "x", "--json").json()["steps"] if s["id"] == "fit"]
+    assert (fit["status"], fit["handed_over"]["worker_lost"], fit["handed_over"]["able"]) == ("on_worker", True, 0)
+    said = world("status", "x").out
+    assert "ran on both, whose worker is gone" in said
+    assert "start one with: cerebelum worker --queue gpu --labels a100" in said
 
 
 def test_a_worker_that_is_told_to_stop_gives_the_step_back(world: World, crew: Crew) -> None:

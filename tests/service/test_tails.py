@@ -229,9 +229,13 @@ def test_a_quiet_watch_gives_signs_of_life(world: World) -> None:
 
 def test_changes_tell_of_what_begins_and_of_who_dies(world: World) -> None:
     async def main() -> None:
-        async with following(world) as (tails, _), tails.changes() as changes:
+        async with following(world) as (tails, store), tails.changes() as changes:
             process = await asyncio.to_thread(begin, world)
             await heard(changes, Change("events", "x"))
+            # What nobody has looked at alive is new when it is dead, not changed: let a look begin and end.
+            looks = store.calls["find"]
+            while store.calls["find"] < looks + 4:
+                await asyncio.sleep(0.02)
             crash(process)
             await heard(changes, Change("owner", "x"))
 

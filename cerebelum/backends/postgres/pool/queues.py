@@ -86,6 +86,10 @@ class Queues(Pool):
         """See Pool."""
         self._tables.write(lambda connection: self._tables.offer_steps(connection, execution_id, handovers))
 
+    def wake(self, execution_id: str) -> None:
+        """See Pool."""
+        self._tables.write(lambda connection: connection.execute(self._sql.wake, (execution_id,)))
+
     def depths(self) -> list[Depth]:
         """See Pool."""
         return [Depth(*row) for row in self._tables.fetched(self._sql.depths)]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import procrastinate
 from procrastinate import jobs, retry
@@ -136,23 +137,31 @@ class Serving(Service):
     async def _look_after(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            await self._connector.in_turn(self._look)
+            for job in await self._connector.in_turn(self._look):
+                done = await asyncio.get_running_loop().run_in_executor(None, self._perform, job)
+                if done is None:
+                    await self._connector.in_turn(partial(self._finish, job))
 
-    def _look(self) -> None:
+    def _look(self) -> list[Job]:
+        """Look after the jobs; those of steps that nobody takes although their workers are gone."""
         if self._connector.jobs_worker is None:
-            return
+            return []
         self._looks += 1
 
-        def look(connection: Connection) -> bool:
+        def look(connection: Connection) -> tuple[list[Job], bool]:
             if self._looks % _SELDOM == 0:
                 self._bring_back(connection)
                 self._bury(connection)
-            self._sweep(connection)
-            return self._is_draining(connection)
+            return self._sweep(connection), self._is_draining(connection)
 
         # In one transaction, since there may be very many who look.
-        if self._tables.write(look):
+        forlorn, draining = self._tables.write(look)
+        if draining:
             self._on_drain()
+        return forlorn
+
+    def _finish(self, job: Job) -> None:
+        self._tables.write(lambda connection: connection.execute(self._tables.sql.finished, (job.key,)))
 
     def _is_draining(self, connection: Connection) -> bool:
         found = connection.execute(self._tables.sql.draining, (self._worker.runner.id,)).fetchone()
@@ -174,10 +183,11 @@ class Serving(Service):
                 connection.execute(sql.put_back, ([jobs_worker], []))
                 connection.execute(sql.delist, ([worker.runner.id],))
 
-    def _sweep(self, connection: Connection) -> None:
-        """What one worker does for all of them, once a second."""
+    def _sweep(self, connection: Connection) -> list[Job]:
+        """What one worker does for all of them, once a second; see _look."""
         sql = self._tables.sql
         if connection.execute(sql.turn).fetchone() is None:
-            return
+            return []
         for sweep in sql.sweeps:
             connection.execute(sweep)
+        return [Job(name, step, handover, other=True) for name, step, handover in connection.execute(sql.forlorn)]

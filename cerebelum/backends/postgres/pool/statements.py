@@ -117,6 +117,20 @@ class PoolStatements:
         " OR (e.status IN ('running', 'waiting_for_lock') AND e.owner IS NOT NULL)))"
         f" RETURNING id, queue_name) SELECT {_TOLD} FROM woken"
     )
+    # Execution.
+    wake = Statement(
+        "WITH woken AS (UPDATE {s}.procrastinate_jobs SET scheduled_at = now()"
+        f" WHERE queueing_lock = %s AND task_name = '{TASK}' AND status = 'todo' AND scheduled_at > now()"
+        f" RETURNING id, queue_name) SELECT {_TOLD} FROM woken"
+    )
+    # Put back, and no worker that could has taken them since.
+    forlorn = Statement(
+        "SELECT args->>'execution', args->>'step', (args->>'handover')::int FROM {s}.procrastinate_jobs"
+        f" WHERE task_name = '{STEP_TASK}' AND status = 'todo' AND attempts > 0"
+        " AND scheduled_at < now() - interval '3 s' ORDER BY random() LIMIT 16"
+    )
+    # Key.
+    finished = Statement("DELETE FROM {s}.procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'")
     # Time has come, which nobody announces.
     _due = Statement(
         f"SELECT {_TOLD} FROM {{s}}.procrastinate_jobs WHERE status = 'todo'"

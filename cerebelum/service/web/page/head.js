@@ -36,6 +36,7 @@ function facts(at, started, past) {
         el("span", { class: "note" }, el("time", { "data-ago": at.started_at })),
       ],
     ],
+    at.scheduled_for && ["Scheduled for", moment(at.scheduled_for)],
     ["Took", took],
     ["Steps", `${at.steps_done} of ${at.steps_total} done`],
     at.resumes > 0 && ["Resumed", `${at.resumes} time${at.resumes > 1 ? "s" : ""}`],

@@ -21,7 +21,7 @@ const NOTES = {
     ]
       .filter(Boolean)
       .join(", "),
-  on_worker: (step) => `on ${step.host}`,
+  on_worker: (step) => `on ${step.host}${step.handed_over?.worker_lost ? ", whose worker is gone" : ""}`,
   retrying: (step) => step.retry_at && `tries again at ${moment(step.retry_at)}`,
   skipped: (step) =>
     [words(step.skipped?.why || step.skipped?.reason || ""), step.skipped?.detail].filter(Boolean).join(": "),
