@@ -56,6 +56,7 @@ test: lint
 
 chaos: dev
 	CEREBELUM_CHAOS_ROUNDS=$(CHAOS_ROUNDS) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/crash
+	CEREBELUM_CHAOS_POOL=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/crash -k 'postgres or far or own'
 	$(BIN)/python -m tests.crash.monkey --minutes $(CHAOS_MINUTES)
 	$(BIN)/python -m tests.crash.monkey --minutes $(CHAOS_MINUTES) --postgres
 

@@ -21,7 +21,7 @@ from psycopg import sql
 
 from cerebelum.backends.conformance import StoreConformance
 from cerebelum.backends.conformance.kit import MINE, START, create, log, summary, together
-from cerebelum.backends.postgres import open_store, schema, server
+from cerebelum.backends.postgres import ear, open_store, schema, server
 from cerebelum.core.errors import StoreError, UsageError
 from cerebelum.store import Change, Chunk, Claim, EventStore, Query, Runner
 from tests.backends.shared import PATIENCE, admin, schema_of
@@ -194,6 +194,19 @@ def test_who_listens_hears_again_after_the_connection_was_lost(
         time.sleep(0.01)
     assert Change("events", "deploy-1") in [change for _, change in changes]
     end()
+
+
+def test_closing_a_store_that_nothing_happens_in_does_not_wait_for_its_next_look(
+    store: EventStore, opened: Callable[[str], EventStore], postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ear, "_LOOK", 3600.0)
+    create(store, "deploy-1")
+    other = opened(postgres_url)
+    heard(other)
+    thread = other._ear._thread  # type: ignore[attr-defined]
+    assert thread.is_alive()
+    other.close()
+    assert not thread.is_alive()
 
 
 def test_behind_a_pooler_nobody_is_told_and_says_so(

@@ -2,6 +2,7 @@
 
 Every store's whole suite is run beside a pool in tests/backends. Of the crashes these are a part, spread over all
 places: what a pool adds could only touch ownership, claims and how the schema is found, and each of them is in here.
+`make chaos` runs all of them beside one.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import time
 
 import msgspec
@@ -26,6 +28,15 @@ class Ear(ear.Ear):
         super().__init__()
         self._server = server
         self._statements = statements
+        self._bell: socket.socket | None = None
+        """Has the thread look at once whether it is done."""
+
+    def close(self) -> None:
+        with self._lock:
+            self._ended.set()
+            if self._bell is not None:
+                self._bell.send(b"!")
+        super().close()
 
     def _work(self) -> None:
         while not self._done():
@@ -47,15 +58,30 @@ class Ear(ear.Ear):
         connection.silence = None
         # What was announced before this connection listened is lost.
         self._tell(Change("unknown"))
-        while not self._done():
-            for notice in connection.notifies(timeout=_LOOK, stop_after=1):
-                kind, _, execution_id = notice.payload.partition(" ")
-                try:
-                    self._tell(msgspec.convert({"kind": kind, "execution_id": restored(execution_id)}, Change))
-                except msgspec.ValidationError:
-                    self._tell(Change("unknown"))
+        bell, self._bell = socket.socketpair()
+        either = select.poll()
+        with bell, self._bell:
+            either.register(connection, select.POLLIN)
+            either.register(bell, select.POLLIN)
+            try:
+                while not self._done():
+                    for notice in connection.notifies(timeout=0):
+                        self._tell(_change(notice.payload))
+                    either.poll(1000 * _LOOK)
+            finally:
+                with self._lock:
+                    self._bell = None
 
     def _done(self) -> bool:
         if self._server.closed:
             self._ended.set()
         return super()._done()
+
+
+def _change(payload: str) -> Change:
+    """What was announced."""
+    kind, _, execution_id = payload.partition(" ")
+    try:
+        return msgspec.convert({"kind": kind, "execution_id": restored(execution_id)}, Change)
+    except msgspec.ValidationError:
+        return Change("unknown")
