@@ -262,6 +262,8 @@ def _perform(arguments: Sequence[str], app: App) -> int:
 
     lean.take_back()
     if tricks.on("gc"):
+        # All that was made so far stays, and is not looked through again.
+        gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
     return build(VERBS, app.add_commands).perform(list(arguments), app)

@@ -36,7 +36,7 @@ RIM = {"plugins": {"core", "host", "steps", "store"}, "backends": {"core", "host
 SHARED = {"backends.sql"}
 
 # Of `start`, the modules that import nothing of ours may be asked by anybody: each of them is a trick and its switch.
-LEAVES = {f"{ROOT}.start", f"{ROOT}.start.tricks", f"{ROOT}.start.plain_command"}
+LEAVES = {f"{ROOT}.start", *(f"{ROOT}.start.{name}" for name in ("tricks", "lean", "plain_command"))}
 
 MAX_LINES = 450
 

@@ -7,10 +7,12 @@ this one works on its event stream.
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 from cerebelum.definition.findings import Findings, quoted
 from cerebelum.definition.nodes import AnyNode, Listing, OutOfRange, Scalar, Spot, Table, kind, resolve
+from cerebelum.start import lean, tricks
 
 MAX_DEPTH = 100
 MAX_NODES = 1_000_000
@@ -87,7 +89,8 @@ class _Composer:
         """The last text in quotes that goes over several lines: its event."""
 
     def document(self) -> AnyNode | None:
-        import yaml
+        with lean.patterns_later() if tricks.on("lean") else nullcontext():
+            import yaml
 
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         handlers: dict[type, Any] = {

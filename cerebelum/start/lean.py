@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib.machinery import ModuleSpec
 from threading import RLock
 from types import ModuleType
@@ -90,6 +92,31 @@ def prepare() -> None:
             import msgspec  # noqa: F401
         finally:
             del sys.modules["typing_extensions"]
+
+
+class _Pattern:
+    """A regular expression that is compiled when it is first used."""
+
+    def __init__(self, make: Callable[..., Any], pattern: Any, flags: Any = 0) -> None:
+        self._made: Callable[[], Any] = lambda: make(pattern, flags)
+
+    def __getattr__(self, name: str) -> Any:
+        made = self._made()
+        self._made = lambda: made
+        return getattr(made, name)
+
+
+@contextmanager
+def patterns_later() -> Iterator[None]:
+    """Have what is imported meanwhile compile its regular expressions when they are used: most never are."""
+    import re
+
+    made_now = re.compile
+    re.compile = partial(_Pattern, made_now)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        re.compile = made_now
 
 
 def take_back() -> None:

@@ -71,3 +71,19 @@ print(len({f[0] for f in found}), len({f[2] for f in found}), len(found))
 def test_a_digest_is_sha256() -> None:
     for data in (b"", b"abc", bytes(100_000)):
         assert sha256(data) == hashlib.sha256(data).hexdigest()
+
+
+def test_a_pattern_that_is_compiled_later_is_one_when_it_is_used() -> None:
+    code = """
+with lean.patterns_later():
+    import yaml
+import re
+assert isinstance(re.compile("x"), re.Pattern)
+assert not isinstance(yaml.reader.Reader.NON_PRINTABLE, re.Pattern)
+print(yaml.safe_load("[2001-02-03, 0x1F, 1.5, yes]"))
+try:
+    yaml.safe_load("a\\x01b")
+except yaml.YAMLError as error:
+    print("refused", error.character)
+"""
+    assert said(code) == "[datetime.date(2001, 2, 3), 31, 1.5, True]\nrefused 1"
