@@ -21,7 +21,7 @@ from cerebelum.cli.step_output import OUTPUTS, Output
 from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.core.errors import UsageError
-from cerebelum.render.display import harmless
+from cerebelum.render.display import harmless, one_line
 from cerebelum.render.failures import failures_text
 from cerebelum.render.summary import summary_lines, took
 from cerebelum.render.text import Style, resume_command, value
@@ -184,6 +184,10 @@ def _news(tools: Tools, result: Result, style: Style) -> list[str]:
     again = resume_command(result.execution_id, tools.store, tools.plugin_files)
     if result.end == "fenced":
         return [f"{head}another runner has taken over; this one has stopped"]
+    if result.end == "parked" and state.pausing is not None and (left := state.active.at("on_worker")):
+        hosts = ", ".join(dict.fromkeys(one_line(state.steps[step].host or "?") for step in left))
+        what = f"pausing; the worker on {hosts} was told, and has not answered yet"
+        return [style.paint(f"{symbols.waiting} {head}{what}", "sleeping"), "", f"go on with: {again}"]
     if result.end == "parked":
         return [style.paint(f"{symbols.waiting} {head}parked", "sleeping"), "", f"go on with: {again}"]
     if state.paused is not None:

@@ -200,10 +200,11 @@ def _advance(turn: Turn, recover: bool) -> None:
         if not stopping.hand_over:
             _pause(turn, stopping)
         return
+    if turn.state.cancel and not turn.state.steps.begun():
+        # Handlers belong to what was begun.
+        finish(turn)
+        return
     if turn.state.awaiting_lock is not None:
-        # Handlers belong to what was begun, and may not run beside another of the group either.
-        if turn.state.cancel and not turn.state.steps.begun():
-            finish(turn)
         return
     while not turn.state.ended:
         if turn.state.active.away():
@@ -231,7 +232,8 @@ def _heed_reports(turn: Turn) -> bool:
 
 
 def _stopping(turn: Turn) -> Stopping | None:
-    asked, told = turn.state.pausing, turn.circumstances.stopping
+    # Who cancels what is being paused wants no more of it.
+    asked, told = turn.state.pausing if turn.state.cancel is None else None, turn.circumstances.stopping
     if asked and (told is None or told.hand_over):
         return Stopping("operator", by=asked.by)
     return told

@@ -345,7 +345,7 @@ class Driver(msgspec.Struct, frozen=True):
 
     def _timetable(self, files: Sequence[Path], tell: Callable[[str], None], *, lenient: bool) -> Timetable:
         def check(path: Path) -> Checked:
-            return preflight.check(path, {}, (), self.executors, self.environ, lenient=lenient)
+            return preflight.check(path, {}, (), self.executors, self.environ, lenient=lenient, scheduled=True)
 
         return Timetable(self.store, self.clock, check, files, tell)
 

@@ -5,10 +5,12 @@ worker died.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 from cerebelum.core.decide import Ended
-from cerebelum.core.errors import UsageError
-from cerebelum.core.events import AnyEvent, Entry, StepHandedOver
+from cerebelum.core.errors import StoreError, UsageError
+from cerebelum.core.events import AnyEvent, Entry, StepHandedOver, StepInterrupted
 from cerebelum.core.model import Workflow
 from cerebelum.core.outcome import Interrupted
 from cerebelum.core.state import State
@@ -19,7 +21,7 @@ from cerebelum.engine.settings import Settings
 from cerebelum.host.clock import Clock
 from cerebelum.store import EventStore, Ownership
 from cerebelum.store.liveness import DEAD_SECONDS, judge
-from cerebelum.store.pooling import Handover, HasPool, pool_of, takers
+from cerebelum.store.pooling import Handover, HasPool, pool_of, step_key, takers
 
 _LOOK_SECONDS = 3.0
 _ECHO_SECONDS = 0.5
@@ -55,6 +57,14 @@ class Watch:
         return now - since >= DEAD_SECONDS
 
 
+class Changed(NamedTuple):
+    """What is appended: the state before (None: there was none), the events, and the state after them."""
+
+    before: State | None
+    events: Sequence[AnyEvent]
+    after: State
+
+
 class Handing:
     """The steps of one execution that workers perform, for the engine that drives it."""
 
@@ -72,28 +82,34 @@ class Handing:
         self,
         expected: int,
         entries: Sequence[Entry],
-        events: Sequence[AnyEvent],
+        changed: Changed,
         summary: Summary,
-        state: State,
         fence: Ownership,
         *,
         release: bool,
     ) -> None:
         """`EventStore.append`, with the jobs of the steps that are handed over by that. Raises what that does."""
-        handed = [event for event in events if isinstance(event, StepHandedOver)]
-        if not handed:
+        handed = [event for event in changed.events if isinstance(event, StepHandedOver)]
+        if handed:
+            jobs = [_job(changed.after, event) for event in handed]
+            pool_of(self._store).hand_over(
+                self._execution_id, expected, entries, summary, jobs, fence=fence, release=release
+            )
+        else:
             self._store.append(self._execution_id, expected, entries, summary, fence=fence, release=release)
-            return
-        pool_of(self._store).hand_over(
-            self._execution_id,
-            expected,
-            entries,
-            summary,
-            [_job(state, event) for event in handed],
-            fence=fence,
-            release=release,
-        )
+        self._withdraw(changed)
         self._say_who_serves(handed)
+
+    def _withdraw(self, changed: Changed) -> None:
+        """Remove the jobs of what was taken back, so that nobody counts them as waiting."""
+        back = [e.step for e in changed.events if isinstance(e, StepInterrupted) and e.why == "withdrawn"]
+        if not back or changed.before is None or not isinstance(self._store, HasPool):
+            return
+        gone = [changed.before.steps[step].handed for step in back]
+        keys = [step_key(self._execution_id, event.step, event.version) for event in gone if event is not None]
+        # Whoever takes one all the same finds that there is nothing to do.
+        with suppress(StoreError, UsageError):
+            pool_of(self._store).withdraw(keys)
 
     def offer(self, state: State) -> None:
         """See that what waits for a worker has a job: it may have come from another store."""
@@ -132,9 +148,11 @@ class Handing:
             if (event.queue, event.labels) in self._noted:
                 continue
             self._noted.add((event.queue, event.labels))
-            found = takers(pool_of(self._store).workers(), event.queue, event.labels)
+            key = step_key(self._execution_id, event.step, event.version)
+            found = takers(pool_of(self._store).workers(), event.queue, event.labels, key)
             if not found.able:
-                self._note(nobody_serves(event.step, event.queue, event.labels, found.serving))
+                told = nobody_serves(event.step, event.queue, event.labels, found.serving)
+                self._note(f"{self._execution_id}: {told}")
 
 
 def check_pool(store: EventStore, workflow: Workflow, here: bool) -> None:

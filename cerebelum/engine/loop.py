@@ -29,7 +29,7 @@ from cerebelum.core.state import State, evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine import ids, performing, prepare
 from cerebelum.engine.attempts import STOP_GRACE, Attempts, cut_off_by
-from cerebelum.engine.handing import Handing
+from cerebelum.engine.handing import Changed, Handing
 from cerebelum.engine.orders import Order, Orders
 from cerebelum.engine.outside import POLL_SECONDS, Outside, Told
 from cerebelum.engine.ownership import is_taken, lost_store
@@ -327,7 +327,8 @@ class Engine(Orders):
             release = state.ended is not None or state.paused is not None
             try:
                 faults.point("before-commit")
-                self._handing.append(expected, entries, events, summary, state, self.fence, release=release)
+                changed = Changed(self._state, events, state)
+                self._handing.append(expected, entries, changed, summary, self.fence, release=release)
                 faults.point("after-commit")
             except Conflict:
                 if self._state is None:

@@ -163,7 +163,7 @@ class PoolWorker(msgspec.Struct):
         except StoreError as error:
             return self._refuse(execution_id, f"the store failed: {error.text()}")
         except CerebelumError as error:
-            return self._refuse(execution_id, f"left for another worker: {error.text()}")
+            return self._refuse(execution_id, error.message, f"left for another worker: {error.text()}")
         except Exception as error:
             return self._refuse(
                 execution_id, f"left alone because of a bug of cerebelum: {type(error).__name__}: {error}"
@@ -172,11 +172,11 @@ class PoolWorker(msgspec.Struct):
             self.supervisor.let_go(execution_id)
             self._driving.discard(execution_id)
 
-    def _refuse(self, execution_id: str, why: str) -> Later:
+    def _refuse(self, execution_id: str, why: str, told: str = "") -> Later:
         if self._refused.get(execution_id) != why:
             self._refused[execution_id] = why
-            self.supervisor.tell(f"{execution_id}: {why}")
-        return Later(after=_REFUSED)
+            self.supervisor.tell(f"{execution_id}: {told or why}")
+        return Later(after=_REFUSED, why=why)
 
     def _steps(self) -> StepJobs:
         self._step_jobs = self._step_jobs or StepJobs(

@@ -51,15 +51,22 @@ def check(
     lenient: bool = False,
     lock: str | None = None,
     here: bool = False,
+    scheduled: bool = False,
 ) -> Checked:
     """Everything that a start needs, but secrets that are not there if `lenient`; with `lock`, in a group of that name.
-    `here`: all its steps run here, also those that are workers' business.
+    `here`: all its steps run here, also those that are workers' business. `scheduled`: it needs a schedule.
 
     Raises UsageError (DefinitionError for the file).
     """
     from cerebelum.definition import load
 
     loaded = load(path, executors)
+    if scheduled and not loaded.workflow.schedule:
+        raise UsageError(
+            f"the workflow {loaded.workflow.name} has no schedule",
+            where=str(path),
+            hint="add one, such as `schedule: '0 3 * * *'`",
+        )
     definition = Definition(loaded.workflow, loaded.source, refine=loaded.refine)
     return check_definition(definition, inputs, tags, environ, lenient=lenient, lock=lock, here=here)
 

@@ -51,7 +51,8 @@ class Result(msgspec.Struct, frozen=True):
         if self.end == "fenced":
             return errors.OWNED
         if self.end == "parked":
-            return errors.PARKED
+            # Told to stop, it may have left a worker to whoever goes on.
+            return errors.SIGNALS.get((state.pausing and state.pausing.signal) or "", errors.PARKED)
         if state.paused is not None:
             return errors.SIGNALS.get(state.paused.signal or "", errors.PARKED)
         if state.ended == "failed":

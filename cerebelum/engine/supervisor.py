@@ -292,7 +292,8 @@ class Supervisor(msgspec.Struct):
 
     def _prepared(self, state: State) -> Prepared:
         """Secrets and mask. Raises UsageError if something is missing that the rest of the execution needs."""
-        if not state.cancel and (state.pausing or state.paused or state.ended):
+        if not state.steps.begun() if state.cancel else state.pausing or state.paused or state.ended:
+            # Nothing is performed.
             return Prepared({}, Masker({}))
         self.check(state)
         check_pool(self.store, state.workflow, self.settings.here)

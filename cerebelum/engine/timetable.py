@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -165,19 +164,20 @@ class Timetable:
             self._tell(f"{file.path}: read again; {self._next(file)}")
 
     def _next(self, file: _File) -> str:
-        """When a file's next tick is to come, in words."""
-        now = self._clock.now()
-        coming = [tick for entry in file.entries for tick in islice(ticks(entry.schedule, now), 1)]
+        """When a file's next execution is to start, in words."""
+        coming = [tick for entry in file.entries if (tick := self._coming(file, entry)) is not None]
         return f"next at {said(min(coming))}" if coming else "no time to come"
+
+    def _coming(self, file: _File, entry: _Entry) -> datetime | None:
+        """The tick that is due, unless it has its execution or counts as missed; else the next one to come."""
+        now = self._clock.now()
+        due = entry.due(now)
+        if due is not None and now - due <= ON_TIME and not self._is_made(tick_id(file.workflow, due)):
+            return due
+        return next(ticks(entry.schedule, now), None)
 
     def _read(self, file: _File) -> None:
         workflow = self._check(file.path).workflow
-        if not workflow.schedule:
-            raise UsageError(
-                f"the workflow {workflow.name} has no schedule",
-                where=str(file.path),
-                hint="add one, such as `schedule: '0 3 * * *'`",
-            )
         if file.workflow and workflow.name != file.workflow:
             raise UsageError(
                 f"the workflow is called {workflow.name} now, and was {file.workflow}",

@@ -56,6 +56,10 @@ class RemotePool(Pool):
         """Raises UsageError."""
         self._refuse()
 
+    def withdraw(self, keys: Sequence[str]) -> None:
+        """Raises UsageError."""
+        self._refuse()
+
     def wake(self, execution_id: str) -> None:
         """Raises UsageError."""
         self._refuse()

@@ -218,6 +218,12 @@ class RemoteVerbs(Verbs):
         """Raises UsageError."""
         raise _elsewhere("supervise")
 
+    def driver(self, how: Course) -> NoReturn:
+        """Raises UsageError: who submits and who works needs the store itself."""
+        raise UsageError(
+            f"the service at {self._channel.address} does not do this", hint="do it where its store is, with --store"
+        )
+
     def prune(self, row: Row) -> Tombstone | None:
         """Raises UsageError."""
         raise _elsewhere("store prune")

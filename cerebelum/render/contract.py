@@ -15,7 +15,7 @@ from cerebelum.core.model import Group, Policy
 from cerebelum.core.plan import Action
 from cerebelum.core.status import Status as ExecutionStatus
 from cerebelum.core.step_state import StepStatus
-from cerebelum.render.pool_contract import HandedOver, Placed, Pool, PoolWorker, Schedules
+from cerebelum.render.pool_contract import HandedOver, LeftBy, Placed, Pool, PoolWorker, Schedules
 from cerebelum.render.store_contract import Backup, Exported, Head, Pruning, StoreInfo, Transfer, Verification
 from cerebelum.store.contract import Stream
 
@@ -155,6 +155,7 @@ class InQueue(TypedDict):
     not_before: datetime | None
     workers: int | None
     ahead: int | None
+    left: Sequence[LeftBy]
 
 
 class Known(TypedDict):

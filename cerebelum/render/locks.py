@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from cerebelum.core.status import GOING_ON
-from cerebelum.render.display import ago, harmless, moment
+from cerebelum.render.display import ago, moment, one_line
 from cerebelum.render.shapes import owner_shape
 from cerebelum.render.tables import table
 
@@ -26,7 +26,7 @@ def lock_said(view: View) -> str | None:
     state, line = view.state, [claim.execution_id for claim in view.claims]
     if state.concurrency is None:
         return None
-    group, name = state.concurrency.group, state.execution_id
+    group, name = one_line(state.concurrency.group), state.execution_id
     if name not in line:
         return f"{group}, which it does not have now" if view.status in GOING_ON else group
     before = line.index(name)
@@ -50,7 +50,7 @@ def locks_text(claimed: Claimed, now: datetime) -> str:
             driven = f"process {runner.pid} on {runner.host}" if runner is not None else "nobody"
             where = "holds it" if place == 0 else str(place)
             rows.append(
-                (harmless(group) if place == 0 else "", where, claim.execution_id, status, ago(claim.at, now), driven)
+                (one_line(group) if place == 0 else "", where, claim.execution_id, status, ago(claim.at, now), driven)
             )
     return "\n".join(table(rows))
 

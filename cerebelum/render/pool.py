@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cerebelum.render.display import ago, harmless, length, moment, one_line
 from cerebelum.render.tables import table
+from cerebelum.render.workers import left_said
 from cerebelum.store.pooling import Worker, alive
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def queue_said(view: View, now: datetime) -> str:
         parts.append(f"{standing.ahead} ahead of it" if standing.ahead else "the next one")
         serve = f"{standing.workers} worker{'' if standing.workers == 1 else 's'}"
         parts.append(f"served by {serve}" if standing.workers else "which no worker serves")
-    return ", ".join(parts)
+    return "; ".join([", ".join(parts), *left_said(standing.left if standing is not None else ())])
 
 
 def pool_text(pool: Overview, width: int | None, now: datetime) -> str:
@@ -99,4 +100,5 @@ def worker_shape(worker: Worker) -> PoolWorker:
         "labels": worker.labels,
         "concurrency": worker.concurrency,
         "executions": worker.drives,
+        "leaves": worker.leaves,
     }

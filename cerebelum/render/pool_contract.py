@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -36,6 +36,8 @@ class PoolWorker(TypedDict):
     labels: Sequence[str]
     concurrency: int
     executions: Sequence[str]
+    leaves: Mapping[str, str]
+    """Jobs that it left to others, and why."""
 
 
 class Pool(TypedDict):
@@ -71,6 +73,14 @@ class Schedules(TypedDict):
     schedules: Sequence[ScheduleOfFile]
 
 
+class LeftBy(TypedDict):
+    """A worker that could take a job, and left it to others: it lacks something."""
+
+    worker: str
+    host: str
+    why: str
+
+
 class Placed(TypedDict):
     """Which workers may perform a step: those that serve the queue and have all the labels."""
 
@@ -92,3 +102,4 @@ class HandedOver(TypedDict):
     worker_lost: bool | None
     workers: int | None
     able: int | None
+    left: Sequence[LeftBy]

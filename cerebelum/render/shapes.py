@@ -10,7 +10,7 @@ from cerebelum.core.events import AnyEvent, Environment, StepError
 from cerebelum.core.model import GROUPS, Concurrency, Group
 from cerebelum.core.state import Call, State, StepState
 from cerebelum.core.status import GOING_ON
-from cerebelum.render.workers import handed_shape
+from cerebelum.render.workers import handed_shape, left_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +76,7 @@ def _queue(view: View) -> contract.InQueue | None:
         "not_before": queue.at,
         "workers": None if standing is None else standing.workers,
         "ahead": None if standing is None else standing.ahead,
+        "left": left_shape(standing.left if standing else ()),
     }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_VALUE = 500
 _WHY = {
-    "withdrawn": "not wanted any more",
+    "withdrawn": "taken back before a worker had it",
     "runner_died": "its runner died",
     "operator": "stopped",
     "fenced": "another runner took over",
@@ -150,6 +150,9 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
         facts.append(("inputs", ", ".join(f"{k}={value(v)}" for k, v in state.inputs.items())))
     where = state.environment
     facts.append(("ran in", f"{where.cwd} as {where.user or '?'}@{where.host}"))
+    if state.ended is None and (asked := state.cancel or state.pausing) is not None:
+        what = "to cancel" if state.cancel else "to pause"
+        facts.append(("asked", f"{what}, by {one_line(asked.by)}, {ago(asked.at, now)}"))
     if state.queue is not None:
         from cerebelum.render.pool import queue_said
 
@@ -409,7 +412,7 @@ def preview_text(preview: Checked) -> str:
             ),
         ]
     if preview.concurrency is not None:
-        lines += ["", f"lock  {preview.concurrency.group} ({preview.concurrency.policy.replace('_', ' ')})"]
+        lines += ["", f"lock  {one_line(preview.concurrency.group)} ({preview.concurrency.policy.replace('_', ' ')})"]
     if secrets := workflow.every_secret():
         lines += ["", f"secrets  {', '.join(secrets)}"]
     return "\n".join(harmless(line) for line in lines)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from cerebelum.render.display import harmless, length, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from cerebelum.core.events import StepHandedOver
     from cerebelum.core.model import RunsOn
     from cerebelum.core.step_state import StepState
-    from cerebelum.render.pool_contract import HandedOver
+    from cerebelum.render.pool_contract import HandedOver, LeftBy
     from cerebelum.store.lookup import View
-    from cerebelum.store.pooling import Takers
+    from cerebelum.store.pooling import Left, Takers
 
 
 def waits_for(event: StepHandedOver) -> str:
@@ -46,6 +46,8 @@ def handed_said(at: StepState, found: Takers | None, now: datetime) -> str:
         who = ", which no worker serves"
     elif found is not None and not found.able:
         who = f", and no worker of that has the label{'s' if len(at.handed.labels) > 1 else ''}"
+    elif found is not None:
+        who = "".join(f"; {each}" for each in left_said(found.left))
     return f"{waits_for(at.handed)} for {gone}{who}{attempt}"
 
 
@@ -74,4 +76,15 @@ def handed_shape(at: StepState, found: Takers | None) -> HandedOver | None:
         "worker_lost": found.lost if found and at.taken else None,
         "workers": found.serving if found else None,
         "able": found.able if found else None,
+        "left": left_shape(found.left if found else ()),
     }
+
+
+def left_shape(left: Iterable[Left]) -> list[LeftBy]:
+    """Which workers left it, as JSON."""
+    return [{"worker": each.worker, "host": each.host, "why": each.why} for each in left]
+
+
+def left_said(left: Iterable[Left]) -> list[str]:
+    """The same in words."""
+    return [f"left by the worker on {one_line(each.host)}: {one_line(each.why)}" for each in left]

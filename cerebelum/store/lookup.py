@@ -240,7 +240,7 @@ def _takers(store: EventStore, state: State) -> dict[str, Takers]:
     handed = [state.steps[step_id] for kind in ("waiting_for_worker", "on_worker") for step_id in state.active.at(kind)]
     if not handed:
         return {}
-    from cerebelum.store.pooling import HasPool, alive, takers
+    from cerebelum.store.pooling import HasPool, alive, step_key, takers
 
     if not isinstance(store, HasPool):
         return {}
@@ -253,7 +253,8 @@ def _takers(store: EventStore, state: State) -> dict[str, Takers]:
     for at in handed:
         if (event := at.handed) is not None:
             lost = at.taken is not None and at.taken.worker not in there
-            found[event.step] = msgspec.structs.replace(takers(workers, event.queue, event.labels), lost=lost)
+            key = step_key(state.execution_id, event.step, event.version)
+            found[event.step] = msgspec.structs.replace(takers(workers, event.queue, event.labels, key), lost=lost)
     return found
 
 

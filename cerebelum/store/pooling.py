@@ -7,7 +7,7 @@ that is handed over to workers, until somebody has performed it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
@@ -37,6 +37,8 @@ class Worker(msgspec.Struct, frozen=True):
     """It takes nothing new."""
     drives: tuple[str, ...] = ()
     """What it looks after, when it was asked: ids of executions, and `Job.key` of steps."""
+    leaves: Mapping[str, str] = {}
+    """By `Job.key`: why it left that to others."""
 
 
 class Depth(msgspec.Struct, frozen=True):
@@ -53,6 +55,14 @@ class Depth(msgspec.Struct, frozen=True):
     """Jobs that workers have."""
 
 
+class Left(msgspec.Struct, frozen=True):
+    """That a worker could not do a job, and left it to others."""
+
+    worker: str
+    host: str
+    why: str
+
+
 class Standing(msgspec.Struct, frozen=True):
     """How an execution stands in its queue."""
 
@@ -60,6 +70,8 @@ class Standing(msgspec.Struct, frozen=True):
     """How many live workers serve the queue and take something new."""
     ahead: int
     """Jobs that will be taken before it, as things are now."""
+    left: tuple[Left, ...] = ()
+    """The live workers of the queue that cannot take it."""
 
 
 class Takers(msgspec.Struct, frozen=True):
@@ -71,6 +83,8 @@ class Takers(msgspec.Struct, frozen=True):
     """How many of these have its labels."""
     lost: bool = False
     """Who has taken it is dead, or gone."""
+    left: tuple[Left, ...] = ()
+    """Those of the able that cannot take it, for another reason."""
 
 
 class Handover(msgspec.Struct, frozen=True):
@@ -104,6 +118,8 @@ class Later(msgspec.Struct, frozen=True):
 
     at: datetime | None = None
     after: float = 0.0
+    why: str | None = None
+    """This worker cannot do it, and why: any other one may take it at once, and this one after `after`."""
 
     def moment(self, now: datetime) -> datetime:
         """When that is."""
@@ -152,6 +168,10 @@ class Pool(Protocol):
 
     def offer(self, execution_id: str, handovers: Sequence[Handover]) -> None:
         """Add the jobs of steps that were handed over, as far as they are not there."""
+        ...
+
+    def withdraw(self, keys: Sequence[str]) -> None:
+        """Remove the jobs with these `Job.key` that no worker has taken."""
         ...
 
     def wake(self, execution_id: str) -> None:
@@ -213,10 +233,12 @@ def step_key(execution_id: str, step: str, handover: int) -> str:
     return f"{execution_id}/{step}/{handover}"
 
 
-def takers(workers: Sequence[Worker], queue: str, labels: Sequence[str]) -> Takers:
-    """Who of the workers could take a step."""
+def takers(workers: Sequence[Worker], queue: str, labels: Sequence[str], key: str) -> Takers:
+    """Who of the workers could take the job `key`, and who has left it."""
     serving = [w for w in workers if queue in w.queues and not w.draining and alive(w)]
-    return Takers(len(serving), sum({*labels} <= {*w.labels} for w in serving))
+    able = [w for w in serving if {*labels} <= {*w.labels}]
+    left = tuple(Left(w.runner.id, w.runner.host, w.leaves[key]) for w in able if key in w.leaves)
+    return Takers(len(serving), len(able), left=left)
 
 
 def check_queues(names: Sequence[str]) -> tuple[str, ...]:

@@ -520,7 +520,7 @@ def a_service_says_where_it_listens(outputs: Outputs) -> None:
 
 @shows(
     *("submit detached", "worker event", "worker list pool", "worker drain poolWorker"),
-    *("inQueue", "Queued", "queueOfPool"),
+    *("inQueue", "Queued", "queueOfPool", "leftBy"),
 )
 def what_is_submitted_is_taken_by_a_worker(outputs: Outputs) -> None:
     world = outputs.world
@@ -534,6 +534,11 @@ def what_is_submitted_is_taken_by_a_worker(outputs: Outputs) -> None:
         world("submit", "one.yaml", "--queue", "build", "--id", "y", "--at", "2999-01-01")
         worker = world.start("worker", "--queue", "build,deploy", "--labels", "gpu")
         found = wait_until(lambda: world("worker", "list", "--json").json()["workers"])
+        world.write("two.yaml", "secrets: [NOBODY_HAS]\nsteps: [{id: two, run: 'true'}]\n")
+        world("submit", "two.yaml", "--queue", "build", "--id", "z")
+        wait_until(lambda: world("status", "z", "--json").json()["queue"]["left"])
+        [left] = outputs.one("status", "status", "z")["queue"]["left"]
+        assert left["why"] == "the secret is not set: NOBODY_HAS"
         shape = outputs.one("pool", "worker", "list")
         assert [queue["queue"] for queue in shape["queues"]] == ["build", "deploy"]
         outputs.one("poolWorker", "worker", "drain", found[0]["id"])

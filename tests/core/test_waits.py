@@ -78,6 +78,14 @@ def test_a_request_to_pause_outlives_the_runner_that_was_asked() -> None:
     assert starts(world.resumes()) == ["a"]
 
 
+def test_who_cancels_what_is_being_paused_wants_no_more_of_it() -> None:
+    world = World(chain("a", "b")).start()
+    world.appended(PauseRequested(by="ann", **world.stamp))
+    world.cancelled_by("bob")
+    world.is_interrupted("a", "cancelled")
+    assert world.status == "cancelled"
+
+
 # -- sleeping ---------------------------------------------------------------------------------------------------------
 
 

@@ -47,7 +47,7 @@ class Desk:
         """What a process that begins now looks after."""
 
         def check(path: Path) -> preflight.Checked:
-            return preflight.check(path, {}, (), executors(), self.lab.environ)
+            return preflight.check(path, {}, (), executors(), self.lab.environ, scheduled=True)
 
         return Timetable(self.client.store, self.wall, check, [self.path], self.said.append)
 
@@ -256,7 +256,7 @@ def test_while_a_file_cannot_be_used_nothing_is_due_and_that_is_said_once(desk: 
     assert "nothing is started until this is mended" in told
     desk.says("0 3 * * *")
     assert desk.look(timetable, NIGHT + 5 * SECOND) == [NIGHT]
-    assert desk.said[2:] == [f"{desk.path}: read again; next at 2026-11-30 03:00:00 UTC"]
+    assert desk.said[2:] == [f"{desk.path}: read again; next at 2026-11-29 03:00:00 UTC"], "which is due"
 
 
 def test_what_was_due_while_a_file_was_broken_was_missed(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from cerebelum.backends.postgres.pool import schema as pool_schema
 from cerebelum.core.events import ExecutionFailed, ExecutionResumed, StepInterrupted
 from cerebelum.sdk import pool
 from cerebelum.store import Query
+from cerebelum.store.pooling import pool_of
 from tests.lifecycle.world import World, crash, finish, wait_until
 from tests.pool.crew import Crew
 from tests.pool.storm import storm
@@ -73,7 +74,7 @@ def test_what_is_submitted_is_queued_until_a_worker_takes_it(world: World) -> No
     assert "start a worker with: cerebelum worker --queue build" in told
     shape = world("status", "x", "--json").json()
     assert (shape["status"], shape["reason"], shape["owner"]) == ("queued", "in the queue build", None)
-    assert shape["queue"] == {"name": "build", "priority": 3, "not_before": None, "workers": 0, "ahead": 0}
+    assert shape["queue"] == {"name": "build", "priority": 3, "not_before": None, "workers": 0, "ahead": 0, "left": []}
     assert "queued" in world("list", "--status", "queued").out
     assert waits(world) == (1, 0, 0)
 
@@ -194,7 +195,7 @@ def test_while_somebody_drives_it_by_hand_its_job_waits(world: World, crew: Crew
     by_hand = world.start("resume", "x")
     world.wait_for_line("began")
     work_once(world)
-    assert waits(world) == (0, 1, 0)
+    assert waits(world) == (0, 0, 0)
     world.write("go", "")
     assert finish(by_hand).code == 0
     assert world.lines("began") == ["1"]
@@ -388,7 +389,7 @@ def test_what_a_newer_version_submitted_is_left_to_workers_that_know_it(
     said = work_once(world)
     assert "submitted by cerebelum 99.1.0" in said
     assert world.status() == "queued"
-    assert waits(world) == (0, 1, 0)
+    assert waits(world) == (1, 0, 0)
 
 
 def test_a_worker_that_lacks_a_secret_leaves_it_to_others(world: World, crew: Crew) -> None:
@@ -396,7 +397,40 @@ def test_a_worker_that_lacks_a_secret_leaves_it_to_others(world: World, crew: Cr
     crew.submit(world.flow(flow), "x")
     assert "POOL_TOKEN" in work_once(world)
     assert world.status() == "queued"
-    assert waits(world) == (0, 1, 0)
+    assert waits(world) == (1, 0, 0)
+
+
+def test_what_one_worker_cannot_do_another_one_does_at_once(world: World, crew: Crew) -> None:
+    flow = "name: s\nsecrets: [POOL_TOKEN]\nsteps:\n  - {id: a, secrets: [POOL_TOKEN], run: echo x >> effects}\n"
+    crew.hire("--concurrency", "8", host="poor")
+    for number in range(8):
+        crew.submit(world.flow(flow), f"x{number}")
+    wait_until(
+        lambda: "left by the worker on poor: the secret is not set: POOL_TOKEN" in world("status", "x7").out,
+        "the reason is told",
+    )
+    queue = world("status", "x7", "--json").json()["queue"]
+    assert [(each["host"], "POOL_TOKEN" in each["why"]) for each in queue["left"]] == [("poor", True)]
+    [worker] = world("worker", "list", "--json").json()["workers"]
+    assert "x7" in worker["leaves"]
+    assert waits(world) == (8, 0, 0)
+    world.environ["POOL_TOKEN"] = "tip-top-secret"
+    crew.hire(host="rich")
+    crew.submit(world.flow(flow), "x8")
+    wait_until(lambda: all(world.status(f"x{n}") == "completed" for n in range(9)), "all of them")
+    assert waits(world) == (0, 0, 0)
+
+
+def test_how_long_something_waits_is_not_forgotten_because_a_worker_left_it(world: World, crew: Crew) -> None:
+    crew.submit(world.flow("name: s\nsecrets: [POOL_TOKEN]\nsteps: [{id: a, run: 'true'}]\n"), "x")
+    queues = pool_of(world.client.store)
+
+    def oldest() -> float:
+        return queues.depths()[0].oldest or 0.0
+
+    wait_until(lambda: oldest() > 1.0, "it waits")
+    work_once(world)
+    assert oldest() > 1.0
 
 
 def test_a_worker_that_is_not_there_cannot_be_drained(world: World) -> None:

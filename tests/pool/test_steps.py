@@ -20,6 +20,7 @@ from cerebelum.core.events import (
     StepTaken,
 )
 from cerebelum.store import Query
+from cerebelum.store.pooling import Handover, pool_of
 from tests.lifecycle.world import World, crash, finish, wait_until
 from tests.pool.crew import Crew
 from tests.pool.storm import storm
@@ -278,6 +279,32 @@ def test_a_pause_reaches_the_worker_and_a_resume_begins_a_new_attempt(world: Wor
     assert "fit 2" in world.lines("effects")
 
 
+def test_a_worker_that_does_not_answer_is_left_and_a_cancellation_after_that_counts(world: World, crew: Crew) -> None:
+    by_hand = world.begin(TRAIN)
+    first = crew.hire(*GPU, queue="gpu", host="big")
+    world.wait_for_line("began")
+    first.send_signal(signal.SIGSTOP)
+    by_hand.send_signal(signal.SIGINT)
+    done = finish(by_hand)
+    assert done.code == 130, done
+    assert "pausing; the worker on big was told, and has not answered yet" in done.out + done.err
+    assert "asked     to pause, by " in world("status", "x").out
+    first.send_signal(signal.SIGCONT)
+    assert world("cancel", "x").code == 0
+    wait_until(lambda: world.status() == "cancelled", "it is cancelled")
+    assert world.left("CEREBELUM_STEP=fit") == []
+
+
+def test_what_has_not_begun_is_cancelled_where_its_folder_and_its_secrets_are_not(world: World, crew: Crew) -> None:
+    flow = world.flow(
+        "name: s\nsecrets: [POOL_TOKEN]\nsteps: [{id: a, run: 'true'}]\nfinally: [{id: f, run: 'true'}]\n"
+    )
+    assert world("submit", str(flow), "--queue", "build", "--id", "x", "--working-dir", "/nonexistent").code == 0
+    assert world("cancel", "x").code == 0
+    assert world.status() == "cancelled"
+    assert waits(world) == (0, 0, 0)
+
+
 def test_a_parked_execution_is_cancelled_on_its_worker(world: World, crew: Crew) -> None:
     crew.submit(world.flow(TRAIN), "x")
     crew.hire()
@@ -459,13 +486,16 @@ def test_what_a_newer_version_began_is_left_to_workers_that_know_it(
     assert world("resume", "x", "--park").code == 75
     done = world("worker", "--queue", "gpu", "--once")
     assert "submitted by cerebelum 99.1.0" in done.err
-    assert waits(world)[1] == 1
+    assert waits(world) == (2, 0, 0)
 
 
 def test_the_job_of_a_step_whose_execution_was_pruned_ends_with_a_word(world: World, crew: Crew) -> None:
     assert world("run", str(world.flow(QUICK)), "--id", "x", "--park").code == 75
     assert world("cancel", "x").code == 0
+    assert waits(world) == (0, 0, 0), "what was withdrawn has no job"
     assert world("store", "prune", "--older-than", "0s", "--yes").code == 0
+    pool_of(world.client.store).offer("x", [Handover("only", 2, "gpu")])
+    assert waits(world) == (0, 0, 0), "it waits for nothing"
     assert "x was pruned at" in world("worker", "--queue", "gpu", "--once").err
     assert waits(world) == (0, 0, 0)
 

@@ -19,13 +19,17 @@ from cerebelum.backends.postgres.pool.tables import Tables
 from cerebelum.backends.postgres.schema import literally
 from cerebelum.backends.postgres.server import Connection
 from cerebelum.core.errors import StoreError
-from cerebelum.store.pooling import Worker
+from cerebelum.store.pooling import Later, Worker
 
 _LOOK = 1.0
 """Seconds between two looks at whether anybody still wants to hear."""
 _CONNECTING = 10.0
 _FETCH = "procrastinate_fetch_job"
 """What the statement calls that takes a job, in the place of which ours is performed."""
+_RETRY = "procrastinate_retry_job"
+"""The same for the one that puts a job back."""
+_MOST_LEFT = 100
+"""So many of the jobs that it left a worker names with the reason."""
 
 
 class Connector(BaseAsyncConnector):
@@ -43,6 +47,9 @@ class Connector(BaseAsyncConnector):
         """What the jobs know the worker by."""
         self.held: set[int] = set()
         """Jobs that it was given and has not brought back."""
+        self._left: dict[int, float] = {}
+        """Jobs that it leaves to others, and until when."""
+        self._why: dict[str, str] = {}
 
     async def in_turn(self, work: Callable[[], Any]) -> Any:
         """What `work()` returns, called in the connector's thread."""
@@ -98,7 +105,10 @@ class Connector(BaseAsyncConnector):
                 return []
             with connection.cursor(row_factory=dict_row) as cursor:
                 if _FETCH in query:
-                    cursor.execute(self._tables.sql.fetch, {**values, "labels": list(self._worker.labels)})
+                    more = {"labels": list(self._worker.labels), "left": self._still_left()}
+                    cursor.execute(self._tables.sql.fetch, {**values, **more})
+                elif _RETRY in query and arguments["job_id"] in self._left:
+                    cursor.execute(self._tables.sql.give_back, (arguments["job_id"],))
                 else:
                     cursor.execute(literally(query), values)
                 rows = cursor.fetchall()
@@ -110,6 +120,21 @@ class Connector(BaseAsyncConnector):
             self.held.add(rows[0]["id"])
         self.held.discard(arguments.get("job_id", 0))
         return rows
+
+    def leave(self, job: int, key: str, later: Later) -> None:
+        """Leave a job to others from now on, for some time, and note why."""
+        self._left[job] = time.monotonic() + later.after
+        self._why.pop(key, None)
+        self._why[key] = later.why or ""
+        for old in list(self._why)[:-_MOST_LEFT]:
+            del self._why[old]
+        values = (Jsonb(self._why), self._worker.runner.id)
+        self._tables.write(lambda connection: connection.execute(self._tables.sql.leave, values))
+
+    def _still_left(self) -> list[int]:
+        now = time.monotonic()
+        self._left = {job: until for job, until in self._left.items() if until > now}
+        return list(self._left)
 
     def _is_mine(self, connection: Connection, job: int) -> bool:
         sql = self._tables.sql

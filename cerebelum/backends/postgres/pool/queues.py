@@ -86,6 +86,10 @@ class Queues(Pool):
         """See Pool."""
         self._tables.write(lambda connection: self._tables.offer_steps(connection, execution_id, handovers))
 
+    def withdraw(self, keys: Sequence[str]) -> None:
+        """See Pool."""
+        self._tables.write(lambda connection: connection.execute(self._sql.withdraw, (list(keys),)))
+
     def wake(self, execution_id: str) -> None:
         """See Pool."""
         self._tables.write(lambda connection: connection.execute(self._sql.wake, (execution_id,)))
@@ -101,7 +105,8 @@ class Queues(Pool):
     def standing(self, execution_id: str, queue: str) -> Standing:
         """See Pool."""
         rows = self._tables.fetched(self._sql.ahead, (execution_id,))
-        return Standing(takers(self.workers(), queue, ()).serving, rows[0][0] if rows else 0)
+        found = takers(self.workers(), queue, (), execution_id)
+        return Standing(found.serving, rows[0][0] if rows else 0, found.left)
 
     def drain(self, runner_id: str) -> bool:
         """See Pool."""

@@ -36,7 +36,9 @@ _INITIAL = (
 )
 _THERE = """SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = 'pool'"""
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL,)
+# By job: why the worker left it to others.
+_LEFT = ("ALTER TABLE {s}.workers ADD COLUMN leaves jsonb NOT NULL DEFAULT '{{}}'",)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_INITIAL, _LEFT)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

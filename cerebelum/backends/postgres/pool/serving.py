@@ -86,8 +86,8 @@ class Serving(Service):
 
     async def _main(self, once: bool) -> None:
         app = procrastinate.App(connector=self._connector)
-        app.task(name=TASK, retry=_Again())(self._drive)
-        app.task(name=STEP_TASK, retry=_Again())(self._step)
+        app.task(name=TASK, retry=_Again(), pass_context=True)(self._drive)
+        app.task(name=STEP_TASK, retry=_Again(), pass_context=True)(self._step)
         await self._connector.in_turn(self._begin)
         self._jobs = JobsWorker(
             app,
@@ -116,16 +116,27 @@ class Serving(Service):
         with suppress(asyncio.CancelledError):
             await looking
 
-    async def _drive(self, execution: str) -> None:
-        await self._do(Job(execution))
+    async def _drive(self, context: procrastinate.JobContext, execution: str) -> None:
+        await self._do(context, Job(execution))
 
-    async def _step(self, execution: str, step: str, handover: int, labels: list[str]) -> None:
-        await self._do(Job(execution, step, handover))
+    async def _step(
+        self,
+        context: procrastinate.JobContext,
+        execution: str,
+        step: str,
+        handover: int,
+        labels: list[str],
+        lost: bool = False,
+    ) -> None:
+        await self._do(context, Job(execution, step, handover))
 
-    async def _do(self, job: Job) -> None:
+    async def _do(self, context: procrastinate.JobContext, job: Job) -> None:
         later = await asyncio.get_running_loop().run_in_executor(self._threads, self._perform, job)
-        if later is not None:
-            raise _NotDone(later)
+        if later is None:
+            return
+        if later.why is not None and context.job.id is not None:
+            await self._connector.in_turn(partial(self._connector.leave, context.job.id, job.key, later))
+        raise _NotDone(later)
 
     def _begin(self) -> None:
         self._tables.adopt()
@@ -161,7 +172,7 @@ class Serving(Service):
         return forlorn
 
     def _finish(self, job: Job) -> None:
-        self._tables.write(lambda connection: connection.execute(self._tables.sql.finished, (job.key,)))
+        self._tables.write(lambda connection: connection.execute(self._tables.sql.withdraw, ([job.key],)))
 
     def _is_draining(self, connection: Connection) -> bool:
         found = connection.execute(self._tables.sql.draining, (self._worker.runner.id,)).fetchone()

@@ -16,6 +16,8 @@ TASK = "drive"
 STEP_TASK = "step"
 """What the jobs of steps are called."""
 _TASKS = f"('{TASK}', '{STEP_TASK}')"
+OVER = ("completed", "failed", "cancelled", "paused")
+"""What an execution is at that no job has anything to do with."""
 _BEGAN = "(extract(epoch FROM now()) * 1000000)::bigint"
 """When the transaction began: unlike NOW it does not change meanwhile, so that the server need not look row by row."""
 _SILENT = 15_000_000
@@ -29,8 +31,10 @@ _RUNNER = ", ".join(f"r.{name}" for name in RUNNER)
 
 def _putting_back(which: str) -> str:
     return (
-        "WITH back AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'todo', scheduled_at = now(),"
-        f" worker_id = NULL, attempts = j.attempts + 1 WHERE j.task_name IN {_TASKS} AND j.status = 'doing'"
+        "WITH back AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'todo', scheduled_at = now(), worker_id = NULL,"
+        " attempts = j.attempts + 1,"
+        f" args = CASE j.task_name WHEN '{STEP_TASK}' THEN j.args || '{{\"lost\": true}}' ELSE j.args END"
+        f" WHERE j.task_name IN {_TASKS} AND j.status = 'doing'"
         f" AND {which} RETURNING id, queue_name) SELECT {_TOLD} FROM back"
     )
 
@@ -56,26 +60,38 @@ class PoolStatements:
         "WITH candidate AS (SELECT id FROM {s}.procrastinate_jobs WHERE status = 'todo'"
         " AND queue_name = ANY (%(queues)s::varchar[]) AND (scheduled_at IS NULL OR scheduled_at <= now())"
         " AND coalesce(args->'labels', '[]') <@ to_jsonb(%(labels)s::text[])"
+        " AND id <> ALL (%(left)s::bigint[])"
         " ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED),"
         " taken AS (UPDATE {s}.procrastinate_jobs AS j SET status = 'doing', worker_id = %(worker_id)s"
         " FROM candidate WHERE j.id = candidate.id RETURNING j.*)"
         " SELECT t.id, t.status, t.task_name, t.priority, t.lock, t.queueing_lock, t.args, t.scheduled_at,"
         " t.queue_name, t.attempts, t.worker_id FROM (SELECT 1) AS one LEFT JOIN taken AS t ON true"
     )
+    # Left by this worker: what it was given stays as it was, so that it is as old as it is. Job.
+    give_back = Statement(
+        "WITH back AS (UPDATE {s}.procrastinate_jobs SET status = 'todo', worker_id = NULL, attempts = attempts + 1"
+        f" WHERE id = %s RETURNING id, queue_name) SELECT {_TOLD} FROM back"
+    )
+    # Why, by key; the worker's id.
+    leave = Statement("UPDATE {s}.workers SET leaves = %s WHERE id = %s")
+    # Of what nobody is to do any more, because its execution has ended or somebody drives it by hand, a worker takes
+    # notice when it comes to it: it does not wait.
     depths = Statement(
         "SELECT queue_name, count(*) FILTER (WHERE ready),"
         " extract(epoch FROM now() - min(since) FILTER (WHERE ready))::float8,"
         " count(*) FILTER (WHERE status = 'todo' AND NOT ready), count(*) FILTER (WHERE status = 'doing')"
         " FROM (SELECT j.queue_name, j.status::text AS status,"
         " j.status = 'todo' AND coalesce(j.scheduled_at, '-infinity') <= now() AS ready,"
-        " greatest(coalesce(j.scheduled_at, '-infinity'), to_timestamp(coalesce(e.started_at, 0) / 1e6)) AS since"
-        " FROM {s}.procrastinate_jobs AS j LEFT JOIN {s}.executions AS e ON e.id = j.queueing_lock"
-        " WHERE j.status IN ('todo', 'doing')) AS jobs GROUP BY queue_name ORDER BY queue_name"
+        " greatest(coalesce(j.scheduled_at, '-infinity'), to_timestamp(e.started_at / 1e6)) AS since"
+        " FROM {s}.procrastinate_jobs AS j JOIN {s}.executions AS e ON e.id = j.args->>'execution'"
+        f" WHERE j.status = 'doing' OR (j.status = 'todo' AND e.status NOT IN {OVER}"
+        f" AND (j.task_name = '{STEP_TASK}' OR e.owner IS NULL))) AS jobs GROUP BY queue_name ORDER BY queue_name"
     )
     workers = Statement(
         f"SELECT {NOW}, w.queues, w.labels, w.concurrency, w.version, w.draining,"
         " ARRAY(SELECT j.queueing_lock FROM {s}.procrastinate_jobs AS j"
-        " WHERE j.worker_id = w.jobs_worker AND j.status = 'doing' ORDER BY j.id), w.jobs_worker, "
+        " WHERE j.worker_id = w.jobs_worker AND j.status = 'doing' ORDER BY j.id), to_jsonb(w)->'leaves',"
+        " w.jobs_worker, "
         f"{_RUNNER} FROM {{s}}.workers AS w JOIN {{s}}.runners AS r ON r.id = w.id"
         " WHERE %s::text IS NULL OR r.host = %s ORDER BY r.started_at, r.id"
     )
@@ -126,11 +142,11 @@ class PoolStatements:
     # Put back, and no worker that could has taken them since.
     forlorn = Statement(
         "SELECT args->>'execution', args->>'step', (args->>'handover')::int FROM {s}.procrastinate_jobs"
-        f" WHERE task_name = '{STEP_TASK}' AND status = 'todo' AND attempts > 0"
+        f" WHERE task_name = '{STEP_TASK}' AND status = 'todo' AND args ? 'lost'"
         " AND scheduled_at < now() - interval '3 s' ORDER BY random() LIMIT 16"
     )
-    # Key.
-    finished = Statement("DELETE FROM {s}.procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'")
+    # Keys.
+    withdraw = Statement("DELETE FROM {s}.procrastinate_jobs WHERE queueing_lock = ANY(%s::text[]) AND status = 'todo'")
     # Time has come, which nobody announces.
     _due = Statement(
         f"SELECT {_TOLD} FROM {{s}}.procrastinate_jobs WHERE status = 'todo'"

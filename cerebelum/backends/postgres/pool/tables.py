@@ -101,7 +101,8 @@ class Tables:
 
 def read_worker(row: Sequence[Any]) -> tuple[Worker, int]:
     """A worker as `PoolStatements.workers` gives it, and what the jobs know it by."""
-    now, queues, labels, concurrency, version, draining, drives, jobs_worker, *registered = row
+    now, queues, labels, concurrency, version, draining, drives, leaves, jobs_worker, *registered = row
     assert len(registered) == len(RUNNER)
     runner = runner_of(tuple(registered), moment(now))
-    return Worker(runner, tuple(queues), tuple(labels), concurrency, version, draining, tuple(drives)), jobs_worker
+    worker = Worker(runner, tuple(queues), tuple(labels), concurrency, version, draining, tuple(drives), leaves or {})
+    return worker, jobs_worker
