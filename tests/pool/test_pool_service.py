@@ -56,9 +56,10 @@ def test_the_service_tells_of_queues_workers_and_what_waits(world: World) -> Non
         seen = world("worker", "list", "--json", env=elsewhere).json()
         assert [w["id"] for w in seen["workers"]] == [worker["id"]]
         assert "which no worker serves" in world("status", "y", env=elsewhere).out
-        refused = world("worker", "drain", worker["id"], env=elsewhere)
-        assert refused.code == 2
-        assert "do it where its store is" in refused.err
+        submit = ("submit", str(world.flow("steps: [{id: a, run: 'true'}]")), "--queue", "build")
+        for refused in (world("worker", "drain", worker["id"], env=elsewhere), world(*submit, env=elsewhere)):
+            assert refused.code == 2
+            assert "do it where its store is" in refused.err
         world.write("go", "")
         wait_until(lambda: waits(world) == (1, 0, 0), "it completes")
     finally:
