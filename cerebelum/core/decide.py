@@ -388,6 +388,9 @@ def _skip_or_fail(turn: Turn, step: Step, at: StepState) -> bool:
             return True
     if late := handover.given_up(step, at, turn.circumstances.most_deaths):
         to = diverted(step, late)
-        turn.add(StepFailed(step=step.id, attempt=at.attempt, error=late, diverted=to, **turn.stamp))
+        long = (at.ended_at - at.started_at).total_seconds() if at.ended_at and at.started_at else 0.0
+        turn.add(
+            StepFailed(step=step.id, attempt=at.attempt, error=late, duration=max(0.0, long), diverted=to, **turn.stamp)
+        )
         return True
     return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -98,7 +98,10 @@ def _reason(state: State) -> str | None:
     if state.error is not None:
         return state.error.message[:_LONGEST_REASON]
     if state.queued and state.queue is not None and state.ended is None:
-        return f"in the queue {state.queue.name}"
+        at = state.queue.at
+        return f"in the queue {state.queue.name}" + (
+            f", not before {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+        )
     if status(state) == "waiting_for_worker":
         return _whose_turn(state)
     if state.ended == "cancelled" and state.cancel is not None:

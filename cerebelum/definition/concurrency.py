@@ -72,6 +72,8 @@ def _name_problem(text: str) -> tuple[str, str | None] | None:
         return "the name of the group is empty", "an expression may have come out empty"
     if len(text) > LONGEST_GROUP:
         return f"the name of the group has {len(text)} characters", f"{LONGEST_GROUP} are the most"
+    if text.splitlines() != [text]:
+        return "the name of the group has a line break", "it is one line of text"
     return None
 
 

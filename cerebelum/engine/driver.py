@@ -345,7 +345,9 @@ class Driver(msgspec.Struct, frozen=True):
 
     def _timetable(self, files: Sequence[Path], tell: Callable[[str], None], *, lenient: bool) -> Timetable:
         def check(path: Path) -> Checked:
-            return preflight.check(path, {}, (), self.executors, self.environ, lenient=lenient, scheduled=True)
+            checked = preflight.check(path, {}, (), self.executors, self.environ, lenient=lenient, scheduled=True)
+            check_pool(self.store, checked.workflow, self.settings.here)
+            return checked
 
         return Timetable(self.store, self.clock, check, files, tell)
 
@@ -354,7 +356,6 @@ class Driver(msgspec.Struct, frozen=True):
         return by._started(start, (TAG,), queue=queue, scheduled_for=due.at)
 
     def _begin_due(self, registration: ownership.Registration, due: Due, start: Checked, entered: Entered) -> Result:
-        check_pool(self.store, start.workflow, self.settings.here)
         how = msgspec.structs.replace(self, settings=self._parking(), heed_signals=False, on_engine=entered)
         return how._own_and_drive(due.execution_id, self._scheduled(due, start), registration, start.prepared)
 

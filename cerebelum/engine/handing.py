@@ -167,7 +167,8 @@ def check_pool(store: EventStore, workflow: Workflow, here: bool) -> None:
         assert step.runs_on is not None
         raise UsageError(
             f"step {step.id} runs on a worker of the queue {step.runs_on.queue}, and {error.message}",
-            hint="name a store with --store postgresql://… or CEREBELUM_STORE; or have everything run here: --here",
+            hint="name a store with --store postgresql://… or CEREBELUM_STORE; `run` and `resume` have everything"
+            " performed here with --here",
         ) from None
 
 

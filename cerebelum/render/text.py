@@ -295,6 +295,8 @@ def said(at: StepState, now: datetime, found: Takers | None = None) -> str:
             return at.status.replace("_", " ") + (f" until {moment(due)}" if due else "")
         case "waiting_for_worker" | "on_worker":
             return handed_said(at, found, now)
+        case "reported" if at.reported is not None:
+            return f"reported {at.reported.outcome}{attempt}"
         case "pending":
             return "pending"
         case "running" if long:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from cerebelum.core.decide import Ended, Stopping
@@ -183,10 +184,11 @@ def test_when_the_driver_dies_attempts_on_workers_go_on() -> None:
 def test_what_on_interrupt_says_holds_when_a_worker_dies() -> None:
     world = World(workflow(placed("fit", on_interrupt="fail"))).start()
     world.taken("fit")
+    world.now += timedelta(seconds=5)
     events = dies(world, "fit")
     assert kinds(events) == ["StepInterrupted", "StepFailed", "ExecutionFailed"]
     assert isinstance(events[1], StepFailed)
-    assert events[1].error.kind == "interrupted"
+    assert (events[1].error.kind, events[1].duration) == ("interrupted", 5.0)
 
 
 def test_a_step_of_which_too_many_workers_died_in_a_row_is_given_up_until_somebody_resumes() -> None:

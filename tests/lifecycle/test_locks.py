@@ -429,6 +429,7 @@ def test_run_takes_the_name_of_a_lock(world: World) -> None:
         ("concurrency: production", "staging", "the workflow has a lock of its own, production"),
         ("name: x", " ", "the name of the group is empty"),
         ("name: x", "x" * 256, "the name of the group has 256 characters"),
+        ("name: x", "a\nb", "the name of the group has a line break"),
     ],
 )
 def test_a_lock_that_cannot_be_is_refused_before_anything_starts(world: World, text: str, name: str, said: str) -> None:
