@@ -17,7 +17,7 @@ from typing import Any
 
 _SELDOM_USED = (
     *("ast", "base64", "bz2", "difflib", "gettext", "inspect", "ipaddress", "lzma", "platform", "shlex"),
-    *("signal", "textwrap"),
+    *("signal", "textwrap", "urllib.parse"),
     *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
 )
 _lock = RLock()
@@ -59,10 +59,19 @@ def _clean(doc: str) -> str:
     return str(inspect.cleandoc(doc))
 
 
+def _quote_from_bytes(given: bytes, safe: str = "/") -> str:
+    parse = sys.modules["urllib.parse"]
+    if vars(parse).get("quote_from_bytes") is _quote_from_bytes:
+        del vars(parse)["quote_from_bytes"]
+    return str(parse.quote_from_bytes(given, safe))
+
+
 _STAND_INS: tuple[tuple[str, str, Callable[..., str]], ...] = (
     # All that click wants of `inspect`, for the help of each option, and `uuid` of `platform`, when it is imported.
     ("inspect", "cleandoc", _clean),
     ("platform", "system", lambda: os.uname().sysname),
+    # `pathlib` wants it for addresses made of paths.
+    ("urllib.parse", "quote_from_bytes", _quote_from_bytes),
     # Click's words stay in the language of ours.
     ("gettext", "gettext", lambda message: message),
     ("gettext", "ngettext", lambda one, many, count: one if count == 1 else many),
@@ -71,6 +80,8 @@ _STAND_INS: tuple[tuple[str, str, Callable[..., str]], ...] = (
 
 def prepare() -> None:
     """Put modules that are seldom used off until they are; to be called before libraries are imported."""
+    import urllib  # noqa: F401
+
     parents: dict[str, ModuleSpec | None] = {}
     for name in _SELDOM_USED:
         parent = name.rpartition(".")[0]
@@ -141,3 +152,7 @@ def _put_off(name: str, spec: ModuleSpec | None) -> None:
         vars(module)["__path__"] = spec.submodule_search_locations
     _waiting.add(name)
     sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    if parent in sys.modules:
+        # Whoever imports it finds it there already, and would not enter it here.
+        setattr(sys.modules[parent], child, module)
