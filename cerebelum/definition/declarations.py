@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from typing import Any
@@ -147,6 +146,8 @@ def _read_choices(found: Findings, node: AnyNode, path: str, declared: Input) ->
         what = "is empty" if isinstance(node, Listing) else f"expected a list, this is {kind(node)}"
         found.add(node, path, what)
         return ()
+    import json
+
     choices: list[Any] = []
     for index, item in enumerate(node.items):
         value = _typed(item, declared.type)
