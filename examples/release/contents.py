@@ -18,6 +18,7 @@ IN_SDIST = (
 )
 FOLDERS_IN_SDIST = (PACKAGE, "tests", "build", "docs", "examples", "benchmarks")
 FOLDERS_LEFT_OVER = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
+RUNS = "benchmarks/results/partial/"
 LEFT_OVER = (".pyc", ".pyo", ".so", ".db", ".orig", ".rej", "~")
 
 
@@ -44,7 +45,9 @@ def sources(root: Path, folders: Iterable[str]) -> list[str]:
 
 
 def is_left_over(name: str) -> bool:
-    return name.endswith(LEFT_OVER) or not FOLDERS_LEFT_OVER.isdisjoint(PurePosixPath(name).parts)
+    return (
+        name.endswith(LEFT_OVER) or name.startswith(RUNS) or not FOLDERS_LEFT_OVER.isdisjoint(PurePosixPath(name).parts)
+    )
 
 
 def left_over(names: list[str], what: str) -> list[str]:
