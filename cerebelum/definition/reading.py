@@ -7,7 +7,6 @@ this one works on its event stream.
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
 from typing import Any
 
 from cerebelum.definition.findings import Findings, quoted
@@ -89,8 +88,9 @@ class _Composer:
         """The last text in quotes that goes over several lines: its event."""
 
     def document(self) -> AnyNode | None:
-        with lean.patterns_later() if tricks.on("lean") else nullcontext():
-            import yaml
+        if tricks.on("lean"):
+            lean.import_with_patterns_later("yaml")
+        import yaml
 
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         handlers: dict[type, Any] = {

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from importlib.machinery import ModuleSpec
-from threading import RLock
+from threading import Lock, RLock
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +20,7 @@ _SELDOM_USED = (
     *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
 )
 _lock = RLock()
+_patterns = Lock()
 _waiting: set[str] = set()
 
 
@@ -143,17 +143,26 @@ class _Pattern:
         return getattr(made, name)
 
 
-@contextmanager
-def patterns_later() -> Iterator[None]:
-    """Have what is imported meanwhile compile its regular expressions when they are used: most never are."""
+def import_with_patterns_later(name: str) -> None:
+    """Import a package whose regular expressions are compiled when they are used: most of them never are."""
+    if name in sys.modules:
+        return
     import re
 
-    made_now = re.compile
-    re.compile = partial(_Pattern, made_now)  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        re.compile = made_now
+    with _patterns:
+        made_now = re.compile
+
+        def later(pattern: Any, flags: Any = 0) -> Any:
+            # Other threads may compile something at this moment.
+            asks = sys._getframe(1).f_globals.get("__name__", "")
+            mine = asks.partition(".")[0] == name
+            return _Pattern(made_now, pattern, flags) if mine else made_now(pattern, flags)
+
+        re.compile = later
+        try:
+            import_module(name)
+        finally:
+            re.compile = made_now
 
 
 def take_back() -> None:

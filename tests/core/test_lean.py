@@ -82,9 +82,8 @@ def test_a_digest_is_sha256() -> None:
 
 def test_a_pattern_that_is_compiled_later_is_one_when_it_is_used() -> None:
     code = """
-with lean.patterns_later():
-    import yaml
-import re
+lean.import_with_patterns_later("yaml")
+import re, yaml
 assert isinstance(re.compile("x"), re.Pattern)
 assert not isinstance(yaml.reader.Reader.NON_PRINTABLE, re.Pattern)
 print(yaml.safe_load("[2001-02-03, 0x1F, 1.5, yes]"))
@@ -94,3 +93,24 @@ except yaml.YAMLError as error:
     print("refused", error.character)
 """
     assert said(code) == "[datetime.date(2001, 2, 3), 31, 1.5, True]\nrefused 1"
+
+
+def test_threads_that_compile_meanwhile_get_patterns_and_all_of_that_ends() -> None:
+    code = """
+import re, threading
+ours, compile, made = threading.Barrier(9), re.compile, []
+def load():
+    ours.wait()
+    lean.import_with_patterns_later("yaml")
+def others():
+    ours.wait()
+    while threads[0].is_alive() or threads[-2].is_alive():
+        made.append(re.compile("x"))
+threads = [*(threading.Thread(target=load) for _ in range(8)), threading.Thread(target=others)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(re.compile is compile, {type(each).__name__ for each in made} <= {"Pattern"})
+"""
+    assert said(code) == "True True"
