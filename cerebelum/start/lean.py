@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from threading import Lock, RLock
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 _SELDOM_USED = (
     *("ast", "base64", "bz2", "difflib", "gettext", "inspect", "ipaddress", "lzma", "platform", "shlex"),
@@ -50,30 +50,25 @@ class _Later(ModuleType):
                 object.__setattr__(self, "__class__", ModuleType)
 
 
+def _true(module: str, function: str) -> Callable[..., Any]:
+    """The function that a stand-in stood in for, with its module loaded."""
+    found = sys.modules[module]
+    if isinstance(found, _Later):
+        found._load()
+    return cast(Callable[..., Any], getattr(found, function))
+
+
 def _clean(doc: str) -> str:
-    if "\n" not in doc:
-        return doc.expandtabs().lstrip()
-    inspect = sys.modules["inspect"]
-    if vars(inspect).get("cleandoc") is _clean:
-        del vars(inspect)["cleandoc"]
-    return str(inspect.cleandoc(doc))
+    return str(_true("inspect", "cleandoc")(doc)) if "\n" in doc else doc.expandtabs().lstrip()
 
 
 def _quote_from_bytes(given: bytes, safe: str = "/") -> str:
-    parse = sys.modules["urllib.parse"]
-    if vars(parse).get("quote_from_bytes") is _quote_from_bytes:
-        del vars(parse)["quote_from_bytes"]
-    return str(parse.quote_from_bytes(given, safe))
+    return str(_true("urllib.parse", "quote_from_bytes")(given, safe))
 
 
 def _version(distribution: str) -> str:
     found = _version_by_folder(distribution) if distribution.startswith("psycopg") else None
-    if found is not None:
-        return found
-    metadata = sys.modules["importlib.metadata"]
-    if vars(metadata).get("version") is _version:
-        del vars(metadata)["version"]
-    return str(metadata.version(distribution))
+    return found or str(_true("importlib.metadata", "version")(distribution))
 
 
 def _version_by_folder(distribution: str) -> str | None:
