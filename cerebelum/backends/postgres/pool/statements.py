@@ -8,7 +8,7 @@ from cerebelum.backends.postgres.address import Address
 from cerebelum.backends.postgres.schema import literally
 from cerebelum.backends.postgres.statements import NOW, Statement
 from cerebelum.backends.sql.rows import RUNNER
-from cerebelum.core.status import WAITING
+from cerebelum.core.status import GOING_ON, WAITING
 from cerebelum.store.contract import ChangeKind
 
 TASK = "drive"
@@ -16,8 +16,6 @@ TASK = "drive"
 STEP_TASK = "step"
 """What the jobs of steps are called."""
 _TASKS = f"('{TASK}', '{STEP_TASK}')"
-OVER = ("completed", "failed", "cancelled", "paused")
-"""What an execution is at that no job has anything to do with."""
 _BEGAN = "(extract(epoch FROM now()) * 1000000)::bigint"
 """When the transaction began: unlike NOW it does not change meanwhile, so that the server need not look row by row."""
 _SILENT = 15_000_000
@@ -84,7 +82,7 @@ class PoolStatements:
         " j.status = 'todo' AND coalesce(j.scheduled_at, '-infinity') <= now() AS ready,"
         " greatest(coalesce(j.scheduled_at, '-infinity'), to_timestamp(e.started_at / 1e6)) AS since"
         " FROM {s}.procrastinate_jobs AS j JOIN {s}.executions AS e ON e.id = j.args->>'execution'"
-        f" WHERE j.status = 'doing' OR (j.status = 'todo' AND e.status NOT IN {OVER}"
+        f" WHERE j.status = 'doing' OR (j.status = 'todo' AND e.status IN {GOING_ON}"
         f" AND (j.task_name = '{STEP_TASK}' OR e.owner IS NULL))) AS jobs GROUP BY queue_name ORDER BY queue_name"
     )
     workers = Statement(
