@@ -6,6 +6,7 @@ can be written in Python. Such a VFS has no shared memory, so the store's lanes 
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 import apsw
 import pytest
 
-from cerebelum.backends.sqlite import SqliteStore, file
+from cerebelum.backends.sqlite import SqliteStore, file, headroom
 
 SECTOR = 512
 
@@ -193,9 +194,16 @@ def recorded(path: Path, disk: Disk) -> Iterator[SqliteStore]:
     real = apsw.Connection(str(path), vfs="forgetful", flags=apsw.SQLITE_OPEN_READWRITE)
     real.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
     assert real.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    add = headroom.add
+
+    def added(descriptor: int) -> int:
+        disk.change(f"{path.name}-wal", (os.lseek(descriptor, 0, os.SEEK_END), bytes(headroom._STEP)))
+        return add(descriptor)
+
     library = SimpleNamespace(connect=lambda *given, **options: _Lane(real), Error=apsw.Error)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(file, "sqlite3", library)
+        patch.setattr(headroom, "add", added)
         store = SqliteStore(str(path))
         try:
             yield store

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from cerebelum.backends.sqlite.headroom import Headroom, log_of
 from cerebelum.backends.sqlite.library import (
     APPLICATION_ID,
     BUSY,
@@ -41,10 +42,15 @@ _inherited: list[sqlite3.Connection] = []
 
 
 class Lane:
-    """One connection and the lock that gives it to one thread at a time; connected when first needed."""
+    """One connection and the lock that gives it to one thread at a time; connected when first needed.
 
-    def __init__(self, *pragmas: str) -> None:
+    `synced` says that each of its commits waits for the disk.
+    """
+
+    def __init__(self, *pragmas: str, synced: bool = False) -> None:
         self.pragmas = pragmas
+        self.synced = synced
+        self.headroom: Headroom | None = None
         self.lock = threading.Lock()
         self.connection: sqlite3.Connection | None = None
         self.identity = (0, 0)
@@ -90,6 +96,8 @@ class StoreFile:
                     connection.execute("BEGIN IMMEDIATE")
                     result = work(connection)
                     self._check_identity()
+                    if lane.headroom is not None:
+                        lane.headroom.make()
                     connection.execute("COMMIT")
                 except BaseException:
                     self._roll_back(lane)
@@ -109,7 +117,7 @@ class StoreFile:
 
     def sizes(self) -> tuple[int, int]:
         """Bytes of the file, and of the log beside it."""
-        return _size(self.path), _size(f"{self.path}-wal")
+        return _size(self.path), _size(log_of(self.path))
 
     def close(self, lane: Lane) -> None:
         """Close the lane's connection, and use no lane any more; everything committed stays."""
@@ -187,10 +195,14 @@ class StoreFile:
         self._identity = lane.identity = identity
         self._pid = os.getpid()
         lane.connection = connection
+        lane.headroom = Headroom(self.path) if lane.synced else None
         return connection
 
     def _disconnect(self, lane: Lane) -> None:
         connection, lane.connection = lane.connection, None
+        headroom, lane.headroom = lane.headroom, None
+        if headroom is not None:
+            headroom.close()
         if connection is not None:
             try:
                 connection.close()

@@ -135,7 +135,7 @@ class SqliteStore(EventStore):
         self._file = memory or StoreFile(os.path.abspath(path), patience)
         self.path = self._file.path
         # macOS has to be asked before a sync reaches the disk; elsewhere fullfsync does nothing.
-        self._events = Lane("PRAGMA synchronous = FULL", "PRAGMA fullfsync = 1", _LIMIT_WAL)
+        self._events = Lane("PRAGMA synchronous = FULL", "PRAGMA fullfsync = 1", _LIMIT_WAL, synced=True)
         self._notes = Lane("PRAGMA synchronous = NORMAL", "PRAGMA checkpoint_fullfsync = 1", _LIMIT_WAL)
         self._reading = Lane("PRAGMA query_only = 1")
         self._writer = Writer(Batches(self._file, self._events).commit)
