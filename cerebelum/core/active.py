@@ -13,20 +13,11 @@ _AWAY = BUSY - {"running"}
 _NONE: dict[StepStatus, int] = {}
 
 
-def _counted(counts: dict[StepStatus, int], less: StepStatus | None, more: StepStatus | None) -> dict[StepStatus, int]:
-    """The counts with one step less at `less`, and one more at `more`."""
-    counts = dict(counts)
-    if less is not None:
-        counts[less] -= 1
-        if not counts[less]:
-            del counts[less]
-    if more is not None:
-        counts[more] = counts.get(more, 0) + 1
-    return counts
-
-
 class Active(dict[str, StepStatus]):
-    """By step, in the order in which they became active: what it is at. Never changed once it is made."""
+    """By step, in the order in which they became active: what it is at.
+
+    Never changed once it is made, unless it is a draft: of that, `replaced` changes it and gives it back.
+    """
 
     __slots__ = ("_tally",)
 
@@ -39,23 +30,44 @@ class Active(dict[str, StepStatus]):
         made = cls()
         made._tally = {}
         for step_id, group, kind in steps:
-            if kind in _ACTIVE:
-                made[step_id] = kind
-                made._tally[group] = _counted(made._tally.get(group, {}), None, kind)
+            made._move(step_id, group, kind)
         return made
 
     def replaced(self, step_id: str, group: Group, kind: StepStatus) -> Active:
         """The same with another status of one step."""
-        before, after = self.get(step_id), kind if kind in _ACTIVE else None
-        if before is None and after is None:
+        if kind not in _ACTIVE and step_id not in self:
             return self
         made = Active(self)
-        made._tally = {**self._tally, group: _counted(self._tally.get(group, {}), before, after)}
-        if after is not None:
-            made[step_id] = after
-        else:
-            del made[step_id]
+        made._tally = {**self._tally, group: {**self._tally.get(group, _NONE)}}
+        made._move(step_id, group, kind)
         return made
+
+    def draft(self) -> Active:
+        """The same as a draft. Nobody else may have it."""
+        return self._copied(_Draft)
+
+    def final(self) -> Active:
+        """What a draft has come to, never to be changed again."""
+        return self._copied(Active)
+
+    def _copied(self, form: type[Active]) -> Active:
+        made = form(self)
+        made._tally = {group: {**counts} for group, counts in self._tally.items()}
+        return made
+
+    def _move(self, step_id: str, group: Group, kind: StepStatus) -> None:
+        """Change the status of one step."""
+        before = self.get(step_id)
+        counts = self._tally.setdefault(group, {})
+        if before is not None:
+            counts[before] -= 1
+            if not counts[before]:
+                del counts[before]
+        if kind in _ACTIVE:
+            counts[kind] = counts.get(kind, 0) + 1
+            self[step_id] = kind
+        elif before is not None:
+            del self[step_id]
 
     def kinds(self, group: Group) -> AbstractSet[StepStatus]:
         """What active steps of a group are at."""
@@ -81,3 +93,11 @@ class Active(dict[str, StepStatus]):
     def at(self, kind: StepStatus) -> list[str]:
         """The steps that are at this."""
         return [step_id for step_id, of in self.items() if of == kind] if self.count(kind) else []
+
+
+class _Draft(Active):
+    __slots__ = ()
+
+    def replaced(self, step_id: str, group: Group, kind: StepStatus) -> Active:
+        self._move(step_id, group, kind)
+        return self

@@ -5,22 +5,23 @@ from __future__ import annotations
 from cerebelum.core import runs
 from cerebelum.core.chunks import Chunks
 from cerebelum.core.graph import Graph
+from cerebelum.core.model import Step
 from cerebelum.core.step_state import Steps, StepState
 
 
-def settled(graph: Graph, step_id: str, step: StepState) -> bool:
+def settled(step: Step, at: StepState) -> bool:
     """Whether what needs this step may go on."""
-    return step.status in ("completed", "skipped") or (
-        step.status == "failed" and (step.diverted is not None or graph.step(step_id).continue_on_error)
+    return at.status in ("completed", "skipped") or (
+        at.status == "failed" and (at.diverted is not None or step.continue_on_error)
     )
 
 
 def order(graph: Graph, steps: Steps) -> tuple[Chunks[int], runs.Runs, int]:
     """`waits`, `ready` and `done` worked out from nothing."""
-    settled_ids = {s for s, st in steps.items() if settled(graph, s, st)}
-    waits = tuple(sum(1 for need in step.needs if need not in settled_ids) for step in graph.steps)
-    ready = runs.of(
-        p for p, step in enumerate(graph.steps) if waits[p] == 0 and steps[step.id].status in ("pending", "interrupted")
-    )
+    standings = [*steps.in_order()]
+    over = {step.id for step, at in zip(graph.steps, standings, strict=True) if settled(step, at)}
+    waits = [len(step.needs) if not over else sum(need not in over for need in step.needs) for step in graph.steps]
+    new = (p for p, at in enumerate(standings) if waits[p] == 0 and at.status in ("pending", "interrupted"))
     low, high = graph.bounds["steps"]
-    return Chunks.of(waits), ready, sum(1 for step in graph.steps[low:high] if step.id in settled_ids)
+    done = sum(step.id in over for step in graph.steps[low:high]) if over else 0
+    return Chunks.of(waits), runs.of(new), done

@@ -113,7 +113,7 @@ def _goes_on_in_handlers(state: State, graph: Graph) -> bool:
     # All went well so far. Where the definition now has more to do, the handlers of the success have to wait for that.
     low, high = graph.bounds["steps"]
     again = _again(state, graph, [], [])
-    stands = [s.id in state.steps and settled(graph, s.id, state.steps[s.id]) for s in graph.steps[low:high]]
+    stands = [s.id in state.steps and settled(s, state.steps[s.id]) for s in graph.steps[low:high]]
     return all(stands) and not any(graph.group_of(s) == "steps" for s in again)
 
 
@@ -147,7 +147,7 @@ def _again(state: State, graph: Graph, first: Sequence[str], undone: Iterable[st
     def mark(step_ids: Iterable[str], why: str) -> None:
         for step_id in step_ids:
             at = state.steps.get(step_id)
-            if at is not None and (settled(state.graph, step_id, at) or at.status != "pending"):
+            if at is not None and (settled(state.graph.step(step_id), at) or at.status != "pending"):
                 again.setdefault(step_id, why)
 
     if first:
@@ -162,7 +162,7 @@ def _again(state: State, graph: Graph, first: Sequence[str], undone: Iterable[st
             mark([step.id], "moved between steps and handlers")
         elif at.status == "skipped" and _conditions(old) != _conditions(step):
             mark([step.id], _AGAIN)
-        elif at.status == "failed" and settled(state.graph, step.id, at) and old.digest != step.digest:
+        elif at.status == "failed" and settled(state.graph.step(step.id), at) and old.digest != step.digest:
             mark([step.id], "failed, and its definition changed")
     _mark_skipped_with(state, graph, again)
     return again
@@ -203,7 +203,7 @@ def _row(state: State, graph: Graph, step: Step, again: dict[str, str], accept: 
     if at.status == "completed" and changed:
         kept = "the old output is kept" if accept else "completed, and its definition has changed since"
         return Row(step.id, "CHANGED", kept)
-    if settled(state.graph, step.id, at) and settled(graph, step.id, at):
+    if settled(old, at) and settled(step, at):
         return Row(step.id, "KEEP", _kept(at))
     return Row(step.id, "RERUN", _rerun(at, changed))
 

@@ -20,7 +20,7 @@ def taken_up(at: StepState | None, old: Graph, graph: Graph, step: Step, event: 
     new_segment = not event.continues
     if step.id in event.rerun or (new_segment and graph.group_of(step.id) != "steps"):
         return _fresh(at)
-    tolerated = at.diverted is not None or (step.continue_on_error and settled(old, step.id, at))
+    tolerated = at.diverted is not None or (step.continue_on_error and settled(old.step(step.id), at))
     if new_segment and at.status == "failed" and not tolerated:
         calls = at.calls[:-1] if at.calls and refused(at.calls[-1]) else at.calls
         return replace(at, status="pending", used=0, calls=calls, deaths=0)

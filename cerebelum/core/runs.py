@@ -31,13 +31,18 @@ def within(runs: Runs, low: int, high: int) -> Iterator[int]:
 
 def without(runs: Runs, position: int) -> Runs:
     """The same without one, if that is among them."""
+    if runs == ((position, position + 1),):
+        return ()
     at = bisect_left(runs, (position + 1,)) - 1
     if at < 0 or runs[at][1] <= position:
         return runs
     first, behind = runs[at]
-    if behind == first + 1:
-        return runs[:at] + runs[at + 1 :]
-    left = [(low, high) for low, high in ((first, position), (position + 1, behind)) if low < high]
+    if position == first:
+        left: Runs = () if behind == first + 1 else ((first + 1, behind),)
+    elif position == behind - 1:
+        left = ((first, position),)
+    else:
+        left = ((first, position), (position + 1, behind))
     return (*runs[:at], *left, *runs[at + 1 :])
 
 

@@ -54,6 +54,10 @@ __all__ = ["Call", "State", "StepState", "evolve", "reconstruct", "refused", "st
 
 replace = msgspec.structs.replace
 
+_NEW = ("pending", "interrupted")
+"""What a step is at that may be started when what it needs is settled."""
+_PENDING = StepState()
+
 
 class State(msgspec.Struct, frozen=True):
     """An execution at one version of its log."""
@@ -142,12 +146,23 @@ def status(state: State) -> Status:
     return "waiting_for_approval" if "waiting_for_approval" in kinds else "sleeping"
 
 
-def reconstruct(execution_id: str, events: Iterable[AnyEvent]) -> State | None:
-    """The state that `events` add up to; None if there are none."""
-    state: State | None = None
+def reconstruct(execution_id: str, events: Iterable[AnyEvent], since: State | None = None) -> State | None:
+    """The state that `events` add up to, from `since` on; None if there are none, nor that."""
+    state = None if since is None else _draft(since)
     for event in events:
         state = evolve(state, event, execution_id)
-    return state
+        if isinstance(event, ExecutionStarted | ExecutionResumed):
+            state = _draft(state)
+    return None if state is None else _final(state)
+
+
+def _draft(state: State) -> State:
+    """The same, whose parts `evolve` changes instead of making others: a state that it has gone on from is spoilt."""
+    return replace(state, steps=state.steps.draft(), waits=state.waits.draft(), active=state.active.draft())
+
+
+def _final(state: State) -> State:
+    return replace(state, steps=state.steps.final(), waits=state.waits.final(), active=state.active.final())
 
 
 def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> State:
@@ -157,8 +172,16 @@ def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> Stat
             raise _damaged(f"the log begins with {type(event).__name__}, not with ExecutionStarted", execution_id)
         return _started(event, execution_id)
     match event:
-        case StepStarted() | StepCompleted() | StepFailed() | StepInterrupted() | StepSkipped():
-            return _step(state, event)
+        case StepCompleted():
+            return _completed(state, event)
+        case StepStarted():
+            return _begun(state, event)
+        case StepFailed():
+            return _failed(state, event)
+        case StepInterrupted():
+            return _interrupted(state, event)
+        case StepSkipped():
+            return _skipped(state, event)
         case StepHandedOver() | StepTaken() | StepReported():
             return _handover(state, event)
         case SleepStarted() | SleepCompleted() | ApprovalRequested():
@@ -170,24 +193,17 @@ def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> Stat
         case ExecutionResumed():
             return _resumed(state, event)
         case LockAwaited():
-            return replace(state, version=event.version, updated_at=event.at)
+            return _passed(state, event)
         case LockAcquired():
             # Waiting in line is no part of what the workflow's time limit is about.
             began = state.segment_at and state.segment_at + (event.at - (state.awaiting_lock or event.at))
-            return replace(
-                state,
-                version=event.version,
-                updated_at=event.at,
-                segment_at=began,
-                awaiting_lock=None,
-                locked_at=event.at,
-            )
+            return _passed(state, event, segment_at=began, awaiting_lock=None, locked_at=event.at)
         case ExecutionPaused():
-            return replace(state, version=event.version, updated_at=event.at, paused=event, pausing=None)
+            return _passed(state, event, paused=event, pausing=None)
         case PauseRequested():
-            return replace(state, version=event.version, updated_at=event.at, pausing=event)
+            return _passed(state, event, pausing=event)
         case CancelRequested():
-            return replace(state, version=event.version, updated_at=event.at, cancel=state.cancel or event)
+            return _passed(state, event, cancel=state.cancel or event)
         case ExecutionCancelled():
             return _ended(state, event, "cancelled")
         case ExecutionFailed():
@@ -203,7 +219,7 @@ def _damaged(what: str, execution_id: str) -> StoreError:
 
 
 def _ended(state: State, event: AnyEvent, how: Literal["completed", "failed", "cancelled"], **fields: Any) -> State:
-    return replace(state, version=event.version, updated_at=event.at, ended_at=event.at, ended=how, **fields)
+    return _passed(state, event, ended_at=event.at, ended=how, **fields)
 
 
 def _started(event: ExecutionStarted, execution_id: str) -> State:
@@ -212,7 +228,7 @@ def _started(event: ExecutionStarted, execution_id: str) -> State:
     steps = Steps.of(
         graph.position,
         (
-            StepState(status="completed", output=reused[s.id], ended_at=event.at) if s.id in reused else StepState()
+            StepState(status="completed", output=reused[s.id], ended_at=event.at) if s.id in reused else _PENDING
             for s in graph.steps
         ),
     )
@@ -285,109 +301,95 @@ def _resumed(state: State, event: ExecutionResumed) -> State:
     )
 
 
-def _set(
-    state: State, event: AnyEvent, step_id: str, step: StepState, freed: Sequence[int] = (), **fields: Any
-) -> State:
+def _passed(state: State, event: AnyEvent, **fields: Any) -> State:
+    """The state after an event, with `fields` changed."""
+    return replace(state, version=event.version, updated_at=event.at, **fields)
+
+
+def _set(state: State, event: AnyEvent, place: int, step: StepState, freed: Sequence[int] = (), **fields: Any) -> State:
     """The state with one step replaced, and everything derived from that step's status brought along.
 
-    `freed` are the positions of steps that became ready.
+    `freed` are the places of steps that became ready.
     """
-    kind = step.status
-    position = state.graph.position[step_id]
-    ready = without(state.ready, position) if state.ready else ()
-    if kind in ("interrupted", "pending") and state.waits[position] == 0:
-        freed = (position,)
+    kind, graph, ready = step.status, state.graph, state.ready
+    if kind in _NEW:
+        freed = (place,) if state.waits[place] == 0 else ()
+    elif ready:
+        ready = without(ready, place)
     for each in freed:
         ready = joined(ready, each)
     return replace(
         state,
         version=event.version,
         updated_at=event.at,
-        steps=state.steps.replaced(step_id, step),
-        active=state.active.replaced(step_id, state.graph.group[position], kind),
+        steps=state.steps.replaced(place, step),
+        active=state.active.replaced(graph.steps[place].id, graph.group[place], kind),
         ready=ready,
         **fields,
     )
 
 
-def _settle(state: State, event: AnyEvent, step_id: str, step: StepState, **fields: Any) -> State:
-    """`_set`, with what follows `step_id` having one need less to wait for."""
-    position = state.graph.position[step_id]
+def _settle(state: State, event: AnyEvent, place: int, step: StepState, **fields: Any) -> State:
+    """`_set`, with what follows the step having one need less to wait for."""
     waits = state.waits
     freed = []
-    for dependent in state.graph.dependents[position]:
+    for dependent in state.graph.dependents[place]:
         left = waits[dependent] - 1
         waits = waits.replaced(dependent, left)
-        if left == 0 and state.steps[state.graph.steps[dependent].id].status in ("pending", "interrupted"):
+        if left == 0 and state.steps.at(dependent).status in _NEW:
             freed.append(dependent)
-    done = state.done + (state.graph.group[position] == "steps")
-    return _set(state, event, step_id, step, freed, done=done, waits=waits, **fields)
+    done = state.done + (state.graph.group[place] == "steps")
+    return _set(state, event, place, step, freed, done=done, waits=waits, **fields)
 
 
-def _step(state: State, event: StepStarted | StepCompleted | StepFailed | StepInterrupted | StepSkipped) -> State:
-    step_id = event.step
-    old = state.steps.get(step_id)
-    if old is None:
-        # A step that a later definition removed: the fact stays in the log and has no bearing any more.
-        return replace(state, version=event.version, updated_at=event.at)
-    phase = state.graph.group_of(step_id)
-    match event:
-        case StepStarted():
-            began = old.began_at if old.status in ("retrying", "answered") else None
-            new = replace(
-                old,
-                status="running",
-                attempt=event.attempt,
-                host=state.host,
-                began_at=began or event.at,
-                started_at=event.at,
-                ended_at=None,
-                retry_at=None,
-                handed=None,
-                taken=None,
-                reported=None,
-            )
-            return _set(state, event, step_id, new, phase=phase)
-        case StepCompleted():
-            new = replace(
-                old,
-                status="completed",
-                output=event.output,
-                error=None,
-                ended_at=event.at,
-                duration=event.duration,
-                interrupted=None,
-                verified=event.verified,
-                deaths=0,
-            )
-            return _settle(state, event, step_id, new, resurrections=0)
-        case StepFailed():
-            return _failed(state, event, old)
-        case StepInterrupted():
-            if event.why == "withdrawn":
-                new = replace(old, status="pending", ended_at=event.at)
-            else:
-                deaths = old.deaths + (old.taken is not None) if event.why == "runner_died" else 0
-                new = replace(old, status="interrupted", interrupted=event.why, ended_at=event.at, deaths=deaths)
-            return _set(state, event, step_id, new)
-        case StepSkipped():
-            new = replace(old, status="skipped", skipped=event.why, ended_at=event.at)
-            return _settle(state, event, step_id, new, phase=phase)
-        case _:
-            assert_never(event)
+# A step that a later definition removed: the fact stays in the log and has no bearing any more.
 
 
-def _handover(state: State, event: StepHandedOver | StepTaken | StepReported) -> State:
-    old = state.steps.get(event.step)
-    new = None if old is None else folded(old, event)
-    if new is None:
-        return replace(state, version=event.version, updated_at=event.at)
-    if isinstance(event, StepHandedOver):
-        return _set(state, event, event.step, new, phase=state.graph.group_of(event.step))
-    return _set(state, event, event.step, new)
+def _begun(state: State, event: StepStarted) -> State:
+    place = state.graph.position.get(event.step)
+    if place is None:
+        return _passed(state, event)
+    old = state.steps.at(place)
+    began = old.began_at if old.status in ("retrying", "answered") else None
+    new = replace(
+        old,
+        status="running",
+        attempt=event.attempt,
+        host=state.host,
+        began_at=began or event.at,
+        started_at=event.at,
+        ended_at=None,
+        retry_at=None,
+        handed=None,
+        taken=None,
+        reported=None,
+    )
+    return _set(state, event, place, new, phase=state.graph.group[place])
 
 
-def _failed(state: State, event: StepFailed, old: StepState) -> State:
+def _completed(state: State, event: StepCompleted) -> State:
+    place = state.graph.position.get(event.step)
+    if place is None:
+        return _passed(state, event)
+    new = replace(
+        state.steps.at(place),
+        status="completed",
+        output=event.output,
+        error=None,
+        ended_at=event.at,
+        duration=event.duration,
+        interrupted=None,
+        verified=event.verified,
+        deaths=0,
+    )
+    return _settle(state, event, place, new, resurrections=0)
+
+
+def _failed(state: State, event: StepFailed) -> State:
+    place = state.graph.position.get(event.step)
+    if place is None:
+        return _passed(state, event)
+    old = state.steps.at(place)
     retrying = event.retry_at is not None
     new = replace(
         old,
@@ -405,23 +407,57 @@ def _failed(state: State, event: StepFailed, old: StepState) -> State:
         interrupted=None,
     )
     if retrying:
-        return _set(state, event, event.step, new)
-    if settled(state.graph, event.step, new):
-        return _settle(state, event, event.step, new)
+        return _set(state, event, place, new)
+    if settled(state.graph.steps[place], new):
+        return _settle(state, event, place, new)
     # A step that could not even start brings its group's turn, as its start would have.
-    phase = state.phase if event.attempt == old.attempt else state.graph.group_of(event.step)
-    return _set(state, event, event.step, new, failed=(*state.failed, event.step), phase=phase)
+    phase = state.phase if event.attempt == old.attempt else state.graph.group[place]
+    return _set(state, event, place, new, failed=(*state.failed, event.step), phase=phase)
+
+
+def _interrupted(state: State, event: StepInterrupted) -> State:
+    place = state.graph.position.get(event.step)
+    if place is None:
+        return _passed(state, event)
+    old = state.steps.at(place)
+    if event.why == "withdrawn":
+        new = replace(old, status="pending", ended_at=event.at)
+    else:
+        deaths = old.deaths + (old.taken is not None) if event.why == "runner_died" else 0
+        new = replace(old, status="interrupted", interrupted=event.why, ended_at=event.at, deaths=deaths)
+    return _set(state, event, place, new)
+
+
+def _skipped(state: State, event: StepSkipped) -> State:
+    place = state.graph.position.get(event.step)
+    if place is None:
+        return _passed(state, event)
+    new = replace(state.steps.at(place), status="skipped", skipped=event.why, ended_at=event.at)
+    return _settle(state, event, place, new, phase=state.graph.group[place])
+
+
+def _handover(state: State, event: StepHandedOver | StepTaken | StepReported) -> State:
+    place = state.graph.position.get(event.step)
+    new = None if place is None else folded(state.steps.at(place), event)
+    if place is None or new is None:
+        return _passed(state, event)
+    if isinstance(event, StepHandedOver):
+        return _set(state, event, place, new, phase=state.graph.group[place])
+    return _set(state, event, place, new)
 
 
 def _call(state: State, event: SleepStarted | SleepCompleted | ApprovalRequested) -> State:
-    old = state.steps.get(event.step)
-    if old is None or (isinstance(event, SleepCompleted) and not old.calls):
-        return replace(state, version=event.version, updated_at=event.at)
+    place = state.graph.position.get(event.step)
+    if place is None:
+        return _passed(state, event)
+    old = state.steps.at(place)
     match event:
         case SleepStarted():
             call = Call("sleep", event.at, event.until, event.seconds)
             new = replace(old, status="sleeping", interrupted=None, calls=(*old.calls, call))
         case SleepCompleted():
+            if not old.calls:
+                return _passed(state, event)
             slept = (*old.calls[:-1], replace(old.calls[-1], result="slept"))
             new = replace(old, status="running", host=state.host, calls=slept, handed=None, taken=None, reported=None)
         case ApprovalRequested():
@@ -429,16 +465,13 @@ def _call(state: State, event: SleepStarted | SleepCompleted | ApprovalRequested
             new = replace(old, status="waiting_for_approval", interrupted=None, calls=(*old.calls, call))
         case _:
             assert_never(event)
-    return _set(state, event, event.step, new)
+    return _set(state, event, place, new)
 
 
 def _answer(state: State, event: ApprovalGranted | ApprovalRejected | ApprovalTimedOut) -> State:
-    old = state.steps.get(event.step)
-    if old is None or old.status != "waiting_for_approval":
-        return replace(state, version=event.version, updated_at=event.at)
-    return _set(
-        state,
-        event,
-        event.step,
-        replace(old, status="answered", calls=(*old.calls[:-1], answered(old.calls[-1], event))),
-    )
+    place = state.graph.position.get(event.step)
+    old = None if place is None else state.steps.at(place)
+    if place is None or old is None or old.status != "waiting_for_approval":
+        return _passed(state, event)
+    calls = (*old.calls[:-1], answered(old.calls[-1], event))
+    return _set(state, event, place, replace(old, status="answered", calls=calls))

@@ -107,7 +107,7 @@ class StepState(msgspec.Struct, frozen=True):
 
 
 class Steps(Mapping[str, StepState]):
-    """All steps' standings by id. Never changed once it is made."""
+    """All steps' standings by id. Never changed once it is made, unless it is a draft."""
 
     __slots__ = ("_position", "_steps")
 
@@ -120,16 +120,35 @@ class Steps(Mapping[str, StepState]):
         """The steps whose places are in `position`, given in the order of their places."""
         return cls(position, Chunks.of(steps))
 
-    def replaced(self, step_id: str, step: StepState) -> Steps:
-        """The same with another standing for one step."""
-        return Steps(self._position, self._steps.replaced(self._position[step_id], step))
+    def replaced(self, place: int, step: StepState) -> Steps:
+        """The same with another standing for the step at a place."""
+        steps = self._steps.replaced(place, step)
+        return self if steps is self._steps else Steps(self._position, steps)
+
+    def draft(self) -> Steps:
+        """The same, of which `replaced` changes it and gives it back. Nobody else may have it."""
+        return Steps(self._position, self._steps.draft())
+
+    def final(self) -> Steps:
+        """What a draft has come to, never to be changed again."""
+        return Steps(self._position, self._steps.final())
+
+    def in_order(self) -> Iterator[StepState]:
+        """Where all of them stand, by their places."""
+        return iter(self._steps)
 
     def begun(self) -> bool:
         """Whether any step has ever begun, so that there may be something for handlers to tidy up."""
-        return any(at.attempt for at in self.values())
+        return any(at.attempt for at in self.in_order())
+
+    def at(self, place: int) -> StepState:
+        """Where the step at a place stands."""
+        # As Chunks does, without another call: this is asked for ten times an event.
+        steps = self._steps
+        size = steps.size
+        return steps.rows[place // size][place % size]
 
     def __getitem__(self, step_id: str) -> StepState:
-        # As Chunks does, without another call: this is asked for ten times an event.
         place, steps = self._position[step_id], self._steps
         size = steps.size
         return steps.rows[place // size][place % size]

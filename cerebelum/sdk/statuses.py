@@ -335,8 +335,8 @@ def _stuck_at(state: State) -> str | None:
     if failed:
         return failed[0]
     low, high = state.graph.bounds["steps"]
-    main = (step.id for step in state.graph.steps[low:high])
-    return next((name for name in main if not settled(state.graph, name, state.steps[name])), None)
+    main = state.graph.steps[low:high]
+    return next((step.id for step in main if not settled(step, state.steps[step.id])), None)
 
 
 def _waiting(state: State, *kinds: Standing) -> list[tuple[str, StepState]]:

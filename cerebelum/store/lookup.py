@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cerebelum.core.errors import NotFound, UsageError
-from cerebelum.core.events import decode
-from cerebelum.core.state import State, evolve, status
+from cerebelum.core.events import AnyEvent, Entry, decode
+from cerebelum.core.state import State, reconstruct, status
 from cerebelum.core.status import GOING_ON, Status
 from cerebelum.core.summary import summarise
 from cerebelum.store import Chunk, Claim, EventStore, Ownership, Query, Row, Tombstone
@@ -134,11 +134,14 @@ def read(store: EventStore, execution_id: str, at: int | datetime | None = None,
                 f"{execution_id} had not started then",
                 hint=f"its first event is of {began.astimezone():%Y-%m-%d %H:%M:%S}",
             )
-    state: State | None = None
-    for entry in entries:
-        state = evolve(state, decode(entry.text, where=f"{execution_id} version {entry.version}"), execution_id)
+    state = reconstruct(execution_id, events_of(execution_id, entries))
     assert state is not None
     return Log(state, entries[-1].digest, row)
+
+
+def events_of(execution_id: str, entries: Iterable[Entry]) -> Iterator[AnyEvent]:
+    """What is stored in the entries. Raises StoreError, which says where, when it comes to one that is damaged."""
+    return (decode(entry.text, where=f"{execution_id} version {entry.version}") for entry in entries)
 
 
 def check_step(state: State, step: str) -> None:

@@ -7,8 +7,7 @@ from collections import OrderedDict
 
 import msgspec
 
-from cerebelum.core.events import decode
-from cerebelum.core.state import State, evolve
+from cerebelum.core.state import State, reconstruct
 from cerebelum.store import EventStore, lookup
 from cerebelum.store.lookup import View
 
@@ -51,16 +50,14 @@ class Views:
         self, store: EventStore, execution_id: str, known: _Folded | None, version: int, digest: str
     ) -> _Folded | None:
         """The state at a version, from what is known of it; None if the log is not what was known."""
-        state = None if known is None else known.state
-        size = 0 if known is None else known.size
-        last = None
-        for entry in store.read(execution_id, 0 if state is None else state.version):
-            if entry.version > version:
-                break
-            state = evolve(state, decode(entry.text, where=f"{execution_id} version {entry.version}"), execution_id)
-            size += len(entry.text)
-            last = entry
-        return None if state is None or last is None or last.digest != digest else _Folded(state, digest, size)
+        since = None if known is None else known.state
+        entries = store.read(execution_id, 0 if since is None else since.version)
+        entries = [entry for entry in entries if entry.version <= version]
+        if not entries or entries[-1].digest != digest:
+            return None
+        state = reconstruct(execution_id, lookup.events_of(execution_id, entries), since)
+        size = sum(len(entry.text) for entry in entries) + (0 if known is None else known.size)
+        return None if state is None else _Folded(state, digest, size)
 
     def _keep(self, execution_id: str, found: _Folded) -> None:
         with self._lock:
