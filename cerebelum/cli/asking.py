@@ -13,7 +13,7 @@ from cerebelum.cli.tools import Tools
 from cerebelum.store.lookup import INTERRUPTED, NOT_DRIVEN
 
 if TYPE_CHECKING:
-    from cerebelum.sdk.verbs import Course
+    from cerebelum.sdk.course import Course
     from cerebelum.store import Row
 
 BY = click.Option(["--by"], metavar="NAME", help="In whose name; your user and host if left out.")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cerebelum.core.state import State
     from cerebelum.engine.session import Result
     from cerebelum.render import contract
-    from cerebelum.sdk.verbs import How
+    from cerebelum.sdk.course import How
 
 
 class Manner(TypedDict):

@@ -16,7 +16,7 @@ from cerebelum.core.errors import UsageError
 
 if TYPE_CHECKING:
     from cerebelum.engine.session import Result
-    from cerebelum.sdk.verbs import How
+    from cerebelum.sdk.course import How
 
 _MOST_INPUTS = 64 << 20
 

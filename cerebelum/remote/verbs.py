@@ -17,13 +17,14 @@ from cerebelum.definition.inputs import Text
 from cerebelum.host.surroundings import who
 from cerebelum.remote.channel import Channel
 from cerebelum.remote.store import RemoteStore
-from cerebelum.sdk.verbs import Course, How, Verbs
+from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import Query, Row, Tombstone, lookup
 from cerebelum.wire import execution_pb2 as wire
 
 if TYPE_CHECKING:
     from cerebelum.engine.session import Result
     from cerebelum.remote.following import Following
+    from cerebelum.sdk.course import Course, How
 
 
 def verbs(url: str, environ: Mapping[str, str]) -> RemoteVerbs:

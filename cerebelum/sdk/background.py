@@ -12,7 +12,7 @@ from cerebelum.sdk.both_ways import Bell, Rest
 
 if TYPE_CHECKING:
     from cerebelum.engine.session import Stoppable
-    from cerebelum.sdk.verbs import How
+    from cerebelum.sdk.course import How
 
 _LOOK_SECONDS = 60.0
 """A bell that was rung is heard at once; this is for none that was not."""

@@ -7,7 +7,7 @@ import functools
 import linecache
 from collections.abc import Callable
 from types import CodeType
-from typing import Any
+from typing import Any, TypeAlias
 
 from cerebelum.core.digests import sha256
 
@@ -35,19 +35,28 @@ def code_digest(function: Callable[..., Any]) -> str:
 def _text(code: CodeType) -> str:
     linecache.checkcache(code.co_filename)
     lines = linecache.getlines(code.co_filename)
-    found = _functions(code.co_filename, "".join(lines)).get(code.co_firstlineno, [])
+    if not lines:
+        return _compiled(code)
+    known = _read.get(code.co_filename)
+    # The very same list as long as the file is the same.
+    if known is None or known[0] is not lines:
+        known = _read[code.co_filename] = lines, _functions("".join(lines))
+    found = known[1].get(code.co_firstlineno, [])
     named = [text for name, text in found if name == code.co_name]
     return named[0] if len(named) == 1 else _compiled(code)
 
 
-@functools.lru_cache(maxsize=64)
-def _functions(filename: str, source: str) -> dict[int, list[tuple[str, str]]]:
-    """Names and texts of the functions that begin on each line, decorators left out."""
+_Found: TypeAlias = dict[int, list[tuple[str, str]]]
+"""Names and texts of the functions that begin on each line, decorators left out."""
+_read: dict[str, tuple[list[str], _Found]] = {}
+
+
+def _functions(source: str) -> _Found:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return {}
-    found: dict[int, list[tuple[str, str]]] = {}
+    found: _Found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list

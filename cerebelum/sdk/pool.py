@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cerebelum.core.decide import Stopping
-    from cerebelum.sdk.verbs import Course, How, Verbs
+    from cerebelum.sdk.course import Course, How
+    from cerebelum.sdk.verbs import Verbs
 
 
 class Queue(msgspec.Struct, frozen=True):

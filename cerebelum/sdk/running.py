@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from cerebelum.engine.session import Result
-    from cerebelum.sdk.verbs import How, Verbs
+    from cerebelum.sdk.course import How
+    from cerebelum.sdk.verbs import Verbs
 
 
 class Runnable(Defines, Protocol):

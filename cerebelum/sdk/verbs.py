@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from cerebelum.engine.driver import Driver
     from cerebelum.engine.inside import Inside
     from cerebelum.engine.preflight import Checked
-    from cerebelum.engine.session import Result, Stoppable
-    from cerebelum.engine.settings import Listener, Settings
+    from cerebelum.engine.session import Result
+    from cerebelum.engine.settings import Listener
+    from cerebelum.sdk.course import Course, How
     from cerebelum.steps.executor import Executor
     from cerebelum.store.copying import Outcome
     from cerebelum.store.heads import Heads
@@ -44,30 +45,6 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.2
 """Between two looks for new output, where the store does not tell."""
-
-
-class Course(TypedDict, total=False):
-    """How an execution is driven: what all methods that drive one take by keyword."""
-
-    settings: Settings
-    """Limits, listeners, parking; see `Settings`."""
-    heed_signals: bool
-    """Pause in an orderly way on SIGINT, SIGTERM and SIGHUP. Only in the main thread; off unless asked for."""
-    on_start: Callable[[str], None]
-    """Called with the execution's id once its first event is recorded."""
-    on_note: Callable[[str], None]
-    """Told what the user should know: where the definition came from, what was ended, which files are elsewhere."""
-    on_engine: Callable[[Stoppable], None]
-    """Given, before anything is driven, what can be asked to stop, from any thread."""
-
-
-class How(Course, total=False):
-    """How an execution is driven that is started or gone on with."""
-
-    by: str | None
-    """Who asked for it, where that is not this user: kept in its first event."""
-    correlation_id: str | None
-    """What somebody else knows it by; for one that is started."""
 
 
 class Verbs:

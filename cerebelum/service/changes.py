@@ -156,7 +156,8 @@ def _look(mark: str | None, verbs: Verbs) -> _Look:
     going_on = verbs.store.find(Query(status=GOING_ON, limit=_MOST_GOING_ON))
     rows: list[Row] = [*going_on.rows, *verbs.store.find(Query(limit=_NEWEST)).rows]
     seen = {row.summary.execution_id: _Seen(row.summary.version, lookup.shown(row)[0]) for row in rows}
-    return _Look(seen, going_on.has_more, *((None, ()) if appended is None else appended))
+    mark, executions = (None, ()) if appended is None else (appended.mark, appended.executions)
+    return _Look(seen, going_on.has_more, mark, executions)
 
 
 def _differences(before: Mapping[str, _Seen] | None, look: _Look) -> Iterator[Change]:

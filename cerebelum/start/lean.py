@@ -16,7 +16,7 @@ from typing import Any, cast
 
 _SELDOM_USED = (
     *("ast", "base64", "bz2", "difflib", "gettext", "inspect", "ipaddress", "lzma", "platform", "shlex"),
-    *("signal", "textwrap", "importlib.metadata", "urllib.parse"),
+    *("signal", "textwrap", "importlib.metadata", "urllib.parse", "datetime", "fnmatch", "ntpath"),
     *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
 )
 _lock = RLock()
@@ -112,17 +112,35 @@ def prepare() -> None:
         if name in sys.modules or (parent and above is None):
             continue
         # Whoever imports these without having them is to know at once.
-        if name not in ("bz2", "lzma") or _find(f"_{name}", None):
+        if name not in ("bz2", "lzma", "datetime") or _find(f"_{name}", None):
             _put_off(name, _find(name, above.submodule_search_locations if above else None))
     for name, function, stand_in in _STAND_INS:
         if name in _waiting:
             vars(sys.modules[name])[function] = stand_in
-    if "typing_extensions" not in sys.modules:
-        # msgspec takes the same from `typing` where this is not there.
+    if "datetime" in _waiting:
+        # All that is in it comes from there, and replaces the same in Python: 1 ms before 3.12.
+        import _datetime  # type: ignore[import-not-found]
+
+        vars(sys.modules["datetime"]).update((name, of) for name, of in vars(_datetime).items() if name[:2] != "__")
+    if "msgspec" not in sys.modules:
+        _import_msgspec()
+
+
+def _import_msgspec() -> None:
+    import typing
+
+    known = sys.modules.get("typing_extensions")
+    forward_ref = typing.ForwardRef
+    if known is None:
+        # It takes the same from `typing` where this is not there.
         sys.modules["typing_extensions"] = None  # type: ignore[assignment]
-        try:
-            import msgspec  # noqa: F401
-        finally:
+    # It tries whether that takes a word. The first of them compiles, and the first `compile` of a process takes 1 ms.
+    vars(typing)["ForwardRef"] = lambda *given, **options: None
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        vars(typing)["ForwardRef"] = forward_ref
+        if known is None:
             del sys.modules["typing_extensions"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -57,7 +57,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     """More facts by name, as JSON."""
 
 
-class Appended(NamedTuple):
+class Appended(msgspec.Struct, frozen=True):
     """What was appended to since a while ago."""
 
     mark: str

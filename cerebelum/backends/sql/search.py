@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -42,7 +42,7 @@ _LOOK = 1000
 """So many of the newest of a list tell how rare they are."""
 
 
-class Lead(NamedTuple):
+class Lead(msgspec.Struct, frozen=True):
     """One of several lists in which everything that matches stands: the one that is read, the others being asked."""
 
     tag: str | None
@@ -140,7 +140,7 @@ def _plan(query: Query, dialect: Dialect, lead: Lead | None) -> tuple[str, list[
     terms: list[_Term] = []
     tags = list(query.tag)
     start, key = "e.started_at", "e.id"
-    by_tag = tags[0] if tags and lead is None else lead and lead.tag
+    by_tag = lead.tag if lead is not None else next(iter(tags), None)
     if query.id is not None or query.id_prefix is not None:
         source = f"{dialect.prefix}executions AS e{dialect.indexed.format(dialect.by_id)}"
     elif by_tag is not None:
