@@ -258,6 +258,8 @@ def _unknown_scheme(scheme: str, known: Sequence[str]) -> UsageError:
 
 
 def _perform(arguments: Sequence[str], app: App) -> int:
+    if tricks.on("lean"):
+        lean.import_without_references("click")
     from cerebelum.cli.group import VERBS, build
 
     lean.take_back()

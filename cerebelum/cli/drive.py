@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,27 +29,11 @@ from cerebelum.render.text import Style, resume_command, value
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cerebelum.cli.manner import Manner
     from cerebelum.core.state import State
     from cerebelum.engine.session import Result
     from cerebelum.render import contract
     from cerebelum.sdk.course import How
-
-
-class Manner(TypedDict):
-    """What the options of `MANNER` say."""
-
-    by: str | None
-    as_json: bool
-    quiet: bool
-    output: Output | None
-    verbose: bool
-    summary: bool
-    junit: str | None
-    log_limit: int | None
-    park: bool
-    park_after: float | None
-    detach: bool
-    here: bool
 
 
 def see_through(tools: Tools, drive: Callable[[How], Result], manner: Manner) -> int:

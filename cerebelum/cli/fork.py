@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from cerebelum.cli.drive import MANNER, Manner, see_through
+from cerebelum.cli.drive import MANNER, see_through
 from cerebelum.cli.options import TARGET, complete_steps, unicode_text
 from cerebelum.cli.resume import show_plan
 from cerebelum.cli.run import INPUTS_FILE, read_inputs
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import DefinitionChanged
+
+if TYPE_CHECKING:
+    from cerebelum.cli.manner import Manner
 
 
 def fork(

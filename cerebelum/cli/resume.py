@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.drive import MANNER, Manner, see_through
+from cerebelum.cli.drive import MANNER, see_through
 from cerebelum.cli.options import TARGET, complete_steps, unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import DefinitionChanged, UsageError
+
+if TYPE_CHECKING:
+    from cerebelum.cli.manner import Manner
 
 
 def resume(

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.drive import MANNER, Manner, see_through
+from cerebelum.cli.drive import MANNER, see_through
 from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
 from cerebelum.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from cerebelum.cli.manner import Manner
     from cerebelum.engine.session import Result
     from cerebelum.sdk.course import How
 

@@ -127,7 +127,7 @@ def option_names(executor: StepKind) -> frozenset[str]:
     """The further keys that an executor takes beside its own."""
     if executor.options is None:
         return frozenset()
-    return frozenset(field.encode_name for field in msgspec.structs.fields(executor.options))
+    return frozenset(executor.options.__struct_encode_fields__)
 
 
 def _open_to_expression(value: Any, known: bool) -> bool:

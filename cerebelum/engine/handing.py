@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+
+import msgspec
 
 from cerebelum.core.decide import Ended
 from cerebelum.core.errors import StoreError, UsageError
@@ -57,7 +58,7 @@ class Watch:
         return now - since >= DEAD_SECONDS
 
 
-class Changed(NamedTuple):
+class Changed(msgspec.Struct, frozen=True):
     """What is appended: the state before (None: there was none), the events, and the state after them."""
 
     before: State | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from cerebelum.host import libc
 
 _ARENA_MAX = -8
 """`M_ARENA_MAX` of <malloc.h>."""
@@ -14,7 +14,4 @@ def few_heaps() -> None:
     """Have threads share heaps, before there are any: glibc gives up to eight for each core, and what one thread has
     freed in its own is of no use to the others. Nothing is done where the allocator is another one.
     """
-    import ctypes
-
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ENOUGH)
+    libc.call("mallopt", _ARENA_MAX, _ENOUGH)

@@ -15,6 +15,8 @@ import time
 
 import msgspec
 
+from cerebelum.host import libc
+
 TOKEN = "CEREBELUM_TOKEN"
 """Name of the environment variable that marks the processes of one attempt."""
 
@@ -117,15 +119,8 @@ def pid_namespace() -> str:
 
 def become_subreaper() -> bool:
     """On Linux, have daemonised descendants handed to this process instead of to init; False if it cannot be done."""
-    if not _PROC:
-        return False
-    import ctypes
-
     set_child_subreaper = 36
-    try:
-        return bool(ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0) == 0)
-    except (OSError, AttributeError):
-        return False
+    return _PROC and libc.call("prctl", set_child_subreaper, 1, 0, 0, 0) == 0
 
 
 def reap_adopted() -> int:

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 _SELDOM_USED = (
     *("ast", "base64", "bz2", "difflib", "gettext", "inspect", "ipaddress", "lzma", "platform", "shlex"),
-    *("signal", "textwrap", "importlib.metadata", "urllib.parse", "datetime", "fnmatch", "ntpath"),
+    *("signal", "textwrap", "importlib.metadata", "urllib.parse", "datetime", "fnmatch", "locale", "ntpath"),
     *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
 )
 _lock = RLock()
@@ -122,26 +122,31 @@ def prepare() -> None:
         import _datetime  # type: ignore[import-not-found]
 
         vars(sys.modules["datetime"]).update((name, of) for name, of in vars(_datetime).items() if name[:2] != "__")
-    if "msgspec" not in sys.modules:
-        _import_msgspec()
+    if "typing_extensions" in sys.modules:
+        import_without_references("msgspec")
+        return
+    # msgspec takes the same from `typing` where this is not there.
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+    try:
+        import_without_references("msgspec")
+    finally:
+        del sys.modules["typing_extensions"]
 
 
-def _import_msgspec() -> None:
+def import_without_references(name: str) -> None:
+    """Import a package that describes types in texts which nobody will ask it for.
+
+    Each is compiled when it is described, and the first `compile` of a process alone takes 1 ms. To be called before
+    there are other threads.
+    """
     import typing
 
-    known = sys.modules.get("typing_extensions")
     forward_ref = typing.ForwardRef
-    if known is None:
-        # It takes the same from `typing` where this is not there.
-        sys.modules["typing_extensions"] = None  # type: ignore[assignment]
-    # It tries whether that takes a word. The first of them compiles, and the first `compile` of a process takes 1 ms.
     vars(typing)["ForwardRef"] = lambda *given, **options: None
     try:
-        import msgspec  # noqa: F401
+        import_module(name)
     finally:
         vars(typing)["ForwardRef"] = forward_ref
-        if known is None:
-            del sys.modules["typing_extensions"]
 
 
 class _Pattern:

@@ -39,14 +39,13 @@ class Target(Protocol):
 
 
 def _libc_flusher() -> Callable[[], object] | None:
-    """What flushes C's `stdout`; None as long as nobody has needed ctypes, or where it cannot be had."""
-    ctypes = sys.modules.get("ctypes")
-    if ctypes is None:
-        return None
+    """What flushes C's `stdout`; None where it cannot be had."""
     try:
+        import ctypes
+
         library = ctypes.CDLL(None)
         return partial(library.fflush, ctypes.c_void_p.in_dll(library, "stdout"))
-    except (OSError, AttributeError, ValueError):
+    except (ImportError, OSError, AttributeError, ValueError):
         return None
 
 

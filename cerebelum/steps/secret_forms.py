@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 MIN_LENGTH = 4
 """Characters a secret must have; masking shorter ones would wreck all output and hide nothing."""
@@ -18,7 +19,7 @@ _ENCODED_GAP = rb"[ \t\r\n:]{0,80}"
 _FOLDED_GAP = rb"(?:\r?\n)?"
 
 
-class Forms(NamedTuple):
+class Forms(msgspec.Struct, frozen=True):
     """What to look for."""
 
     plain: set[bytes]
