@@ -11,6 +11,7 @@ def call(name: str, *arguments: int) -> int | None:
     try:
         import _ctypes
 
-        return int(_ctypes.call_function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name), arguments))
+        library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+        return int(_ctypes.call_function(_ctypes.dlsym(library, name), arguments))
     except (ImportError, AttributeError, OSError):
         return None
