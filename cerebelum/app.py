@@ -147,7 +147,12 @@ class App:
             config = os.path.join(home, ".config")
         from pathlib import Path
 
-        return sorted(Path(config, "cerebelum", "plugins").glob("[!_.]*.py"))
+        folder = os.path.join(config, "cerebelum", "plugins")
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return []
+        return [Path(folder, name) for name in sorted(names) if name.endswith(".py") and name[0] not in "_."]
 
     def executors(self) -> Mapping[str, Executor]:
         """Executors of all plugins by key."""
@@ -224,6 +229,8 @@ def _url(given: str) -> str:
 
 def _no_path(given: str) -> bool:
     """Whether somebody meant a URL, or wrote what Postgres calls a connection string."""
+    if ":/" not in given and "=" not in given:
+        return False
     looks = r"[a-z][a-z0-9+.-]+:/| *(host|dbname|user|service) *=|.*\bpassword *="
     return re.match(looks, given, re.IGNORECASE) is not None
 
@@ -232,7 +239,7 @@ def _scheme(url: str) -> str:
     if url.startswith("memory:"):
         return "memory"
     scheme = url.partition("://")[0].lower() if "://" in url else ""
-    return scheme if scheme == "sqlite" or re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else ""
+    return scheme if scheme in ("", "sqlite") or re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else ""
 
 
 def _renderer() -> Any:

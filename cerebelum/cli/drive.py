@@ -110,7 +110,7 @@ def _see_through(
             terminal.silence_stdout()
     last_word(tools, result, outlet, as_json=as_json, summary=manner["summary"] and not quiet)
     if not as_json:
-        again = resume_command(result.execution_id, tools.store, tools.plugin_files)
+        again = partial(resume_command, result.execution_id, tools.store, tools.plugin_files)
         tell_build_system(result.state, again, tools.environ)
     reported = errors.OK if report is None else write_junit(report, result.state)
     return result.exit_code or unwritten(outlet.broken) or reported

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,20 +47,20 @@ def write_junit(path: Path, state: State) -> int:
     return errors.OK
 
 
-def tell_build_system(state: State, again: str, environ: Mapping[str, str]) -> None:
-    """Leave a summary where the build system takes one. What fails is only warned of."""
+def tell_build_system(state: State, again: Callable[[], str], environ: Mapping[str, str]) -> None:
+    """Leave a summary where the build system takes one; `again()` is how to go on. What fails is only warned of."""
     system = detect(environ)
     try:
         match None if system is None else system.name:
             case "GitHub Actions" if place := environ.get("GITHUB_STEP_SUMMARY"):
                 with open(place, "a", encoding="utf-8", errors="replace") as out:
-                    out.write(_markdown(state, again))
+                    out.write(_markdown(state, again()))
             case "Azure Pipelines" if place := environ.get("AGENT_TEMPDIRECTORY"):
                 file = Path(place, f"cerebelum-{state.execution_id}-{state.version}.md")
-                file.write_text(_markdown(state, again), encoding="utf-8", errors="replace")
+                file.write_text(_markdown(state, again()), encoding="utf-8", errors="replace")
                 terminal.show(f"##vso[task.uploadsummary]{file}")
             case "Buildkite":
-                _annotate(state, again, environ)
+                _annotate(state, again(), environ)
             case _:
                 pass
     except OSError as error:

@@ -15,8 +15,8 @@ _URLS = ("CEREBELUM_STORE",)
 """Variables that hold the URL of a store."""
 _PASSWORDS = ("PGPASSWORD",)
 """Variables that hold the password of one."""
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
-_PARAMETER = re.compile(r"[?&]([^=&?]+)=([^&]*)")
+_URL = r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+"
+_PARAMETER = r"[?&]([^=&?]+)=([^&]*)"
 _SECRET = ("password", "secret", "token")
 """How parameters end whose values are not shown: `password`, `sslpassword` …"""
 _SURELY = 8
@@ -38,7 +38,7 @@ def without_passwords(text: str, urls: Iterable[str] = ()) -> str:
     """A text, such as a message of a database's library, without the passwords of `urls`, and of URLs in it."""
     for form in (form for url in urls for form in _masked(url)):
         text = text.replace(form, MASK)
-    return _URL.sub(lambda match: showable(match[0]), text) if "://" in text else text
+    return re.sub(_URL, lambda match: showable(match[0]), text) if "://" in text else text
 
 
 def hidden(environ: Mapping[str, str]) -> dict[str, str]:
@@ -90,7 +90,9 @@ def _spans(url: str) -> list[tuple[int, int]]:
     if not separator:
         return []
     first = len(scheme) + len(separator)
-    spans = [match.span(2) for match in _PARAMETER.finditer(url, first) if _is_secret(match[1]) and match[2]]
+    spans = [
+        match.span(2) for match in re.compile(_PARAMETER).finditer(url, first) if _is_secret(match[1]) and match[2]
+    ]
     if found := _in_userinfo(rest):
         start, end = first + found[0], first + found[1]
         spans = [(start, end), *(span for span in spans if span[0] >= end)]
