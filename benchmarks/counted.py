@@ -18,7 +18,7 @@ Work = Callable[[], object]
 def fold() -> Work:
     """5,000 events of 2,500 steps, decoded and folded into a state."""
     from cerebelum.core.events import decode
-    from cerebelum.core.state import reconstruct
+    from cerebelum.core.evolve import reconstruct
     from tests.executions import execution
 
     texts = [entry.text for entry in execution(0, 2_499).entries]
@@ -97,7 +97,7 @@ def loading() -> Work:
 def tables() -> Work:
     """A table of 200 steps as a terminal shows it."""
     from cerebelum.core.events import decode
-    from cerebelum.core.state import reconstruct
+    from cerebelum.core.evolve import reconstruct
     from cerebelum.render.tables import table
     from tests.executions import execution
 

@@ -14,8 +14,9 @@ from cerebelum.core.events import (
     StepStarted,
     encode,
 )
+from cerebelum.core.evolve import evolve
 from cerebelum.core.model import Source, Step, Workflow
-from cerebelum.core.state import State, evolve
+from cerebelum.core.state import State
 from cerebelum.core.summary import summarise
 from cerebelum.store import Chunk, EventStore, Whole
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from benchmarks.harness import PACKAGE, Bench, Row, Target, interleaved, per, rates
 from cerebelum.backends.sqlite import open_store
 from cerebelum.core.events import decode
-from cerebelum.core.state import reconstruct
+from cerebelum.core.evolve import reconstruct
 from cerebelum.store import lookup
 from tests.executions import execution
 

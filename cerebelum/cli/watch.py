@@ -18,7 +18,8 @@ from cerebelum.cli.tools import Tools
 from cerebelum.core import errors
 from cerebelum.core.errors import NotFound
 from cerebelum.core.events import decode
-from cerebelum.core.state import State, evolve
+from cerebelum.core.evolve import evolve
+from cerebelum.core.state import State
 from cerebelum.core.status import GOING_ON
 from cerebelum.store import EventStore, Query
 from cerebelum.store.lookup import View

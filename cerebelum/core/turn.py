@@ -9,8 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from cerebelum.core.events import AnyEvent
+from cerebelum.core.evolve import evolve
 from cerebelum.core.model import Step
-from cerebelum.core.state import State, evolve
+from cerebelum.core.state import State
 
 MOST_DEATHS = 5
 """So many workers in a row may die of a step."""

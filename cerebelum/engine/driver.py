@@ -14,10 +14,11 @@ from cerebelum.core.decide import Opened, Stopping
 from cerebelum.core.elsewhere import warning
 from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.core.events import GENESIS, AnyEvent, ExecutionResumed, ExecutionStarted, Queued, encode
+from cerebelum.core.evolve import evolve
 from cerebelum.core.ids import check_id, check_tags
 from cerebelum.core.model import Concurrency, Workflow
 from cerebelum.core.resume_options import ResumeOptions
-from cerebelum.core.state import State, evolve
+from cerebelum.core.state import State
 from cerebelum.core.step_kind import Defines
 from cerebelum.core.summary import summarise
 from cerebelum.engine import ownership, preflight, requests

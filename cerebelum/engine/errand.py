@@ -13,8 +13,9 @@ from typing import Any
 from cerebelum.core import handover
 from cerebelum.core.decide import Stopping
 from cerebelum.core.events import StepInterrupted, StepReported, StepTaken, decode
+from cerebelum.core.evolve import evolve
 from cerebelum.core.outcome import Interrupted
-from cerebelum.core.state import State, evolve
+from cerebelum.core.state import State
 from cerebelum.engine import performing, requests
 from cerebelum.engine.attempts import Attempts, cut_off_by
 from cerebelum.engine.orders import Order, Orders

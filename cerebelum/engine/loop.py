@@ -24,8 +24,9 @@ from cerebelum.core.events import (
     decode,
     encode,
 )
+from cerebelum.core.evolve import evolve
 from cerebelum.core.outcome import Outcome
-from cerebelum.core.state import State, evolve
+from cerebelum.core.state import State
 from cerebelum.core.summary import summarise
 from cerebelum.engine import ids, performing, prepare
 from cerebelum.engine.attempts import STOP_GRACE, Attempts, cut_off_by

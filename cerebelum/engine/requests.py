@@ -15,7 +15,8 @@ from cerebelum.core.events import (
     PauseRequested,
     encode,
 )
-from cerebelum.core.state import Call, State, evolve
+from cerebelum.core.evolve import evolve
+from cerebelum.core.state import Call, State
 from cerebelum.core.summary import summarise
 from cerebelum.host.clock import Clock
 from cerebelum.store import Conflict, EventStore, lookup

@@ -26,7 +26,8 @@ from cerebelum.core.events import (
     StepInterrupted,
     encode,
 )
-from cerebelum.core.state import State, evolve
+from cerebelum.core.evolve import evolve
+from cerebelum.core.state import State
 from cerebelum.core.status import WAITING
 from cerebelum.core.summary import summarise
 from cerebelum.engine.handing import check_pool

@@ -6,7 +6,8 @@ import threading
 
 from cerebelum.core.decide import Stopping
 from cerebelum.core.events import AnyEvent, StepCompleted, StepFailed, StepInterrupted, decode
-from cerebelum.core.state import State, evolve
+from cerebelum.core.evolve import evolve
+from cerebelum.core.state import State
 from cerebelum.core.status import GOING_ON
 from cerebelum.engine.loop import End
 from cerebelum.engine.session import Result

@@ -10,7 +10,8 @@ import msgspec
 
 from cerebelum.core.errors import NotFound, UsageError
 from cerebelum.core.events import AnyEvent, Entry, decode
-from cerebelum.core.state import State, reconstruct, status
+from cerebelum.core.evolve import reconstruct
+from cerebelum.core.state import State, status
 from cerebelum.core.status import GOING_ON, Status
 from cerebelum.core.summary import summarise
 from cerebelum.store import Chunk, Claim, EventStore, Ownership, Query, Row, Tombstone

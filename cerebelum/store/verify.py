@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import GENESIS, Entry, chain, decode
-from cerebelum.core.state import State, evolve
+from cerebelum.core.evolve import evolve
+from cerebelum.core.state import State
 from cerebelum.core.summary import Summary, summarise
 from cerebelum.store import EventStore, Query, Row, Tombstone, every
 from cerebelum.store.heads import Heads, problem

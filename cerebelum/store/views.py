@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 import msgspec
 
-from cerebelum.core.state import State, reconstruct
+from cerebelum.core.evolve import reconstruct
+from cerebelum.core.state import State
 from cerebelum.store import EventStore, lookup
 from cerebelum.store.lookup import View
 

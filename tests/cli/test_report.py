@@ -35,8 +35,9 @@ from cerebelum.core.events import (
     StepSkipped,
     StepStarted,
 )
+from cerebelum.core.evolve import reconstruct
 from cerebelum.core.model import Source, Step, Workflow
-from cerebelum.core.state import reconstruct, status
+from cerebelum.core.state import status
 from cerebelum.core.status import Status
 from cerebelum.core.summary import summarise
 from cerebelum.render.printed import Printed, attempts_of, last_printed, share, worth_showing

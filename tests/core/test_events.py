@@ -29,8 +29,8 @@ from cerebelum.core.events import (
     decode,
     encode,
 )
+from cerebelum.core.evolve import evolve, reconstruct
 from cerebelum.core.model import Input, Retry, Step, Workflow
-from cerebelum.core.state import evolve, reconstruct
 from tests.core.scenarios import Scenario, scenarios
 from tests.core.world import ENVIRONMENT, ID, SOURCE, START, World, step, workflow
 from tests.core.world import chain as timeline

@@ -8,10 +8,11 @@ import pytest
 
 from cerebelum.core.decide import Stopping
 from cerebelum.core.events import ExecutionCancelled, ExecutionFailed, StepInterrupted
+from cerebelum.core.evolve import evolve
 from cerebelum.core.model import Workflow
 from cerebelum.core.outcome import Approval, Sleep
 from cerebelum.core.phases import awaited
-from cerebelum.core.state import evolve, status
+from cerebelum.core.state import status
 from cerebelum.core.summary import due_at, summarise
 from tests.core.world import START, World, chain, error, explicit, retry, starts, step, workflow
 

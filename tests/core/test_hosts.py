@@ -9,10 +9,11 @@ import pytest
 
 from cerebelum.core.elsewhere import Elsewhere, left_elsewhere, warning
 from cerebelum.core.events import Environment, ExecutionResumed
+from cerebelum.core.evolve import reconstruct
 from cerebelum.core.model import Workflow
 from cerebelum.core.outcome import Sleep
 from cerebelum.core.plan import make_plan
-from cerebelum.core.state import State, reconstruct
+from cerebelum.core.state import State
 from tests.core.world import ENVIRONMENT, ID, World, chain, step, workflow
 
 A = ENVIRONMENT.host

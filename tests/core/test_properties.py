@@ -23,8 +23,9 @@ from cerebelum.core.events import (
     StepHandedOver,
     StepStarted,
 )
+from cerebelum.core.evolve import evolve, reconstruct
 from cerebelum.core.outcome import Interrupted
-from cerebelum.core.state import State, evolve, reconstruct
+from cerebelum.core.state import State
 from cerebelum.core.step_state import BUSY
 from tests.core.scenarios import Scenario, scenarios
 from tests.core.world import ID, World, interruptions

@@ -26,10 +26,11 @@ from cerebelum.core.events import (
     StepTaken,
     Why,
 )
+from cerebelum.core.evolve import evolve, reconstruct
 from cerebelum.core.handover import said
 from cerebelum.core.model import Retry, Source, Step, Workflow, step_digest
 from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
-from cerebelum.core.state import State, evolve, reconstruct, status
+from cerebelum.core.state import State, status
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCE = Source("yaml", "/work/release.yaml", "0" * 64)

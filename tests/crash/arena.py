@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import ExecutionFailed, StepCompleted, StepFailed, StepHandedOver, StepStarted, StepTaken
-from cerebelum.core.state import reconstruct, status
+from cerebelum.core.evolve import reconstruct
+from cerebelum.core.state import status
 from cerebelum.store import Query
 from tests.binary.program import environment, program
 from tests.engine.harness import ROOT, Lab, left_of

@@ -23,8 +23,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from cerebelum.backends.sqlite import open_store
 from cerebelum.core.decide import Circumstances, Ended, Happening, Nudge, Opened, decide
 from cerebelum.core.events import ExecutionResumed, ExecutionStarted, StepCompleted, StepStarted, decode, encode
+from cerebelum.core.evolve import evolve
 from cerebelum.core.outcome import Approval, Completed, Failed, Outcome, Sleep
-from cerebelum.core.state import State, evolve
+from cerebelum.core.state import State
 from cerebelum.core.summary import summarise
 from cerebelum.engine.ownership import BEAT_SECONDS
 from cerebelum.engine.requests import approve, request

@@ -13,7 +13,8 @@ import pytest
 from cerebelum.backends.sqlite import SqliteStore, headroom, open_store
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import AnyEvent, Entry, encode
-from cerebelum.core.state import State, evolve
+from cerebelum.core.evolve import evolve
+from cerebelum.core.state import State
 from cerebelum.core.summary import summarise
 from cerebelum.store import Chunk, EventStore, Ownership, Runner
 from cerebelum.store.verify import verify

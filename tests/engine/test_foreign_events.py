@@ -7,7 +7,7 @@ import pytest
 
 from cerebelum.core.errors import UsageError
 from cerebelum.core.events import AnyEvent, CancelRequested, ExecutionCancelled, StepCompleted, StepInterrupted, encode
-from cerebelum.core.state import evolve
+from cerebelum.core.evolve import evolve
 from cerebelum.core.summary import summarise
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import Conflict

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from cerebelum.core.events import AnyEvent, ExecutionCancelled, StepCompleted, StepStarted, encode
-from cerebelum.core.state import evolve
+from cerebelum.core.evolve import evolve
 from cerebelum.core.summary import summarise
 from cerebelum.engine.loop import Engine
 from cerebelum.engine.requests import pause, request

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cerebelum.core.events import GENESIS, ExecutionResumed, encode
-from cerebelum.core.state import evolve
+from cerebelum.core.evolve import evolve
 from cerebelum.core.summary import summarise
 from cerebelum.store import Query, Whole
 from tests.lifecycle.world import World, crash, finish, wait_until
