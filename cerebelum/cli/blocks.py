@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from tempfile import SpooledTemporaryFile
 from typing import IO
 
 _IN_MEMORY = 1 << 20
@@ -28,6 +27,8 @@ class Blocks:
             return
         file = self._files.get(step)
         if file is None:
+            from tempfile import SpooledTemporaryFile
+
             file = self._files[step] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
         try:
             file.write(data)

@@ -40,7 +40,6 @@ def _lock_file(environ: Mapping[str, str], runner_id: str) -> tuple[Path, int]:
 
     Raises UsageError if it can be made in neither.
     """
-    import tempfile
     from pathlib import Path
 
     state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "/nonexistent")) / ".local" / "state")
@@ -50,6 +49,8 @@ def _lock_file(environ: Mapping[str, str], runner_id: str) -> tuple[Path, int]:
         try:
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if parent.stat().st_uid != os.getuid():
+                import tempfile
+
                 parent = Path(tempfile.mkdtemp(prefix="cerebelum-"))
             path = parent / f"{runner_id}.lock"
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

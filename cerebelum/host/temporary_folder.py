@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +20,7 @@ _YOUNG = 60.0
 def private_folder() -> Iterator[Path]:
     """A folder for this user alone while the run lasts. Raises UsageError if none can be made."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder = _made()
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         hint = "free some space there, or name another place with TMPDIR"
@@ -32,9 +30,36 @@ def private_folder() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         os.close(lock)
         _sweep(folder.parent)
+
+
+def _made() -> Path:
+    # As `tempfile` does, which takes longer to load than most runs take to make a folder.
+    first: OSError | None = None
+    for place in filter(None, (os.environ.get("TMPDIR"), "/tmp", "/var/tmp")):
+        folder = os.path.join(os.path.abspath(place), f"{PREFIX}{os.urandom(8).hex()}")
+        try:
+            os.mkdir(folder, 0o700)
+        except OSError as error:
+            first = first or error
+        else:
+            return Path(folder)
+    assert first is not None
+    raise first
+
+
+def _remove(folder: str | Path) -> None:
+    try:
+        # Most often there are empty ones in it, for steps that have asked for none.
+        for name in os.listdir(folder):
+            os.rmdir(os.path.join(folder, name))
+        os.rmdir(folder)
+    except OSError:
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(place: Path) -> None:
@@ -53,7 +78,7 @@ def _sweep(place: Path) -> None:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(entry.path, ignore_errors=True)
+            _remove(entry.path)
         except OSError:
             continue
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from datetime import datetime
 from functools import lru_cache
@@ -141,6 +140,8 @@ class Scratch:
                 return
         except OSError:
             pass
+        import shutil
+
         shutil.rmtree(folder, ignore_errors=True)
 
 

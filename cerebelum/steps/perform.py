@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +60,8 @@ def _run(executor: Executor, call: Invocation) -> Outcome:
 
 def _verify(call: Invocation, shell: Executor) -> Outcome:
     """How the step's `verify:` command went: success says that the attempt that was cut off did take effect."""
+    import tempfile
+
     command = call.step.verify
     step = msgspec.structs.replace(call.step, body=command)
     with tempfile.TemporaryDirectory(dir=call.scratch) as scratch:
