@@ -27,7 +27,8 @@ def table(
     """
     if not rows:
         return []
-    widths = [max(columns(row[at]) for row in rows) for at in range(len(rows[0]))]
+    taken = [[columns(cell) for cell in row] for row in rows]
+    widths = [max(column) for column in zip(*taken, strict=True)]
     if width is not None:
         over = sum(widths) + len(gap) * (len(widths) - 1) - width
         for at in giving:
@@ -39,7 +40,10 @@ def table(
         rows = [row[: len(widths)] for row in rows]
     lines = []
     for number, row in enumerate(rows):
-        cells = [clipped(cell, most) for cell, most in zip(row, widths, strict=True)]
+        cells = [
+            cell if takes <= most else clipped(cell, most)
+            for cell, takes, most in zip(row, taken[number], widths, strict=False)
+        ]
         shown = [padded(cell, most) for cell, most in zip(cells[:-1], widths, strict=False)] + cells[-1:]
         if not any(colours[number] if colours else ()):
             lines.append(gap.join(shown).rstrip())

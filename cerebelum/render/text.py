@@ -195,6 +195,7 @@ def _step_lines(view: View, style: Style, now: datetime) -> list[str]:
     rows: list[tuple[str, ...]] = []
     colours: list[tuple[str, ...]] = []
     several = len(state.hosts()) > 1
+    arrow = _ARROW if style.symbols is UNICODE else "->"
     for group in GROUPS:
         steps = state.workflow.group(group)
         if group != "steps" and any(state.steps[s.id].status != "pending" for s in steps):
@@ -204,14 +205,14 @@ def _step_lines(view: View, style: Style, now: datetime) -> list[str]:
             continue
         for step in steps:
             at = state.steps[step.id]
-            output = "" if at.output is None else f"{_ARROW if style.symbols is UNICODE else '->'} {value(at.output)}"
+            output = "" if at.output is None else f"{arrow} {one_line(value(at.output), 79 - len(arrow))}"
             host = f"on {one_line(at.host)}" if several and at.host else ""
             rows.append(
                 (
                     f"  {mark(at, style.symbols)} {step.id}",
                     said(at, now, view.takers.get(step.id)),
                     host,
-                    one_line(output, 80),
+                    output,
                 )
             )
             colours.append((COLOURS.get(at.status, "") if style.colour else "", "", "", "2" if style.colour else ""))

@@ -9,7 +9,7 @@ def columns(text: str) -> int:
     """Columns that the text takes: two for wide characters, none for those that combine with the one before."""
     if text.isascii():
         return len(text)
-    return sum(map(_columns, text))
+    return len(text) + sum([_columns(character) - 1 for character in text if character > "\x7f"])
 
 
 @lru_cache(maxsize=1024)
