@@ -28,7 +28,13 @@ def worker(
     """The verb; returns the exit code."""
     from cerebelum.sdk import pool
 
-    if click.get_current_context().invoked_subcommand is not None:
+    context = click.get_current_context()
+    if (other := context.invoked_subcommand) is not None:
+        by_hand = click.core.ParameterSource.COMMANDLINE
+        for option in context.command.params:
+            if context.get_parameter_source(str(option.name)) is by_hand:
+                hint = f"its own options stand behind it; see: cerebelum worker {other} --help"
+                raise UsageError(f"worker {other} takes no {max(option.opts, key=len)}", hint=hint)
         return 0
     names = _several(queues, "the queue")
     if not names:

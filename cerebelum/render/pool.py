@@ -23,10 +23,12 @@ def queue_said(view: View, now: datetime) -> str:
     parts = [queue.name]
     if queue.priority:
         parts.append(f"priority {queue.priority}")
-    if view.status != "queued":
-        return ", ".join(parts)
     since = view.state.started_at
-    if queue.at is not None and queue.at > now:
+    if view.status != "queued":
+        if standing is None:
+            return ", ".join(parts)
+        parts.append("where it waits for a worker to go on with it")
+    elif queue.at is not None and queue.at > now:
         parts.append(f"not before {moment(queue.at)}")
     else:
         since = max(since, queue.at or since)

@@ -177,13 +177,15 @@ def status_text(view: View, style: Style, now: datetime, command: Callable[..., 
 def next_commands(view: View, command: Callable[..., str]) -> list[str]:
     """What can be done now, one sentence each; `command(verb, id, …)` is a command line."""
     state, name = view.state, view.state.execution_id
-    if view.status in ("failed", "paused"):
+    if view.status in ("failed", "paused") and view.standing is None:
         return [f"resume with: {command('resume', name)}"]
     abandoned = view.status == "waiting_for_worker" and view.row.ownership.owner is not None
     if (view.status == "waiting_for_lock" or abandoned) and reported_dead(view.row):
         return [f"go on with: {command('resume', name)}"]
-    if view.standing is not None and view.standing.workers == 0 and state.queue is not None:
-        return [f"start a worker with: {command('worker', '--queue', state.queue.name)}"]
+    if view.standing is not None and state.queue is not None:
+        here = [f"to go on here instead: {command('resume', name)}"] if view.status == "paused" else []
+        wanted = [f"start a worker with: {command('worker', '--queue', state.queue.name)}"]
+        return [*(wanted if view.standing.workers == 0 else []), *here]
     if wanted := workers_wanted(view, command):
         return wanted
     asking = [s for s, kind in state.active.items() if kind == "waiting_for_approval"] if not state.ended else []

@@ -48,7 +48,7 @@ class View(msgspec.Struct, frozen=True):
     claims: tuple[Claim, ...] = ()
     """To the lock of its group, in their order: the first has it."""
     standing: Standing | None = None
-    """In its queue, while it waits there."""
+    """In its queue, while it waits there, be it to be gone on with."""
     takers: Mapping[str, Takers] = {}
     """By step that waits for a worker: who could take it."""
 
@@ -199,7 +199,7 @@ def view(store: EventStore, execution_id: str, at: int | datetime | None) -> Vie
 def seen(store: EventStore, state: State, row: Row) -> View:
     """The execution with this state and row, as it is to be shown now."""
     now, reason = shown(row)
-    if now == "queued":
+    if now == "queued" or (now == "paused" and reason in (INTERRUPTED, NOT_DRIVEN)):
         return View(state, now, reason, row, standing=_standing(store, state))
     found = _takers(store, state) if now in GOING_ON else {}
     if state.concurrency is None or now not in GOING_ON:
@@ -234,9 +234,10 @@ def _standing(store: EventStore, state: State) -> Standing | None:
     if state.queue is None or not isinstance(store, HasPool):
         return None
     try:
-        return store.pool().standing(state.execution_id, state.queue.name)
+        found = store.pool().standing(state.execution_id, state.queue.name)
     except UsageError:
         return None
+    return found if found.there or state.queued else None
 
 
 def _takers(store: EventStore, state: State) -> dict[str, Takers]:

@@ -72,6 +72,8 @@ class Standing(msgspec.Struct, frozen=True):
     """Jobs that will be taken before it, as things are now."""
     left: tuple[Left, ...] = ()
     """The live workers of the queue that cannot take it."""
+    there: bool = True
+    """Whether it has a job, so that a worker takes it up; also once it had begun and its worker ended or died."""
 
 
 class Takers(msgspec.Struct, frozen=True):
@@ -187,7 +189,7 @@ class Pool(Protocol):
         ...
 
     def standing(self, execution_id: str, queue: str) -> Standing:
-        """How an execution stands that waits in a queue."""
+        """How an execution stands that waits in a queue, or for a worker to go on with it."""
         ...
 
     def drain(self, runner_id: str) -> bool:

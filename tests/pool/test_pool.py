@@ -301,6 +301,7 @@ def test_when_a_worker_dies_another_one_goes_on_at_the_step_that_was_interrupted
     crew.submit(world.flow(TWO), "x")
     first = crew.hire()
     world.wait_for_line("began")
+    assert "waits for a worker" not in world("status", "x").out
     crew.hire()
     crash(first)
     world.wait_for_line("began", 2)
@@ -337,6 +338,12 @@ def test_a_worker_that_is_drained_lets_the_present_step_end_and_hands_over(world
     world.write("go", "")
     assert first.wait(30) == 0
     assert world.lines("effects") == ["one", "two"], "nothing new is taken, and no step begins"
+    told = world("status", "x").out
+    assert "paused (waits for a runner)" in told
+    assert "where it waits for a worker to go on with it, the next one, which no worker serves" in told
+    assert "start a worker with: cerebelum worker --queue" in told
+    assert "to go on here instead: cerebelum resume x" in told
+    assert world("status", "x", "--json").json()["queue"].items() >= {"workers": 0, "ahead": 0}.items()
     assert world.status("y") == "queued"
     work_once(world)
     assert sorted(world.lines("effects")) == ["one", "three", "two", "y"]
@@ -431,6 +438,13 @@ def test_how_long_something_waits_is_not_forgotten_because_a_worker_left_it(worl
     wait_until(lambda: oldest() > 1.0, "it waits")
     work_once(world)
     assert oldest() > 1.0
+
+
+def test_what_is_for_a_worker_is_not_taken_for_the_list_of_them(world: World) -> None:
+    refused = world("worker", "--queue", "build", "list")
+    assert refused.code == 2
+    assert "worker list takes no --queue" in refused.err
+    assert world("worker", "list").code == 0
 
 
 def test_a_worker_that_is_not_there_cannot_be_drained(world: World) -> None:

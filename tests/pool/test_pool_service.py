@@ -51,7 +51,7 @@ def test_the_service_tells_of_queues_workers_and_what_waits(world: World) -> Non
         assert 'cerebelum_queue_oldest_seconds{queue="other"}' in metrics
 
         found = service.call(OURS, "GetPool", wire.GetPoolRequest(execution_id="y", queue="other"), wire.Pool)
-        assert found.standing_json == '{"workers":0,"ahead":0,"left":[]}'
+        assert found.standing_json == '{"workers":0,"ahead":0,"left":[],"there":true}'
         elsewhere = {"CEREBELUM_CORE_URL": service.address, "CEREBELUM_STORE": ""}
         seen = world("worker", "list", "--json", env=elsewhere).json()
         assert [w["id"] for w in seen["workers"]] == [worker["id"]]

@@ -106,7 +106,7 @@ class Queues(Pool):
         """See Pool."""
         rows = self._tables.fetched(self._sql.ahead, (execution_id,))
         found = takers(self.workers(), queue, (), execution_id)
-        return Standing(found.serving, rows[0][0] if rows else 0, found.left)
+        return Standing(found.serving, rows[0][0] if rows else 0, found.left, bool(rows))
 
     def drain(self, runner_id: str) -> bool:
         """See Pool."""

@@ -95,10 +95,11 @@ class PoolStatements:
     )
     # Id.
     ahead = Statement(
-        "SELECT count(*) FROM {s}.procrastinate_jobs AS me JOIN {s}.procrastinate_jobs AS o"
-        " ON o.queue_name = me.queue_name AND o.status = 'todo' AND coalesce(o.scheduled_at, '-infinity') <= now()"
+        "SELECT count(o.id) FROM {s}.procrastinate_jobs AS me LEFT JOIN {s}.procrastinate_jobs AS o"
+        " ON me.status = 'todo' AND o.queue_name = me.queue_name AND o.status = 'todo'"
+        " AND coalesce(o.scheduled_at, '-infinity') <= now()"
         " AND (o.priority > me.priority OR (o.priority = me.priority AND o.id < me.id))"
-        " WHERE me.queueing_lock = %s AND me.status = 'todo'"
+        " WHERE me.queueing_lock = %s AND me.status IN ('todo', 'doing') GROUP BY me.id"
     )
     drain = Statement("UPDATE {s}.workers SET draining = true WHERE id = %s RETURNING 1")
     # The worker's id, what the jobs know it by, queues, labels, concurrency, version.
