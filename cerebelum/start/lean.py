@@ -139,6 +139,8 @@ def import_without_references(name: str) -> None:
     Each is compiled when it is described, and the first `compile` of a process alone takes 1 ms. To be called before
     there are other threads.
     """
+    if name in sys.modules:
+        return
     import typing
 
     forward_ref = typing.ForwardRef
