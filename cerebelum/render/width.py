@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+_OURS = "▶✓✗–■⏸·│…→"
+"""Those of ours, each of one column."""
+
 
 def columns(text: str) -> int:
     """Columns that the text takes: two for wide characters, none for those that combine with the one before."""
@@ -14,7 +17,9 @@ def columns(text: str) -> int:
 
 @lru_cache(maxsize=1024)
 def _columns(character: str) -> int:
-    # Loaded when it is first needed: most texts are ASCII.
+    if character in _OURS:
+        return 1
+    # Loaded when it is first needed: most texts have no others.
     from unicodedata import category, east_asian_width
 
     if category(character) in ("Mn", "Me", "Cf"):

@@ -2,12 +2,15 @@
 
 import re
 import signal
+import unicodedata
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cerebelum.render import width
+from cerebelum.render.display import UNICODE
 from cerebelum.render.tables import table
 from cerebelum.render.width import clipped, columns
 from tests.cli.conftest import Home
@@ -35,6 +38,13 @@ def test_a_table_is_not_wider_than_asked(rows: list[list[str]], width: int) -> N
     fitted = table(rows, width=width, giving=(3, 2, 1, 0))
     assert all(columns(line) <= width for line in fitted)
     assert table(rows, width=1000, giving=(3, 2, 1, 0)) == table(rows)
+
+
+def test_what_we_draw_ourselves_takes_the_columns_that_unicode_says() -> None:
+    drawn = {character for symbol in UNICODE.__struct_fields__ for character in getattr(UNICODE, symbol)} | {"→"}
+    assert drawn <= {*width._OURS}
+    assert all(unicodedata.east_asian_width(character) not in "WF" for character in width._OURS)
+    assert all(unicodedata.category(character)[0] in "SP" for character in width._OURS)
 
 
 @pytest.mark.parametrize(("text", "width"), [("日本語", 6), ("e\u0301", 1), ("plain", 5), ("🎉", 2)])
