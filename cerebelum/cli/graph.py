@@ -36,7 +36,8 @@ def graph(tools: Tools, target: str, kind: str) -> int:
 def _picture(tools: Tools, target: str) -> Picture:
     from cerebelum.render.graphs import Picture
 
-    if os.sep in target or target.endswith((".yaml", ".yml", ".py")) or os.path.isfile(target):
+    # No id has a colon in it, as a workflow of several in a file has: flow.py:deploy.
+    if os.sep in target or ":" in target or target.endswith((".yaml", ".yml", ".py")) or os.path.isfile(target):
         from cerebelum.definition import load
 
         return Picture(load(Path(target), tools.executors()).workflow)

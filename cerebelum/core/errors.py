@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -43,6 +44,16 @@ class CerebelumError(Exception):
 
     def __str__(self) -> str:
         return self.text()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are otherwise made anew from what `Exception` was given, which is not what ours take.
+        return _remade, (type(self), self.args, vars(self))
+
+
+def _remade(kind: type[CerebelumError], given: tuple[Any, ...], facts: dict[str, Any]) -> CerebelumError:
+    error = kind.__new__(kind, *given)
+    vars(error).update(facts)
+    return error
 
 
 class UsageError(CerebelumError):

@@ -60,6 +60,10 @@ class Defines(Protocol):
         """What a file with the same content would be loaded as. Raises DefinitionError with every problem found."""
         ...
 
+    def found(self, path: Path, name: str) -> None:
+        """It is what the file `path` knows as `name`."""
+        ...
+
     def functions(self) -> Mapping[str, Any]:
         """The functions that its steps call, by name."""
         ...

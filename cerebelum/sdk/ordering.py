@@ -27,6 +27,8 @@ class Order:
         """Rules by step: a pattern, and `retry`, `continue`, `fail` or a step's name."""
         self.problems: list[Problem] = []
         self._reached: set[Node] = set()
+        self._chosen: dict[str, list[Node]] = {}
+        """Where a branch leads to that has put it there itself: the chain, by the name of each of its steps."""
         for group, chains in built.groups.items():
             for chain in chains:
                 self._link(chain, [], group)
@@ -119,11 +121,18 @@ class Order:
         self._place(decision, [after], self.group[after])
         lasts: list[str] = []
         for _, chain in branch.targets:
-            first = next(chain.nodes())
+            first, led_to = next(chain.nodes()), [*chain.nodes()]
+            if first.name in self._chosen:
+                # Several conditions of one branch may lead to the same.
+                if self._chosen[first.name] != led_to or decision.name not in self.needs[first.name]:
+                    hint = "join the conditions, or give another step another name="
+                    self.add(branch.where, f"branches lead to the step {quoted(first.name)} twice", hint)
+                continue
             if first.name in self.nodes:
                 self._jump(decision, first)
                 continue
             ends, added = self._added(chain, decision.name)
+            self._chosen |= dict.fromkeys(added, led_to)
             lasts += ends
             for name in added:
                 self._when(name, decision.chooses(first.name))
@@ -149,7 +158,7 @@ class Order:
             self.add(where, f"failures of {quoted(name)} are diverted, which is in no timeline")
             return
         usual = self._downstream(name)
-        rules: list[tuple[str, str]] = []
+        rules = [*self.diverted.get(name, ())]
         for pattern, to in diversion.rules:
             if isinstance(to, str):
                 rules.append((pattern, to))

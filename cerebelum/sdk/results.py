@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cerebelum.core.errors import CANCELLED, PARKED, CerebelumError
+from cerebelum.core.errors import CANCELLED, PARKED, CerebelumError, UsageError
 from cerebelum.core.events import StepError
 from cerebelum.core.state import State, status
 from cerebelum.core.status import Status
@@ -65,7 +65,7 @@ class WorkflowError(CerebelumError):
         at = state.steps.get(self.failed_step) if self.failed_step else None
         self.error: StepError | None = at.error if at is not None else state.error
         """What went wrong there: kind, message, traceback."""
-        self._resume = resume
+        self._resume: Callable[[], Awaitable[ExecutionResult]] | None = resume
         message = state.error.message if state.error else f"the execution is {self.status}"
         self.exit_code = _EXIT_CODES.get(self.status, self.exit_code)
         hint = _HINTS.get(self.status, "mend it and go on: cerebelum resume {id}").format(id=state.execution_id)
@@ -74,8 +74,15 @@ class WorkflowError(CerebelumError):
             self.add_note(self.error.traceback.rstrip())
 
     async def resume(self) -> ExecutionResult:
-        """Go on with the execution. Raises WorkflowError if it fails again."""
+        """Go on with the execution. Raises WorkflowError if it fails again, UsageError in another process than its."""
+        if self._resume is None:
+            hint = f"go on with it by its id: await workflow.resume({self.execution_id!r})"
+            raise UsageError("this error came from another process", where=self.execution_id, hint=hint)
         return await self._resume()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        remade, (kind, given, facts) = super().__reduce__()
+        return remade, (kind, given, {**facts, "_resume": None})
 
 
 def result_of(state: State) -> ExecutionResult:

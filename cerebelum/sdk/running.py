@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from cerebelum.core.decide import Stopping
-from cerebelum.core.errors import OK, USAGE, UsageError
+from cerebelum.core.errors import OK, USAGE, CerebelumError, UsageError
 from cerebelum.core.step_kind import Defines
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.sdk import wiring
@@ -200,7 +200,11 @@ def perform(workflow: Runnable, arguments: Iterable[str] | None) -> None:
     at = _verb_at(words)
     verb = words[at] if at < len(words) else ""
     if not words or words in (["-h"], ["--help"], ["help"]):
-        print(_own_help(workflow))
+        try:
+            print(_own_help(workflow))
+        except CerebelumError:
+            # Which says what is wrong with it.
+            sys.exit(wiring.main(["validate", f"{workflow.path}:{workflow.function_name}"]))
         sys.exit(OK if words else USAGE)
     if verb in ("run", "validate", "graph"):
         words.insert(at + 1, f"{workflow.path}:{workflow.function_name}")

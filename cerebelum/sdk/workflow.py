@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -85,6 +86,7 @@ class PythonWorkflow:
         self._path = Path(os.path.abspath(code.co_filename))
         self._lock = threading.RLock()
         self._compiled: Compiled | None = None
+        self._found: tuple[Path, str] | None = None
         register(self.name, self.where)
 
     def __repr__(self) -> str:
@@ -171,12 +173,33 @@ class PythonWorkflow:
     @property
     def path(self) -> Path:
         """The file it is in; a name in the current folder if it is in none."""
-        return self._path if self._path.is_file() else Path.cwd() / "<interactive>.py"
+        path, _ = self._place()
+        return path if path.is_file() else Path.cwd() / "<interactive>.py"
 
     @property
     def function_name(self) -> str:
         """What its file knows it as."""
-        return self._define.__name__
+        return self._place()[1]
+
+    def found(self, path: Path, name: str) -> None:
+        """It is what the file `path` knows as `name`: where another process is to look for it."""
+        self._found = path, name
+
+    def _place(self) -> tuple[Path, str]:
+        """The file that knows it, and the name: its function's own, unless it was given another one there, or was made
+        for another file.
+        """
+        name, own = self._define.__name__, getattr(inspect.unwrap(self._define), "__globals__", {})
+        if own.get(name) is self:
+            return self._path, name
+        if (other := _name_in(own, self)) is not None:
+            return self._path, other
+        if self._found is not None:
+            return self._found
+        main = vars(sys.modules["__main__"])
+        if main.get("__file__") and (other := _name_in(main, self)) is not None:
+            return Path(os.path.abspath(main["__file__"])), other
+        return self._path, name
 
     @property
     def inputs_type(self) -> type | None:
@@ -291,6 +314,10 @@ class PythonWorkflow:
         if path.is_file():
             return Source("python", str(path), sha256(path.read_bytes()))
         return Source("python", str(path), sha256(msgspec.json.encode(workflow, order="deterministic")))
+
+
+def _name_in(names: Mapping[str, Any], wanted: object) -> str | None:
+    return next((name for name, value in [*names.items()] if value is wanted), None)
 
 
 def _code(define: Define) -> CodeType:

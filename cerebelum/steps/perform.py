@@ -10,7 +10,7 @@ import msgspec
 
 from cerebelum.core.errors import CerebelumError, StoreError
 from cerebelum.core.events import StepError
-from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
+from cerebelum.core.outcome import Approval, Completed, Failed, Interrupted, Outcome
 from cerebelum.core.step_state import StepState
 from cerebelum.steps.executor import Executor, Invocation, Stop
 from cerebelum.steps.masking import Masker
@@ -85,6 +85,20 @@ def checked(outcome: Outcome, masker: Masker) -> Outcome:
             return Failed(problem, retryable=False) if problem else Completed(output)
         case Failed(error, retryable):
             return Failed(masked(error, masker), retryable)
+        case Approval(message, kind, data):
+            # Types are what an executor says, which may be anybody's.
+            said: tuple[tuple[str, Any], ...] = (("message", message), ("type", kind))
+            for name, text in said:
+                if not isinstance(text, str):
+                    wrong = f"the {name} of an approval is text, and not {text!r:.80}"
+                    return Failed(StepError("invalid", wrong), retryable=False)
+            try:
+                asked = to_output({"message": message, "data": data}, "approval")
+            except OutputError as error:
+                return Failed(StepError("output", one_line(error)), retryable=False)
+            if found := masker.find(asked):
+                return Failed(StepError("secret", f"the approval contains the secret {found}"), retryable=False)
+            return msgspec.structs.replace(outcome, **asked)
         case _:
             return outcome
 

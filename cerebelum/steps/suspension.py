@@ -17,6 +17,7 @@ from cerebelum.core.durations import FORMS, duration
 from cerebelum.core.errors import CerebelumError, UsageError
 from cerebelum.core.outcome import Approval, Sleep
 from cerebelum.steps.executor import Answer
+from cerebelum.steps.output_values import to_output
 
 T = TypeVar("T")
 Length = str | float | int | timedelta
@@ -32,6 +33,14 @@ class Suspended(BaseException):
     def __init__(self, outcome: Sleep | Approval) -> None:
         super().__init__("the step waits")
         self.outcome = outcome
+
+
+def suspended(group: BaseExceptionGroup[BaseException]) -> Suspended | None:
+    """What the tasks of a TaskGroup wait for, the first of them, where that is all that they raised."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, Suspended) and group.split(Suspended)[1] is None else None
 
 
 class Approved(msgspec.Struct, frozen=True):
@@ -59,6 +68,8 @@ class Calls:
     def __init__(self, answers: Sequence[Answer]) -> None:
         self._answers = answers
         self._made = 0
+        self.left = False
+        """Whether the function was to be left."""
 
     @property
     def is_answered(self) -> bool:
@@ -68,6 +79,7 @@ class Calls:
     def ask(self, wanted: Sleep | Approval) -> Answer:
         """The answer to the next call. Raises Suspended until there is one."""
         if not self.is_answered:
+            self.left = True
             raise Suspended(wanted)
         answer = self._answers[self._made]
         self._made += 1
@@ -97,7 +109,13 @@ class Answering:
         self._token = _calls.set(self._calls)
 
     def __exit__(self, *raised: object) -> None:
+        """Raises UsageError for a function that goes on although it was to be left."""
         _calls.reset(self._token)
+        if self._calls.left and raised[0] is None:
+            raise UsageError(
+                "sleep(), approval() or poll() ends the function for now by what it raises, and that was caught",
+                hint="catch Exception, or what is expected; not everything",
+            )
 
 
 def sleep(length: Length | None = None, *, until: datetime | None = None) -> Slept:
@@ -132,7 +150,8 @@ def approval(
 ) -> Approved:
     """Wait in a step until somebody approves; being rejected fails the step. A plain `def` need not `await` it.
 
-    The function is left and called again like by `sleep`. Raises UsageError outside a step.
+    The function is left and called again like by `sleep`. Raises UsageError outside a step, and fails the step for
+    `data` or a message that cannot be recorded.
 
     Example:
         >>> from cerebelum import approval, step
@@ -141,6 +160,7 @@ def approval(
         ...     answer = await approval(f"Roll out {inputs['version']}?", timeout="24h")
         ...     return answer.by
     """
+    message, data = to_output(message, "message"), to_output(data, "data")
     wanted = Approval(message, approval_type, data, None if timeout is None else seconds_of(timeout), on_timeout)
     answer = _current("approval").ask(wanted)
     return Approved(answer.by, answer.response)

@@ -63,6 +63,31 @@ def test_the_first_condition_that_holds_is_gone_on_with(result: int, expected: l
     assert done.output == "end"
 
 
+def test_several_conditions_may_lead_to_one_target() -> None:
+    ran: list[str] = []
+    first, chosen, last = steps("first chosen last", ran)
+
+    @written
+    def deploy(wf: Builder) -> None:
+        wf.timeline(first >> last)
+        wf.branch(after=first, when={"result == 'none'": chosen, "result == 'first'": chosen})
+
+    assert deploy.run().status == "completed"
+    assert ran == ["first", "chosen", "last"]
+
+
+def test_a_target_that_also_ends_another_way_is_refused() -> None:
+    first, one, other, last = steps("first one other last", [])
+
+    @written
+    def deploy(wf: Builder) -> None:
+        wf.timeline(first >> last)
+        wf.branch(after=first, when={"result == 'none'": one >> other, True: other})
+
+    with pytest.raises(DefinitionError, match="branches lead to the step `other` twice"):
+        deploy.run()
+
+
 def test_a_target_further_down_is_jumped_to() -> None:
     ran: list[str] = []
     a, b, c, d = steps("a b c d", ran)
@@ -161,6 +186,21 @@ def test_failures_lead_where_their_kind_says(error: Exception, expected: list[st
     else:
         assert deploy.run().status == "completed"
     assert ran == expected
+
+
+def test_rules_that_are_given_one_after_the_other_all_hold() -> None:
+    ran: list[str] = []
+    fetch = failing(ValueError("x"), ran)
+    following, mirror, report = steps("next mirror report", ran)
+
+    @written
+    def deploy(wf: Builder) -> None:
+        wf.timeline(fetch >> following)
+        wf.diverge(fetch, {ValueError: mirror})
+        wf.diverge(fetch, {OSError: report, "*": "continue"})
+
+    assert deploy.run().status == "completed"
+    assert ran == ["fetch", "mirror"]
 
 
 def test_retry_by_a_rule_has_three_attempts_and_others_have_none() -> None:
@@ -510,6 +550,14 @@ def test_one_mistake_is_one_problem() -> None:
         (lambda wf, a, b: wf.timeline(step(lambda: 1)), "cannot be the name of a step"),
         (lambda wf, a, b: (wf.timeline(a), wf.branch(after=b, when={True: a})), "the branch is after `b`"),
         (lambda wf, a, b: (wf.timeline(a >> b), wf.branch(after=b, when={True: a})), "a cycle"),
+        (
+            lambda wf, a, b: (
+                wf.timeline(a),
+                wf.branch(after=a, when={True: b}),
+                wf.branch(after=a, when={True: b}),
+            ),
+            "branches lead to the step `b` twice",
+        ),
         (lambda wf, a, b: (wf.timeline(a), wf.diverge(b, {"x": "fail"})), "failures of `b` are diverted"),
         (lambda wf, a, b: (wf.timeline(a >> b), wf.diverge(a, {"x": b})), "which has its place already"),
         (lambda wf, a, b: (wf.timeline(a), wf.branch(after=a, when={"nope.x": b})), "`nope` is not a known name"),

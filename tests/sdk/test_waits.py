@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cerebelum import ExecutionResult, WorkflowError, approval, poll, retry, sleep, step, workflow
+from cerebelum import (
+    Context,
+    ExecutionClient,
+    ExecutionResult,
+    WorkflowError,
+    approval,
+    poll,
+    retry,
+    sleep,
+    step,
+    workflow,
+)
 from cerebelum.core.errors import UsageError
 from cerebelum.sdk import wiring
 from cerebelum.sdk.builder import Builder
 from cerebelum.sdk.workflow import PythonWorkflow
+from tests.lifecycle.world import World
 
 
 def flow(one: Any) -> PythonWorkflow:
@@ -195,3 +208,100 @@ def test_a_long_poll_is_in_the_log_and_asks_nothing_twice() -> None:
     [call] = verbs.status(waiting.execution_id).state.steps["wait"].calls
     assert call.seconds == 6.0
     verbs.close()
+
+
+class Unknown:
+    """What JSON has no word for."""
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ({"a": [Unknown()]}, "data.a[0] is of type"),
+        ({"text": "\ud800"}, "data.text is text with a lone surrogate"),
+        ({"n": float("nan")}, "data.n is nan"),
+        ("x" * (2 << 20), "the limit is 1048576"),
+    ],
+)
+def test_an_approval_with_data_that_cannot_be_recorded_fails_the_step(data: Any, why: str) -> None:
+    @step
+    async def ask() -> None:
+        await approval("Go?", data=data)
+
+    @workflow
+    def deploy(wf: Builder) -> None:
+        wf.timeline(ask)
+
+    with pytest.raises(WorkflowError) as raised:
+        deploy.run(store="memory:", park=True)
+    assert raised.value.error is not None
+    assert why in raised.value.error.message
+
+
+def test_data_of_an_approval_is_recorded_as_an_output_would_be() -> None:
+    @step
+    async def ask() -> None:
+        await approval("Go?", data={"path": Path("a"), 1: {2}})
+
+    @workflow
+    def deploy(wf: Builder) -> None:
+        wf.timeline(ask)
+
+    waiting = deploy.run(store="memory:data", park=True)
+    with ExecutionClient(store="memory:data") as client:
+        info = client.get_execution_status.blocking(waiting.execution_id).approval_info
+    assert info is not None
+    assert info.data == {"path": "a", "1": [2]}
+
+
+def test_an_approval_does_not_give_a_secret_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "hunter2-hunter2")
+
+    @step(secrets=["TOKEN"])
+    async def ask(context: Context) -> None:
+        await approval(f"with {context.secrets['TOKEN']}?")
+
+    @workflow
+    def deploy(wf: Builder) -> None:
+        wf.timeline(ask)
+
+    with pytest.raises(WorkflowError, match="the approval contains the secret TOKEN") as raised:
+        deploy.run(store="memory:", park=True)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_who_catches_what_a_wait_raises_is_told() -> None:
+    @step
+    def patient() -> None:
+        with contextlib.suppress(BaseException):
+            sleep("2d")
+
+    @workflow
+    def deploy(wf: Builder) -> None:
+        wf.timeline(patient)
+
+    with pytest.raises(WorkflowError, match="and that was caught"):
+        deploy.run(store="memory:")
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_tasks_of_a_group_may_wait(world: World, isolated: bool) -> None:
+    world.write(
+        "grouped.py",
+        f"""
+import asyncio
+from cerebelum import sleep, step, workflow
+async def nap(length):
+    await sleep(length)
+@step(isolated={isolated})
+async def both():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(nap(0.05))
+        group.create_task(nap(0.1))
+    return "rested"
+@workflow
+def rest(wf):
+    wf.timeline(both)
+""",
+    )
+    assert "output: rested" in world("run", "grouped.py").out

@@ -95,8 +95,10 @@ class _Bound(Python):
     def __init__(
         self, functions: Callable[[], Mapping[str, Callable[..., Any]]], loop: asyncio.AbstractEventLoop | None
     ) -> None:
+        from cerebelum.plugins.python.inside import loop_behind
+
         self._functions = functools.cache(functions)
-        self._loop = loop
+        self._loop = loop or loop_behind()
 
     def run(self, call: Invocation) -> Outcome:
         function = self._functions().get(call.step.id)

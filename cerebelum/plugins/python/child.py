@@ -28,7 +28,7 @@ from cerebelum.plugins.python.call import (
 from cerebelum.steps.context import Context
 from cerebelum.steps.executor import Answer, Ending
 from cerebelum.steps.output_values import OutputError, one_line, to_output
-from cerebelum.steps.suspension import Answering, Suspended
+from cerebelum.steps.suspension import Answering, Suspended, suspended
 
 
 def main() -> None:
@@ -88,6 +88,8 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
     except ArgumentError as error:
         return _failure("arguments", error)
     except BaseException as error:
+        if isinstance(error, BaseExceptionGroup) and (left := suspended(error)) is not None:
+            return {"waits": msgspec.to_builtins(left.outcome), "kind": type(left.outcome).__name__}
         return msgspec.to_builtins(explain(error))  # type: ignore[no-any-return]
 
 

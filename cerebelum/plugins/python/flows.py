@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,9 @@ def find_workflow(path: Path, wanted: str | None, name: str | None) -> Defines:
     else:
         found = list({id(w): w for w in every.values() if name is None or w.name == name}.values())
     if len(found) == 1:
-        return found[0]
+        [one] = found
+        one.found(Path(os.path.abspath(path)), next(key for key, each in every.items() if each is one))
+        return one
     where = str(path)
     if not every:
         raise UsageError("there is no workflow in this file", where=where, hint=f"write one: {_EXAMPLE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from cerebelum.steps.capture import Captured
 from cerebelum.steps.context import Context
 from cerebelum.steps.executor import Invocation, Stop
 from cerebelum.steps.output_values import OutputError, one_line, to_output
-from cerebelum.steps.suspension import Answering, Suspended
+from cerebelum.steps.suspension import Answering, Suspended, suspended
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,6 +47,8 @@ def in_process(
     except ArgumentError as wrong:
         return Failed(StepError(kind="arguments", message=one_line(wrong)), retryable=False)
     except BaseException as raised:
+        if isinstance(raised, BaseExceptionGroup) and (asked := suspended(raised)) is not None:
+            return asked.outcome
         if call.stop.requested:
             return Interrupted()
         error = explain(raised)
@@ -66,19 +69,43 @@ def _context(call: Invocation) -> Context:
 
 
 _starting = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
+_loops: list[asyncio.AbstractEventLoop] = []
+"""The event loop of all `async def` step functions; that of those which one of them runs and waits for; and so on."""
 
 
-def _event_loop() -> asyncio.AbstractEventLoop:
-    """The one event loop of all `async def` step functions, in a thread of its own, started by the first of them."""
-    global _loop
+def _event_loop(at: int = 0) -> asyncio.AbstractEventLoop:
+    """One of these, in a thread of its own, started by whoever needs it first."""
     with _starting:
-        if _loop is None:
+        while len(_loops) <= at:
             import asyncio
 
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_serve, args=(_loop,), name="cerebelum-async", daemon=True).start()
-        return _loop
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=_serve, args=(loop,), name="cerebelum-async", daemon=True).start()
+            _loops.append(loop)
+        return _loops[at]
+
+
+def loop_behind() -> asyncio.AbstractEventLoop | None:
+    """Where coroutines have to run that one of ours, which this thread is performing, waits for without `await`."""
+    if not _loops:
+        return None
+    import asyncio
+
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    return _event_loop(_loops.index(running) + 1) if running in _loops else None
+
+
+def _after_fork() -> None:
+    # The threads of those loops are the parent's.
+    global _starting
+    _starting = threading.Lock()
+    _loops.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
