@@ -38,16 +38,27 @@ def private_folder() -> Iterator[Path]:
 def _made() -> Path:
     # As `tempfile` does, which takes longer to load than most runs take to make a folder.
     first: OSError | None = None
-    for place in filter(None, (os.environ.get("TMPDIR"), "/tmp", "/var/tmp")):
-        folder = os.path.join(os.path.abspath(place), f"{PREFIX}{os.urandom(8).hex()}")
+    for place in filter(None, (*map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), "/tmp", "/var/tmp", ".")):
         try:
-            os.mkdir(folder, 0o700)
+            return _made_in(place)
         except OSError as error:
             first = first or error
-        else:
-            return Path(folder)
     assert first is not None
     raise first
+
+
+def _made_in(place: str) -> Path:
+    folder = Path(os.path.abspath(place), f"{PREFIX}{os.urandom(8).hex()}")
+    folder.mkdir(0o700)
+    try:
+        # Where there is no room for files there may be for folders.
+        probe = folder / "room"
+        probe.write_bytes(b"room")
+        probe.unlink()
+    except OSError:
+        _remove(folder)
+        raise
+    return folder
 
 
 def _remove(folder: str | Path) -> None:
