@@ -12,7 +12,6 @@ import inspect
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -24,12 +23,13 @@ from cerebelum.core.digests import sha256
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import StepError
 from cerebelum.core.step_kind import Defines
+from cerebelum.plugins.python import siblings
+from cerebelum.plugins.python.siblings import on_path, turn_of
 from cerebelum.steps.context import Context, copied
 from cerebelum.steps.executor import Invocation
 from cerebelum.steps.loading import loading
 from cerebelum.steps.output_values import clean
 
-_loading = threading.RLock()
 _loaded: dict[str, tuple[tuple[int, int, int], str, ModuleType]] = {}
 _OUR_FOLDER = str(Path(__file__).parents[2]) + os.sep
 _real: dict[Path, str] = {}
@@ -95,13 +95,15 @@ def load_function(target: Target, folder: Path) -> Callable[..., Any]:
 
     Raises CerebelumError for a syntax error and a missing function, and whatever the file raises when it is executed.
     """
-    with _loading:
-        _on_path(str(folder))
-        if target.path is not None and (target.module is None or "." not in target.module):
-            _on_path(os.path.dirname(target.path))
-            if target.module is None or target.path.is_relative_to(folder):
-                package = _package(target.path) if target.step is not None else ""
-                return _function(_load_file(target.path, package), target)
+    with siblings.lock:
+        on_path(str(folder))
+        alone = target.path is not None and (target.module is None or "." not in target.module)
+        home = os.path.dirname(target.path) if target.path is not None and alone else str(folder)
+        on_path(home)
+        turn_of(home)
+        if target.path is not None and alone and (target.module is None or target.path.is_relative_to(folder)):
+            package = _package(target.path) if target.step is not None else ""
+            return _function(_load_file(target.path, package), target)
         assert target.module is not None
         return _function(_import(target.module, target.path), target)
 
@@ -247,8 +249,9 @@ def load_file(path: Path) -> ModuleType:
 
     In a folder with an `__init__.py` it is a module of that package.
     """
-    with _loading:
-        _on_path(str(path.parent))
+    with siblings.lock:
+        on_path(str(path.parent))
+        turn_of(str(path.parent))
         # Of a sibling that it imports, bytecode would be taken for current for a second after an edit.
         written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:
@@ -265,7 +268,7 @@ def _package(path: Path) -> str:
         names.insert(0, folder.name)
         folder = folder.parent
     if names:
-        _on_path(str(folder))
+        on_path(str(folder))
     return ".".join(names)
 
 
@@ -357,8 +360,8 @@ def _import(name: str, path: Path | None) -> ModuleType:
 
 def _installed(name: str, folder: Path) -> Path | None:
     """The source file of an importable module; None if it has none."""
-    with _loading:
-        _on_path(str(folder))
+    with siblings.lock:
+        on_path(str(folder))
         try:
             spec = importlib.util.find_spec(name)
         except ModuleNotFoundError:
@@ -371,14 +374,6 @@ def _installed(name: str, folder: Path) -> Path | None:
             hint=nearest(name, [path.stem for path in folder.glob("*.py")]),
         )
     return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") and spec.has_location else None
-
-
-def _on_path(folder: str) -> None:
-    """Make a folder's modules importable: after the standard library, which a user's file must not replace for us."""
-    if folder in sys.path:
-        return
-    places = (i for i, entry in enumerate(sys.path) if entry.endswith(("site-packages", "dist-packages")))
-    sys.path.insert(next(places, len(sys.path)), folder)
 
 
 def _misfit(function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str]) -> ArgumentError:
