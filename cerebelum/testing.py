@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
-    from cerebelum.core.events import AnyEvent, ApprovalRequested, Entry
+    from cerebelum.core.events import AnyEvent, ApprovalRequested, Entry, ExecutionStarted
     from cerebelum.sdk.results import ExecutionResult
     from cerebelum.sdk.verbs import Verbs
     from cerebelum.sdk.workflow import PythonWorkflow
@@ -113,6 +113,7 @@ class RunWorkflow:
         app = App(os.environ)
         crash, self._crash = self._crash, None
         verbs: list[Verbs] = []
+        unknown: list[str] = []
 
         def connect() -> Verbs:
             # Once more by each `WorkflowError.resume()`, which crashes no more.
@@ -122,13 +123,19 @@ class RunWorkflow:
 
         def hear(execution_id: str, event: AnyEvent) -> None:
             self._workflows[execution_id], self._answers[execution_id] = workflow, answers
+            if type(event).__name__ == "ExecutionStarted":
+                steps = {step.id for step in cast("ExecutionStarted", event).definition.every_step()}
+                unknown.extend(sorted(answers.keys() - steps))
             if type(event).__name__ == "ApprovalRequested":
                 _answer(verbs[-1], execution_id, cast("ApprovalRequested", event).step, answers)
 
         # What is waited for without end, and answered by nobody, is left waiting.
         settings = Settings(park_after=LONGEST, listeners=(hear,))
         try:
-            return work(Run(workflow, connect, settings=settings))
+            result = work(Run(workflow, connect, settings=settings))
+            if unknown:
+                raise ValueError(f"approvals= answers {', '.join(unknown)}, which is no step of this workflow")
+            return result
         except _Crash as crashed:
             self._workflows[crashed.execution_id], self._answers[crashed.execution_id] = workflow, answers
             with closing(app.open_store(self.store)) as store:

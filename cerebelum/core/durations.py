@@ -24,6 +24,8 @@ def duration(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("this is not a duration")
     seconds = float(value) if isinstance(value, int | float) else _parsed(value.strip())
+    if seconds != seconds:
+        raise ValueError("this is not a number")
     if seconds < 0:
         raise ValueError("a duration cannot be negative")
     if seconds > LONGEST:

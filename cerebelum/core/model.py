@@ -18,6 +18,8 @@ Group = Literal["steps", "on_failure", "on_success", "on_cancel", "finally"]
 Policy = Literal["queue", "fail", "cancel_running"]
 Overlap = Literal["skip", "queue", "allow"]
 Missed = Literal["once", "skip"]
+MAX_PARALLEL = 1024
+"""How many steps of a workflow may run at once, at most."""
 GROUPS: tuple[Group, ...] = ("steps", "on_failure", "on_success", "on_cancel", "finally")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from cerebelum.core.durations import PATTERN, Duration
-from cerebelum.core.model import GROUPS
+from cerebelum.core.model import GROUPS, MAX_PARALLEL
 from cerebelum.core.queues import QUEUE
 from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.bodies import option_names
@@ -17,7 +17,6 @@ from cerebelum.definition.declarations import DEFAULT_KEYS, INPUT_TYPES
 from cerebelum.definition.drafts import COMMON, ID, ON_INTERRUPT
 from cerebelum.definition.fields import ENV_NAME, MAX_ATTEMPTS
 from cerebelum.definition.schedules import MISSED, OVERLAPS
-from cerebelum.definition.workflows import MAX_PARALLEL
 
 Schema = dict[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cerebelum.core.errors import CerebelumError, UsageError
-from cerebelum.core.model import GROUPS, Group, Input, Loaded, Step, Workflow, step_digest
+from cerebelum.core.model import GROUPS, MAX_PARALLEL, Group, Input, Loaded, Step, Workflow, step_digest
 from cerebelum.core.step_kind import Defines, StepKind
 from cerebelum.definition.concurrency import check_group_uses, read_concurrency
 from cerebelum.definition.conditions import never_boolean
@@ -59,7 +59,6 @@ WORKFLOW_KEYS = (
     *GROUPS,
 )
 FREE_PREFIX = "x-"
-MAX_PARALLEL = 1024
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 

@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import msgspec
 
 from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
-from cerebelum.core.model import GROUPS, Diversion, Group, OnInterrupt, OutputKind, Retry, Step, step_digest
+from cerebelum.core.model import (
+    GROUPS,
+    MAX_PARALLEL,
+    Diversion,
+    Group,
+    OnInterrupt,
+    OutputKind,
+    Retry,
+    Step,
+    step_digest,
+)
 from cerebelum.core.step_kind import StepKind
 from cerebelum.definition.bodies import check_body, check_options, fit
 from cerebelum.definition.expressions import check_syntax, references
@@ -49,7 +59,7 @@ class _PlainWorkflow(msgspec.Struct, frozen=True):
     """The same of `@workflow`."""
 
     name: Annotated[str, msgspec.Meta(min_length=1)] = "workflow"
-    max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 16
+    max_parallel: Annotated[int, msgspec.Meta(ge=1, le=MAX_PARALLEL)] = 16
     secrets: list[str] = []
     portable: bool = False
     description: str | None = None

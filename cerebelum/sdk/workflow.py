@@ -335,6 +335,11 @@ def _check_options(options: RunOptions) -> None:
     tags, name = options.get("tags", ()), options.get("execution_id")
     if isinstance(tags, str):
         raise UsageError(f"tags={tags!r} is one text, and not a list of them", hint="tags=['nightly']")
+    if isinstance(tags, list | tuple) and (wrong := [tag for tag in tags if not isinstance(tag, str)]):
+        raise UsageError(f"the tag {wrong[0]!r} is no text", hint="tags=['nightly']")
+    store: object = options.get("store")
+    if store is not None and not isinstance(store, str | os.PathLike):
+        raise UsageError(f"store={store!r} names no store", hint="a URL, or the path of a file")
     if name is not None and not isinstance(name, str):
         raise UsageError(f"execution_id={name!r} is no text", hint=f"execution_id='order-{name}'")
     if name is None and options.get("or_resume"):

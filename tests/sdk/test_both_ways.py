@@ -19,7 +19,7 @@ from cerebelum import ExecutionClient, ExecutionState
 from cerebelum.core.errors import UsageError
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import Change, EventStore, Query
-from tests.lifecycle.world import PATIENCE, World
+from tests.lifecycle.world import PATIENCE, World, wait_until
 from tests.sdk.conftest import executors, verbs_of
 from tests.sdk.test_client import TWO, driven_elsewhere, held, write
 from tests.stores import open_store
@@ -122,11 +122,17 @@ def test_a_look_that_is_cancelled_while_the_store_blocks_ends_at_once(
     run(main(), caplog)
 
 
+def driver(watched: Watched) -> int:
+    """How many listen once the execution is driven: it is begun an instant before its driver listens."""
+    wait_until(lambda: watched.listening == 1, "its driver listens")
+    return 1
+
+
 def test_many_that_wait_keep_nobody_from_asking(
     world: World, slow: ExecutionClient, watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = held(world, slow)
-    driving = watched.listening
+    driving = driver(watched)
 
     async def main() -> None:
         waiting = [asyncio.create_task(slow.wait(name)) for _ in range(30)]
@@ -151,7 +157,7 @@ def test_leaving_what_is_followed_ends_the_listening(
     world: World, slow: ExecutionClient, watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = held(world, slow)
-    driving = watched.listening
+    driving = driver(watched)
 
     async def main() -> None:
         async for event in slow.events(name, follow=True):
@@ -176,7 +182,7 @@ def test_a_follower_that_is_cancelled_ends_the_listening(
     world: World, slow: ExecutionClient, watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = held(world, slow)
-    driving = watched.listening
+    driving = driver(watched)
 
     async def follow() -> None:
         async for _ in slow.events(name, follow=True):
@@ -221,7 +227,7 @@ def test_a_loop_that_ends_in_the_middle_leaves_nothing(
     world: World, slow: ExecutionClient, watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = held(world, slow)
-    driving = watched.listening
+    driving = driver(watched)
     kept: list[Any] = []
 
     async def main() -> None:
@@ -230,8 +236,7 @@ def test_a_loop_that_ends_in_the_middle_leaves_nothing(
 
     run(main(), caplog)
     assert kept.pop().cancelled()
-    slow.threads.submit(lambda: None).result(PATIENCE)
-    assert watched.listening == driving
+    wait_until(lambda: watched.listening == driving, "nobody listens any more")
 
 
 # -- sharing ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,6 +161,14 @@ def test_workflows_that_a_function_of_another_file_makes_are_those_of_the_file_t
         [sys.executable, world.folder / "made.py"], env=world.environ, cwd=world.folder, capture_output=True, check=True
     )
     assert done.stdout.strip() == b"2"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"tags": ["a", 5]}, "the tag 5 is no text"), ({"store": 5}, "store=5 names no store")]
+)
+def test_options_of_a_run_that_cannot_be_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        inner.run(**options)
 
 
 def test_a_workflow_says_that_it_defines_one() -> None:

@@ -519,6 +519,8 @@ def test_options_of_a_step_that_cannot_be_are_refused(options: Any, message: str
     ("options", "message"),
     [
         ({"max_parallel": 0}, "max_parallel=: 0 is not at least 1"),
+        ({"max_parallel": 2000}, "max_parallel=: 2000 is not at most 1024"),
+        ({"timeout": float("nan")}, "this is not a number"),
         ({"max_parallel": "3"}, "max_parallel=: expected an integer, this is a text"),
         ({"secrets": "TOKEN"}, "secrets=: expected a list, this is a text"),
         ({"name": ""}, "name=: "),

@@ -88,6 +88,10 @@ def test_nobody_answers(run_workflow):
     with pytest.raises(WorkflowError, match="nobody decided in time"):
         run_workflow(flow.deploy)
 
+def test_an_answer_to_no_step_is_a_mistake(run_workflow):
+    with pytest.raises(ValueError, match="answers wiat, which is no step"):
+        run_workflow(flow.deploy, approvals={"wait": True, "wiat": True})
+
 def test_somebody_says_no(run_workflow):
     with pytest.raises(WorkflowError, match="rejected by test"):
         run_workflow(flow.deploy, approvals={"wait": False})
@@ -148,7 +152,7 @@ def test_workflows_are_tested_in_virtual_time(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_flow.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "14 passed" in done.stdout
+    assert "15 passed" in done.stdout
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_asked_for(tmp_path: Path) -> None:
