@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -67,6 +68,16 @@ def test_a_supervisor_drives_workflows_of_several_folders(world: World) -> None:
     assert world("supervise", "--once").code == 0
     for who in ("one", "two"):
         assert world.state(who).output == expected(who)
+
+
+def test_an_import_may_be_called_by_any_of_its_parameters(tmp_path: Path) -> None:
+    file = make(tmp_path / "named", "named", "of_named_")
+    with ExecutionClient(store="memory:siblings") as client:
+        client.wait.blocking(client.start_execution.blocking(str(file)), timeout=30)
+    assert __import__("json", globals=globals(), fromlist=["decoder"], level=0).decoder.JSONDecoder
+    assert __import__(name="os.path").path is os.path
+    with pytest.raises(ModuleNotFoundError, match="of_nothing"):
+        __import__("of_nothing", {"__file__": str(file)})
 
 
 def test_what_somebody_else_has_imported_stays(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ Python knows one module of a name. While something in one of the folders imports
 from __future__ import annotations
 
 import builtins
+import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -58,19 +59,33 @@ def turn_of(folder: str) -> None:
 
 
 def _importing(plainly: Callable[..., Any]) -> Callable[..., Any]:
-    def imported(name: str, names: Mapping[str, Any] | None = None, *given: Any, **options: Any) -> Any:
-        home = None if names is None else _home(names.get("__file__"))
+    """What an `import` calls, in the turn of the folder that the importing file belongs to."""
+
+    @functools.wraps(plainly)
+    def imported(*given: Any, **options: Any) -> Any:
+        names = given[1] if len(given) > 1 else options.get("globals")
+        home = _home(names.get("__file__")) if isinstance(names, dict) else None
         if home is None:
-            return plainly(name, names, *given, **options)
-        mine = lock.acquire(timeout=_PATIENCE)
+            return plainly(*given, **options)
+        turn = lock
+        mine = turn.acquire(timeout=_PATIENCE)
         try:
             turn_of(home)
-            return plainly(name, names, *given, **options)
+            return plainly(*given, **options)
         finally:
             if mine:
-                lock.release()
+                turn.release()
 
     return imported
+
+
+def _after_fork() -> None:
+    # Whoever had its turn is a thread of the parent's.
+    global lock
+    lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _home(file: Any) -> str | None:
