@@ -284,7 +284,8 @@ def test_where_the_store_stays_away_the_steps_are_ended_before_others_may_take_o
             assert ran.code == 74, (name, ran)
             assert "Traceback" not in ran.error
             assert "resume" in ran.error
-            assert time.monotonic() - gone < 40, (name, silent)
+            # It ends, and does not wait for the server for as long as connections are tried.
+            assert time.monotonic() - gone < 90, (name, silent)
     for arena in worlds.values():
         arena.environ["CEREBELUM_STORE"] = postgres_url
         assert arena.client().status(arena.id).status == "paused"
