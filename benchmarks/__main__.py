@@ -132,6 +132,8 @@ def main() -> int:
     path = (PARTIAL if given.quick or given.scenarios or failed else FOLDER) / f"{results.date}.json"
     if given.into is not None:
         before, path = load(given.into), given.into
+        later = f"{results.date[:10]}, cerebelum {used['cerebelum']}, load before: {on['load_before']}"
+        scenarios = {name: msgspec.structs.replace(found, later=later) for name, found in scenarios.items()}
         results = msgspec.structs.replace(before, scenarios={**before.scenarios, **scenarios})
     save(results, path)
     print(f"kept in {os.path.relpath(path)}")

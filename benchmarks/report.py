@@ -75,7 +75,8 @@ def document(results: Results, source: str) -> str:
     """The text of docs/performance.md."""
     parts = [_HEAD.format(source=source, machine=_machine(results)), _verdict(results)]
     for name, scenario in results.scenarios.items():
-        parts.append("\n".join([f"## {name.capitalize()}", "", scenario.title, "", *_rows(scenario.rows)]) + "\n")
+        about = [scenario.title, *([f"Measured anew on {scenario.later}."] if scenario.later else [])]
+        parts.append("\n".join([f"## {name.capitalize()}", "", " ".join(about), "", *_rows(scenario.rows)]) + "\n")
         if scenario.accounts:
             parts.append("Where the time goes:\n\n" + "\n".join(_accounts(scenario.accounts)) + "\n")
     return "\n".join([*parts, _TAIL])

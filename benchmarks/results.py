@@ -31,6 +31,8 @@ class Scenario(msgspec.Struct, frozen=True):
     rows: list[Row]
     accounts: list[list[str]] = []
     """Where time goes, as lines of a table, the first being its head."""
+    later: str | None = None
+    """For one that was measured anew after the others: when, and with what."""
 
 
 class Results(msgspec.Struct, frozen=True):
