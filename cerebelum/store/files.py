@@ -23,21 +23,23 @@ def new_file(file: str) -> Iterator[tuple[str, int]]:
     file = os.path.abspath(file)
     if os.path.lexists(file):
         raise _there(file)
+    for left in glob(f"{escape(file)}.partial-*[0-9a-f]"):
+        _clear(left)
+    path, descriptor = f"{file}.partial-{os.urandom(4).hex()}", -1
     try:
-        for left in glob(f"{escape(file)}.partial-*[0-9a-f]"):
-            _clear(left)
-        path = f"{file}.partial-{os.urandom(4).hex()}"
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unwritten(file, error) from None
-    try:
+        # Inside, since Ctrl-C may come as soon as it is there.
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unwritten(file, error) from None
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield path, descriptor
         _put(path, descriptor, file)
     finally:
         _remove(path)
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _clear(left: str) -> None:
@@ -53,7 +55,7 @@ def _clear(left: str) -> None:
 
 def _remove(path: str) -> None:
     for suffix in _BESIDE:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(path + suffix)
 
 
