@@ -301,12 +301,8 @@ class ExecutionCompleted(Event, frozen=True, kw_only=True, tag="ExecutionComplet
     output: Any = None
 
 
-AnyEvent = (
-    ExecutionStarted
-    | ExecutionResumed
-    | LockAwaited
-    | LockAcquired
-    | StepStarted
+StepEvent = (
+    StepStarted
     | StepHandedOver
     | StepTaken
     | StepReported
@@ -320,6 +316,13 @@ AnyEvent = (
     | ApprovalGranted
     | ApprovalRejected
     | ApprovalTimedOut
+)
+AnyEvent = (
+    ExecutionStarted
+    | ExecutionResumed
+    | LockAwaited
+    | LockAcquired
+    | StepEvent
     | ExecutionPaused
     | PauseRequested
     | CancelRequested

@@ -28,6 +28,7 @@ from cerebelum.core.events import (
     SleepCompleted,
     SleepStarted,
     StepCompleted,
+    StepEvent,
     StepFailed,
     StepHandedOver,
     StepInterrupted,
@@ -42,29 +43,13 @@ from cerebelum.core.order import order, settled
 from cerebelum.core.resuming import taken_up
 from cerebelum.core.runs import joined, without
 from cerebelum.core.state import State
-from cerebelum.core.step_state import Call, Steps, StepState, answered
+from cerebelum.core.step_state import NEW, Call, Steps, StepState, answered
 
 replace = msgspec.structs.replace
 
-_NEW = ("pending", "interrupted")
-"""What a step is at that may be started when what it needs is settled."""
 _PENDING = StepState()
-StepEvent = (
-    StepStarted
-    | StepHandedOver
-    | StepTaken
-    | StepReported
-    | StepCompleted
-    | StepFailed
-    | StepInterrupted
-    | StepSkipped
-    | SleepStarted
-    | SleepCompleted
-    | ApprovalRequested
-    | ApprovalGranted
-    | ApprovalRejected
-    | ApprovalTimedOut
-)
+_ANEW = (ExecutionStarted, ExecutionResumed)
+"""What makes all parts of a state anew."""
 E = TypeVar("E", bound=StepEvent)
 
 
@@ -73,7 +58,7 @@ def reconstruct(execution_id: str, events: Iterable[AnyEvent], since: State | No
     state = None if since is None else _draft(since)
     for event in events:
         state = evolve(state, event, execution_id)
-        if isinstance(event, ExecutionStarted | ExecutionResumed):
+        if isinstance(event, _ANEW):
             state = _draft(state)
     return None if state is None else _final(state)
 
@@ -243,7 +228,7 @@ def _set(state: State, event: AnyEvent, place: int, step: StepState, freed: Sequ
     `freed` are the places of steps that became ready.
     """
     kind, graph, ready = step.status, state.graph, state.ready
-    if kind in _NEW:
+    if kind in NEW:
         freed = (place,) if state.waits[place] == 0 else ()
     elif ready:
         ready = without(ready, place)
@@ -267,7 +252,7 @@ def _settle(state: State, event: AnyEvent, place: int, step: StepState, **fields
     for dependent in state.graph.dependents[place]:
         left = waits[dependent] - 1
         waits = waits.replaced(dependent, left)
-        if left == 0 and state.steps.at(dependent).status in _NEW:
+        if left == 0 and state.steps.at(dependent).status in NEW:
             freed.append(dependent)
     done = state.done + (state.graph.group[place] == "steps")
     return _set(state, event, place, step, freed, done=done, waits=waits, **fields)

@@ -6,7 +6,7 @@ from cerebelum.core import runs
 from cerebelum.core.chunks import Chunks
 from cerebelum.core.graph import Graph
 from cerebelum.core.model import Step
-from cerebelum.core.step_state import Steps, StepState
+from cerebelum.core.step_state import NEW, Steps, StepState
 
 
 def settled(step: Step, at: StepState) -> bool:
@@ -21,7 +21,7 @@ def order(graph: Graph, steps: Steps) -> tuple[Chunks[int], runs.Runs, int]:
     standings = [*steps.in_order()]
     over = {step.id for step, at in zip(graph.steps, standings, strict=True) if settled(step, at)}
     waits = [len(step.needs) if not over else sum(need not in over for need in step.needs) for step in graph.steps]
-    new = (p for p, at in enumerate(standings) if waits[p] == 0 and at.status in ("pending", "interrupted"))
+    new = (p for p, at in enumerate(standings) if waits[p] == 0 and at.status in NEW)
     low, high = graph.bounds["steps"]
     done = sum(step.id in over for step in graph.steps[low:high]) if over else 0
     return Chunks.of(waits), runs.of(new), done

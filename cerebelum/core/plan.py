@@ -162,7 +162,7 @@ def _again(state: State, graph: Graph, first: Sequence[str], undone: Iterable[st
             mark([step.id], "moved between steps and handlers")
         elif at.status == "skipped" and _conditions(old) != _conditions(step):
             mark([step.id], _AGAIN)
-        elif at.status == "failed" and settled(state.graph.step(step.id), at) and old.digest != step.digest:
+        elif at.status == "failed" and settled(old, at) and old.digest != step.digest:
             mark([step.id], "failed, and its definition changed")
     _mark_skipped_with(state, graph, again)
     return again

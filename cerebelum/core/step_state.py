@@ -40,6 +40,8 @@ StepStatus = Literal[
 """`answered`: somebody decided an approval, and the step has not been called again yet. `reported`: a worker has said
 how an attempt went, and whoever drives the execution has not seen that yet."""
 
+NEW: tuple[StepStatus, ...] = ("pending", "interrupted")
+"""What a step is at that may be started when what it needs is settled."""
 BUSY: frozenset[StepStatus] = frozenset({"running", "waiting_for_worker", "on_worker", "reported"})
 """What an attempt is at that has begun, here or on a worker, and not ended as far as the log goes."""
 

@@ -90,9 +90,8 @@ def _spans(url: str) -> list[tuple[int, int]]:
     if not separator:
         return []
     first = len(scheme) + len(separator)
-    spans = [
-        match.span(2) for match in re.compile(_PARAMETER).finditer(url, first) if _is_secret(match[1]) and match[2]
-    ]
+    parameters = re.compile(_PARAMETER).finditer(url, first)
+    spans = [match.span(2) for match in parameters if _is_secret(match[1]) and match[2]]
     if found := _in_userinfo(rest):
         start, end = first + found[0], first + found[1]
         spans = [(start, end), *(span for span in spans if span[0] >= end)]

@@ -121,7 +121,8 @@ class Order:
         self._place(decision, [after], self.group[after])
         lasts: list[str] = []
         for _, chain in branch.targets:
-            first, led_to = next(chain.nodes()), [*chain.nodes()]
+            led_to = [*chain.nodes()]
+            first = led_to[0]
             if first.name in self._chosen:
                 # Several conditions of one branch may lead to the same.
                 if self._chosen[first.name] != led_to or decision.name not in self.needs[first.name]:
