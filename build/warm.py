@@ -1,5 +1,7 @@
 """Copies the code of the modules that commands load into one file, so that a start reads it without a search for each.
 
+Compiled modules stay where they are; the file tells where that is.
+
 Which modules these are is found out by performing commands with the folder that is to be packed.
 """
 
@@ -39,7 +41,8 @@ import cerebelum.__main__ as program
 def leave(code):
     specs = [(name, getattr(module, "__spec__", None)) for name, module in list(sys.modules.items())]
     with open("loaded", "w") as out:
-        out.writelines(f"{name}\\n" for name, spec in specs if str(getattr(spec, "origin", "")).endswith(".pyc"))
+        files = ((name, str(getattr(spec, "origin", ""))) for name, spec in specs)
+        out.writelines(f"{name} {file}\\n" for name, file in files if file.endswith((".pyc", ".so")))
     sys.stdout.flush()
     os._exit(code)
 program.leave = leave
@@ -53,11 +56,9 @@ def warm(root: Path) -> int:
     index: dict[str, tuple[str, bool, int, int]] = {}
     codes: list[bytes] = []
     at = 0
-    for name in sorted(_loaded(root)):
-        path = name.replace(".", "/")
-        package = (library / path / "__init__.pyc").is_file()
-        file = f"{path}/__init__.pyc" if package else f"{path}.pyc"
-        code = (library / file).read_bytes()[_PYC_HEADER:]
+    for name, file in sorted(_loaded(root).items()):
+        package = file.endswith("/__init__.pyc")
+        code = (library / file).read_bytes()[_PYC_HEADER:] if file.endswith(".pyc") else b""
         index[name] = (file, package, at, len(code))
         codes.append(code)
         at += len(code)
@@ -66,8 +67,10 @@ def warm(root: Path) -> int:
     return len(index)
 
 
-def _loaded(root: Path) -> set[str]:
-    found: set[str] = set()
+def _loaded(root: Path) -> dict[str, str]:
+    """The file of each module, as seen from the library's folder."""
+    found: dict[str, str] = {}
+    library = os.path.realpath(root / "lib" / PYTHON)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "steps.yaml").write_text(_STEPS)
         Path(folder, "tasks.py").write_text("def task(a):\n    return {'a': a}\n")
@@ -79,5 +82,7 @@ def _loaded(root: Path) -> set[str]:
             )  # fmt: skip
             if done.returncode != code:
                 raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
-            found.update(Path(folder, "loaded").read_text().split())
+            for line in Path(folder, "loaded").read_text().splitlines():
+                name, _, file = line.partition(" ")
+                found[name] = os.path.relpath(os.path.realpath(file), library)
     return found

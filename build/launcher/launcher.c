@@ -240,16 +240,30 @@ static int open_cache(const char *base, int create) {
 
 /* ---- a copy ---------------------------------------------------------------------------------------------------- */
 
+static const struct timespec FILE_TIMES[2] = {{FILE_TIME, 0}, {FILE_TIME, 0}};
+
+static int is_module(const struct entry *entry) {
+    const char *dot = strrchr(entry->path, '.');
+    return dot && !strcmp(dot, ".pyc");
+}
+
 /* Is every file of the list in the folder, as it was unpacked? Sizes and times tell. Files of one folder follow each
- * other in the list, so that the kernel need not walk the same path for each. */
-static int is_sound(const struct image *image, int copy) {
+ * other in the list, so that the kernel need not walk the same path for each.
+ *
+ * Modules are nine of ten files, and asking for each would take a quarter of a short command's time. Unless `all` is
+ * asked for, the time of their folder answers for them: it says whether one of them went or was replaced. */
+static int is_sound(const struct image *image, int copy, int all) {
     struct entry entry;
     struct stat st;
     char name[PATH_MAX] = "";
     size_t at = 0, kept = 0;
     int folder = copy, sound = 1;
     while (sound && next_entry(image, &at, &entry)) {
-        if (entry.type == 'd') continue;
+        if (entry.type == 'd') {
+            if (!all) sound = !fstatat(copy, entry.path, &st, AT_SYMLINK_NOFOLLOW) && st.st_mtime == FILE_TIME;
+            continue;
+        }
+        if (!all && is_module(&entry)) continue;
         const char *slash = strrchr(entry.path, '/');
         size_t len = slash ? (size_t)(slash + 1 - entry.path) : 0;
         if (len != kept || memcmp(name, entry.path, len)) {
@@ -269,6 +283,21 @@ static int is_sound(const struct image *image, int copy) {
     return sound;
 }
 
+/* Let the folders have the time that says that nothing in them was changed. */
+static void stamp_folders(const struct image *image, int copy) {
+    struct entry entry;
+    for (size_t at = 0; next_entry(image, &at, &entry);)
+        if (entry.type == 'd') utimensat(copy, entry.path, FILE_TIMES, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Whether all was looked at since this machine was started, which is when files can have become short, and in the last
+ * day, by the clock as it is now. */
+static int seen_lately(time_t seen) {
+    struct timespec up;
+    time_t now = time(NULL);
+    return seen <= now && now - seen <= DAY && !clock_gettime(CLOCK_BOOTTIME, &up) && now - seen < up.tv_sec;
+}
+
 static void tidy(int cache, const char *keep);
 
 /* The sound copy of this build, locked for as long as this process lives; -1 if there is none. */
@@ -282,11 +311,18 @@ static int open_copy(const struct image *image, int cache, const char *id) {
         return -1;
     }
     /* Whoever has it alone is removing it. Where there are no locks, nothing is removed, either. */
-    if ((flock(copy, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK) || !is_sound(image, copy)) {
+    if (flock(copy, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK) {
         close(copy);
         return -1;
     }
-    if (time(NULL) - st.st_mtime > DAY) {
+    int lately = seen_lately(st.st_mtime);
+    if (lately && is_sound(image, copy, 0)) return copy;
+    if (!is_sound(image, copy, 1)) {
+        close(copy);
+        return -1;
+    }
+    stamp_folders(image, copy);
+    if (!lately) {
         futimens(copy, NULL);
         tidy(cache, id);
     }
@@ -316,7 +352,6 @@ static size_t read_some(struct source *source, size_t want, const char **bytes) 
 }
 
 static int write_file(struct source *source, int folder, const struct entry *entry) {
-    static const struct timespec times[2] = {{FILE_TIME, 0}, {FILE_TIME, 0}};
     int fd = openat(folder, entry->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, entry->executable ? 0700 : 0600);
     if (fd < 0) return -1;
     for (size_t left = entry->size; left;) {
@@ -332,7 +367,7 @@ static int write_file(struct source *source, int folder, const struct entry *ent
         if (!count) { int error = errno; close(fd); errno = error; return -1; }
         left -= count;
     }
-    if (futimens(fd, times)) { close(fd); return -1; }
+    if (futimens(fd, FILE_TIMES)) { close(fd); return -1; }
     return close(fd);
 }
 
@@ -365,6 +400,7 @@ static int unpack(const struct image *image, int folder) {
                  : entry.type == 'l' ? write_link(&source, folder, &entry)
                                      : write_file(&source, folder, &entry);
     int error = errno;
+    stamp_folders(image, folder);
     ZSTD_freeDStream(source.stream);
     errno = error;
     return result;

@@ -24,5 +24,20 @@ def plugin_places(environ: Mapping[str, str]) -> list[str]:
     return places
 
 
+def program_on(path: str, name: str) -> str | None:
+    """The file of the program `name` in the first of the folders `path` that has one.
+
+    None where there is none, and where it may be in a relative folder, which is another one for each working directory.
+    """
+    # Asked for every step, so without the cost of Path.
+    for folder in path.split(os.pathsep):
+        if not os.path.isabs(folder):
+            return None
+        file = f"{folder}/{name}"
+        if os.access(file, os.X_OK) and os.path.isfile(file):
+            return file
+    return None
+
+
 def _broken(text: str) -> bool:
     return "\0" in text or os.fsdecode(os.fsencode(text)) != text

@@ -22,7 +22,8 @@ TOKEN = "CEREBELUM_TOKEN"
 
 _PROC = sys.platform == "linux"
 _FORKNOEXEC = 0x40
-_spawned: set[int] = set()
+_spawned: dict[int, int] = {}
+"""The start of each child that was given to `own`, by its pid."""
 
 
 class ProcessId(msgspec.Struct, frozen=True):
@@ -44,14 +45,21 @@ class _Row(msgspec.Struct, frozen=True):
 
 def own(pid: int) -> ProcessId:
     """The identity of a child of ours that was not waited for yet; `reap_adopted` leaves it alone until `disown`."""
-    _spawned.add(pid)
+    _spawned[pid] = 0
     row = _row(pid)
-    return ProcessId(pid, row.start_ticks if row is not None else 0)
+    if row is not None:
+        _spawned[pid] = row.start_ticks
+    return ProcessId(pid, _spawned[pid])
+
+
+def started(pid: int) -> int:
+    """When a process started that was just spawned, in clock ticks since boot; 0 if it is dead already."""
+    return _spawned.get(pid) or start_ticks(pid) or 0
 
 
 def disown(pid: int) -> None:
     """Forget a pid given to `own`, after its exit status was taken."""
-    _spawned.discard(pid)
+    _spawned.pop(pid, None)
 
 
 def process_id(pid: int) -> ProcessId | None:
@@ -304,10 +312,15 @@ def _row(pid: int) -> _Row | None:
     if not _PROC:
         return _psutil_row(pid)
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            stat = file.read()
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        stat = os.read(fd, 4096)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
     # The command's name stands in parentheses and may hold anything, parentheses and spaces too.
     fields = stat[stat.rindex(b")") + 2 :].split()
     return _Row(

@@ -22,8 +22,11 @@ _NEEDS_SHELL = (
 _SHELL_VARIABLES = frozenset({"BASH_ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT"})
 
 
-def words(script: str, env: Mapping[str, str], cwd: Path) -> list[str] | None:
-    """The words of a script that is one command a shell would only replace itself with; None if it needs a shell."""
+def words(script: str, env: Mapping[str, str]) -> list[str] | None:
+    """The words of a script that is one command with plain arguments; None if a shell has to read it.
+
+    If the first one is a program, a shell would only replace itself with that.
+    """
     found = script.split()
     if (
         not re.fullmatch(_PLAIN, script)
@@ -31,23 +34,23 @@ def words(script: str, env: Mapping[str, str], cwd: Path) -> list[str] | None:
         or (found[0] in ("true", "false") and found[1:])
     ):
         return None
-    if any(name in _SHELL_VARIABLES or name.startswith("BASH_FUNC_") for name in env):
-        return None
-    # A relative folder on the PATH, and a file that is no program of machine code, are for the shell.
-    folders = env.get("PATH", os.defpath).split(os.pathsep) if "/" not in found[0] else [str(cwd)]
-    if not all(map(os.path.isabs, folders)):
-        return None
-    files = (os.path.join(folder, found[0]) for folder in folders)
-    file = next((file for file in files if os.access(file, os.X_OK) and os.path.isfile(file)), None)
-    return found if file is not None and _is_program(file) else None
+    # Functions that bash takes from the environment are called BASH_FUNC_name%%.
+    changed = not _SHELL_VARIABLES.isdisjoint(env) or "BASH_FUNC_" in " ".join(env)
+    return None if changed else found
 
 
-def _is_program(file: str) -> bool:
+def is_program(file: str) -> bool:
+    """Whether the file can be executed and is machine code: others are for the shell."""
     try:
-        with open(file, "rb", buffering=0) as start:
-            return start.read(4) == b"\x7fELF"
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return False
+    try:
+        return os.access(file, os.X_OK) and os.read(fd, 4) == b"\x7fELF"
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def logical(before: str, cwd: Path) -> str:

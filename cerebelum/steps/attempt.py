@@ -15,7 +15,7 @@ from cerebelum.core.events import StepError
 from cerebelum.core.model import Step
 from cerebelum.core.outcome import Failed, Interrupted, Outcome
 from cerebelum.core.state import State
-from cerebelum.host.process_tree import ProcessId, boot_id, kill_leftovers, pid_namespace, start_ticks
+from cerebelum.host.process_tree import ProcessId, boot_id, kill_leftovers, pid_namespace, started
 from cerebelum.steps.executor import Stop
 from cerebelum.steps.log import AttemptOutput
 from cerebelum.store import EventStore, Process
@@ -81,7 +81,7 @@ class ProcessRecord(msgspec.Struct, frozen=True):
             attempt=self.attempt.number,
             pid=pid,
             pid_namespace=pid_namespace(),
-            start_ticks=start_ticks(pid) or 0,
+            start_ticks=started(pid),
             boot_id=boot_id(),
             session=pid,
             token=self.attempt.token,

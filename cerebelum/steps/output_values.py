@@ -38,6 +38,8 @@ def read_output_file(path: Path) -> dict[str, str] | None:
             raise OutputError("$CEREBELUM_OUTPUT is not a regular file any more", hint="append to it with >>")
         if status.st_size > MAX_OUTPUT:
             raise too_large(status.st_size)
+        if not status.st_size:
+            return None
         with os.fdopen(fd, "rb", closefd=False) as file:
             data = file.read(MAX_OUTPUT)
     finally:

@@ -23,6 +23,7 @@ import msgspec
 from cerebelum.core.events import StepError
 from cerebelum.core.outcome import Failed
 from cerebelum.host import faults
+from cerebelum.host.environment import program_on
 from cerebelum.host.process_tree import (
     TOKEN,
     ProcessId,
@@ -128,24 +129,30 @@ def run_process(
     stop: Stop,
     sink: Sink,
     tracker: Tracker,
+    program: str | None = None,
     stdin: bytes | None = None,
     capture: Capture | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Exit | Failed:
     """Run `argv` in a session of its own with exactly `env`, and stream its output to `sink` until it has ended.
 
-    `stdin` is written to the process (None: it reads end of file); `capture` gets a copy of its stdout. When `stop` is
-    requested, everything the process started gets SIGTERM and after `stop.grace` seconds SIGKILL, daemons that carry
-    `env`'s CEREBELUM_TOKEN included. What a failed process left behind is killed as well, what a successful one left is
-    not. Returns Failed (kind `not_found`, `not_executable`, `environment`, `spawn`) if it cannot be started. Whatever
-    `sink` or `tracker` raise is raised after the processes were killed.
+    `program` is the file of `argv[0]` where that is known. `stdin` is written to the process (None: it reads end of
+    file); `capture` gets a copy of its stdout. When `stop` is requested, everything the process started gets SIGTERM
+    and after `stop.grace` seconds SIGKILL, daemons that carry `env`'s CEREBELUM_TOKEN included. What a failed process
+    left behind is killed as well, what a successful one left is not. Returns Failed (kind `not_found`,
+    `not_executable`, `environment`, `spawn`) if it cannot be started. Whatever `sink` or `tracker` raise is raised
+    after the processes were killed.
     """
     wake: _Wake | None = None
     try:
         wake = _Wake()
         faults.point("before-spawn")
+        if program is None and "/" not in argv[0]:
+            # Otherwise the child tries to execute such a file in each folder of the PATH while this thread waits.
+            program = program_on(env.get("PATH", os.defpath), argv[0])
         popen = subprocess.Popen(
             list(argv),
+            executable=program,
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,

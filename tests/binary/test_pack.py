@@ -43,6 +43,7 @@ def program(launcher: Path, tmp_path: Path) -> Path:
     (root / "data" / "deep" / "empty").touch()
     (root / "data" / "large").write_bytes(os.urandom(300_000))
     (root / "data" / "link").symlink_to("deep/empty")
+    (root / "data" / "deep" / "module.pyc").write_bytes(b"code")
     pack.pack(launcher, root, tmp_path / "program")
     return tmp_path / "program"
 
@@ -107,6 +108,54 @@ def test_a_damaged_copy_is_replaced(program: Path, start: Start, tmp_path: Path,
     assert not file.is_symlink()
     assert file.read_bytes() == whole
     assert copies(tmp_path) == [copy]
+
+
+@pytest.mark.parametrize("damage", ["missing", "replaced", "moved away with its folder"])
+def test_a_copy_without_one_of_its_modules_is_replaced(
+    program: Path, start: Start, tmp_path: Path, damage: str
+) -> None:
+    start(program)
+    (copy,) = copies(tmp_path)
+    folder = copy / "data" / "deep"
+    if damage == "moved away with its folder":
+        folder.rename(tmp_path / "away")
+    else:
+        (folder / "module.pyc").unlink()
+    if damage == "replaced":
+        (folder / "module.pyc").write_bytes(b"other")
+    assert start(program).returncode == 7
+    assert (folder / "module.pyc").read_bytes() == b"code"
+
+
+# In this way a power cut damages files: it is looked for once a day, and after each start of the machine.
+@pytest.mark.parametrize("seen", ["two days ago", "before the machine was started", "in the future"])
+def test_a_module_that_became_short_is_found_when_all_are_looked_at(
+    program: Path, start: Start, tmp_path: Path, seen: str
+) -> None:
+    start(program)
+    (copy,) = copies(tmp_path)
+    module = copy / "data" / "deep" / "module.pyc"
+    os.truncate(module, 1)
+    now = time.time()
+    times = {
+        "two days ago": now - 2 * 86400,
+        "before the machine was started": now - time.clock_gettime(time.CLOCK_BOOTTIME) - 5,
+        "in the future": now + 3600,
+    }
+    os.utime(copy, (times[seen], times[seen]))
+    assert start(program).returncode == 7
+    assert module.read_bytes() == b"code"
+    assert abs(copies(tmp_path)[0].stat().st_mtime - now) < 600
+
+
+def test_what_somebody_adds_to_a_copy_makes_no_other_copy(program: Path, start: Start, tmp_path: Path) -> None:
+    start(program)
+    (copy,) = copies(tmp_path)
+    folder = copy / "data" / "deep"
+    stamped, same = folder.stat().st_mtime, folder.stat().st_ino
+    (folder / "more").touch()
+    assert start(program).returncode == 7
+    assert ((folder / "more").exists(), folder.stat().st_ino, folder.stat().st_mtime) == (True, same, stamped)
 
 
 def test_a_link_that_leads_elsewhere_is_replaced(program: Path, start: Start, tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ import pytest
 from cerebelum.core.errors import CerebelumError
 from cerebelum.core.model import Step
 from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
-from cerebelum.plugins.shell import Shell, cerebelum_executors
-from cerebelum.start import plain_command
+from cerebelum.plugins.shell import Shell, cerebelum_executors, without_shell
 from cerebelum.steps.executor import Stop
 from cerebelum.steps.output_values import MAX_OUTPUT, OutputError, parse_output
 from cerebelum.steps.process import start_ticks
@@ -99,15 +98,15 @@ def test_a_command_that_needs_no_shell_sees_what_a_shell_would_show_it(tmp_path:
 def test_what_a_shell_has_to_read_is_left_to_it(tmp_path: Path, script: str) -> None:
     (tmp_path / "script").write_text("echo no line names its interpreter")
     (tmp_path / "script").chmod(0o755)
-    assert plain_command.words(script, {"PATH": os.environ["PATH"]}, tmp_path) is None
+    assert without_shell(script, {"PATH": os.environ["PATH"]}, tmp_path) is None
 
 
 @pytest.mark.parametrize("env", [{"BASH_ENV": "/x"}, {"SHELLOPTS": "xtrace"}, {"BASH_FUNC_ls%%": "() { :; }"}])
 def test_variables_that_change_a_shell_are_not_passed_over(tmp_path: Path, env: dict[str, str]) -> None:
     path = {"PATH": os.environ["PATH"]}
-    assert plain_command.words("ls -l", path, tmp_path) == ["ls", "-l"]
-    assert plain_command.words("ls -l", {**path, **env}, tmp_path) is None
-    assert plain_command.words("ls -l", {"PATH": "bin:/bin:/usr/bin"}, tmp_path) is None
+    assert without_shell("ls -l", path, tmp_path) == (["ls", "-l"], shutil.which("ls"))
+    assert without_shell("ls -l", {**path, **env}, tmp_path) is None
+    assert without_shell("ls -l", {"PATH": "bin:/bin:/usr/bin"}, tmp_path) is None
 
 
 def test_no_startup_file_of_bash_is_read(tmp_path: Path) -> None:

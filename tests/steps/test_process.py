@@ -93,6 +93,21 @@ def test_streams_exit_code_and_tracker_tell_what_happened(tmp_path: Path) -> Non
     assert tracker.started == tracker.ended != []
 
 
+@pytest.mark.parametrize("path", ["{0}/plain:{0}/folder:{0}/nowhere:{0}/right:{0}/late", "right", ":{0}/right"])
+def test_the_command_is_the_first_executable_file_of_its_name_on_the_path_of_the_step(
+    tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "folder" / "tool").mkdir(parents=True)
+    for folder, mode in (("plain", 0o644), ("right", 0o755), ("late", 0o755)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tool").write_text(f'#!/bin/sh\necho {folder} "$1"\n')
+        (tmp_path / folder / "tool").chmod(mode)
+    sink = MemorySink()
+    ended = start(["tool", "a"], tmp_path, env={**environment(), "PATH": path.format(tmp_path)}, sink=sink)
+    assert isinstance(ended, Exit), ended
+    assert (ended.code, sink.out) == (0, b"right a\n")
+
+
 def test_a_process_killed_by_a_signal_says_so(tmp_path: Path) -> None:
     assert run("kill -SEGV $$", tmp_path).signal == signal.SIGSEGV
 

@@ -6,7 +6,7 @@ Every start pays for what is imported here.
 import marshal
 import posix
 import sys
-from _frozen_importlib_external import SourcelessFileLoader, spec_from_file_location
+from _frozen_importlib_external import ExtensionFileLoader, SourcelessFileLoader, spec_from_file_location
 
 from cerebelum_frozen import names
 
@@ -73,7 +73,7 @@ class _Loader(SourcelessFileLoader):
 
 
 class _Finder:
-    """Knows where the code of modules is that commands load; build/warm.py writes it down."""
+    """Knows where the modules are that commands load; build/warm.py writes it down."""
 
     def __init__(self, library: str, file: _File) -> None:
         size = int.from_bytes(file.read(4, 0), "little")
@@ -88,6 +88,8 @@ class _Finder:
             return None
         relative, package, at, size = known
         file = f"{self._library}/{relative}"
+        if not size:
+            return spec_from_file_location(name, file, loader=ExtensionFileLoader(name, file))
         loader = _Loader(name, file, self._file, at + self._offset, size)
         folders = [file.rpartition("/")[0]] if package else None
         return spec_from_file_location(name, file, loader=loader, submodule_search_locations=folders)

@@ -16,6 +16,7 @@ from cerebelum.core.errors import CerebelumError
 from cerebelum.core.events import StepError
 from cerebelum.core.model import Step, Value
 from cerebelum.core.outcome import Completed, Failed, Interrupted, Outcome
+from cerebelum.host.environment import program_on
 from cerebelum.start import plain_command, tricks
 from cerebelum.steps.executor import ByHand, Executor, Invocation
 from cerebelum.steps.output_values import (
@@ -89,17 +90,24 @@ class Shell:
         env = {**call.env, "CEREBELUM_OUTPUT": str(output)}
         shell = call.options.get("shell")
         direct = shell is None and tricks.on("plain-command")
-        argv = plain_command.words(call.body, call.env, call.cwd) if direct else None
-        if argv is not None:
+        plain = without_shell(call.body, call.env, call.cwd) if direct else None
+        if plain is not None:
             env["PWD"] = plain_command.logical(call.env.get("PWD", ""), call.cwd)
         try:
             os.close(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            argv = argv or command(call.body, shell, call.env, call.scratch)
+            argv, program = plain or (command(call.body, shell, call.env, call.scratch), None)
         except OSError as error:
             return Failed(StepError(kind="spawn", message=clean(f"the step cannot be prepared: {error}")))
         capture = Capture(MAX_OUTPUT + 1) if call.step.output != "none" else None
         ended = run_process(
-            argv, env=env, cwd=call.cwd, stop=call.stop, sink=call.sink, tracker=call.tracker, capture=capture
+            argv,
+            program=program,
+            env=env,
+            cwd=call.cwd,
+            stop=call.stop,
+            sink=call.sink,
+            tracker=call.tracker,
+            capture=capture,
         )
         if isinstance(ended, Failed):
             return ended
@@ -138,7 +146,7 @@ def command(
     A script of more than `most` bytes, and one for `{0}`, is written to `scratch`.
     Raises CerebelumError if `shell` cannot be split into words.
     """
-    words = _words(shell) or ["bash" if _on_path("bash", env.get("PATH", os.defpath)) else "sh"]
+    words = _words(shell) or ["bash" if program_on(env.get("PATH", os.defpath), "bash") else "sh"]
     name = Path(words[0]).name
     if name in ("pwsh", "powershell"):
         script = _PWSH.format(script)
@@ -156,6 +164,16 @@ def command(
     if len(flag) > 2:
         words = [*words, flag.removesuffix("c")]
     return [*words, _script_file(script, name, scratch)]
+
+
+def without_shell(script: str, env: Mapping[str, str], cwd: Path) -> tuple[list[str], str] | None:
+    """The words of a script that needs no shell, and the file of its program; None if it needs one."""
+    words = plain_command.words(script, env)
+    if words is None:
+        return None
+    given = words[0]
+    file = os.path.join(cwd, given) if "/" in given else program_on(env.get("PATH", os.defpath), given)
+    return (words, file) if file is not None and plain_command.is_program(file) else None
 
 
 def _output(step: Step, file: Path, capture: Capture | None) -> Value:
@@ -184,12 +202,6 @@ def _words(shell: str | list[str] | None) -> list[str]:
     if not words or not words[0]:
         raise CerebelumError("`shell` is empty", hint="leave it out for bash (or sh), or name a shell")
     return words
-
-
-def _on_path(name: str, path: str) -> bool:
-    # Asked for every step, so without the cost of Path.
-    files = (f"{folder}/{name}" for folder in path.split(os.pathsep) if folder)
-    return any(os.access(file, os.X_OK) and os.path.isfile(file) for file in files)
 
 
 def _script_file(script: str, shell: str, scratch: Path) -> str:
