@@ -223,7 +223,8 @@ def _url(given: str) -> str:
         return given
     if _no_path(given):
         # It would be made a file with the password in its name.
-        raise UsageError("this names no store", hint="a URL is written like postgresql://user@host/database")
+        hint = "a URL is written like postgresql://user@host/database, a file of SQLite is named by its path"
+        raise UsageError("this names no store", hint=hint)
     return "sqlite:///" + given
 
 

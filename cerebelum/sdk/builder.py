@@ -198,7 +198,9 @@ class Builder:
         return node
 
     def _add(self, group: Group, steps: tuple[Follower, ...]) -> None:
-        self.groups.setdefault(group, []).append(Chain(list(steps)))
+        chain = Chain(list(steps))
+        chain.where = caller()
+        self.groups.setdefault(group, []).append(chain)
 
 
 def _led_to(target: Follower, what: str, where: str) -> Chain:

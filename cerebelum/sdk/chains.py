@@ -34,6 +34,9 @@ class Node(Linked):
 class Chain(Linked):
     """Stages, one after the other; those of a list run at the same time."""
 
+    where = ""
+    """`file:line` of the timeline that it was made."""
+
     def __init__(self, parts: list[Any]) -> None:
         self.stages: list[Node | tuple[Chain, ...]] = []
         for part in parts:

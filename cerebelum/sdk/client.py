@@ -13,6 +13,7 @@ from cerebelum.core.events import AnyEvent, decode
 from cerebelum.core.status import GOING_ON
 from cerebelum.core.step_kind import Defines
 from cerebelum.host.surroundings import who
+from cerebelum.sdk.arguments import count, moment, named_execution, named_store, tag_list, workflow_file
 from cerebelum.sdk.background import Background
 from cerebelum.sdk.both_ways import Bell, Closing, Rest, Threads, stream, verb, waiting
 from cerebelum.sdk.core_url import VARIABLE, store_of
@@ -113,10 +114,10 @@ class ExecutionClient(Closing):
         query = Query(
             workflow=workflow_name,
             status=statuses(status),
-            limit=_count("limit", limit),
-            offset=_count("offset", offset),
-            tag=_tags(tags),
-            since=_aware(since),
+            limit=count("limit", limit),
+            offset=count("offset", offset),
+            tag=tag_list(tags),
+            since=moment("since", since),
             count_to=COUNT_TO + 1,
         )
         return page_of(self.verbs.list(query), offset, self.verbs.clock.now())
@@ -219,12 +220,11 @@ class ExecutionClient(Closing):
         Raises UsageError (DefinitionError for the file), OwnedElsewhere, DefinitionChanged, StoreError: then nothing
         was started.
         """
-        from pathlib import Path
-
-        origin = workflow if isinstance(workflow, Defines) else Path(workflow)
+        origin = workflow if isinstance(workflow, Defines) else workflow_file(workflow)
+        named_execution(execution_id)
         verbs, given = self.verbs.performing(origin), plain(inputs)
         run = partial(
-            verbs.run, origin, given, execution_id=execution_id, or_resume=or_resume, tags=_tags(tags), lock=lock
+            verbs.run, origin, given, execution_id=execution_id, or_resume=or_resume, tags=tag_list(tags), lock=lock
         )
         job = self._background.start(lambda how: run(**how))
         return (yield from job.begun())
@@ -409,28 +409,9 @@ def _store(store: str | os.PathLike[str] | None, core_url: str | None) -> str | 
         return store_of(core_url, "core_url")
     if store is None and (named := os.environ.get(VARIABLE)):
         return store_of(named, VARIABLE)
-    return None if store is None else os.fspath(store)
+    return named_store(store)
 
 
 def _pages(store: EventStore, execution_id: str, after: int) -> Iterator[list[AnyEvent]]:
     for page in every_entry(store, execution_id, after):
         yield [decode(entry.text, where=execution_id) for entry in page]
-
-
-def _count(name: str, value: int) -> int:
-    if value < 0:
-        raise UsageError(f"{name}={value} is less than 0")
-    return value
-
-
-def _tags(tags: str | Iterable[str] | None) -> tuple[str, ...]:
-    """One tag may be given by itself."""
-    return () if tags is None else (tags,) if isinstance(tags, str) else tuple(tags)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    if moment is not None and moment.tzinfo is None:
-        raise UsageError(
-            f"since={moment} has no time zone", hint="say which is meant, such as datetime.now(UTC) or .astimezone()"
-        )
-    return moment

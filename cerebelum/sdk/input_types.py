@@ -25,7 +25,8 @@ _LEAVES = ("date", "datetime", "time", "timedelta", "Decimal", "UUID", "Path")
 def declared(kind: type) -> dict[str, Input]:
     """The inputs that the fields of a dataclass or Struct declare. Raises UsageError for a type that cannot be one."""
     if not _is_record(kind):
-        raise UsageError(f"inputs={kind!r} is neither a dataclass nor a msgspec Struct")
+        hint = "say what the inputs are in a class: @dataclass class Inputs: region: str"
+        raise UsageError(f"inputs={kind!r} is neither a dataclass nor a msgspec Struct", hint=hint)
     hints = get_type_hints(kind)
     return {name: _input(kind, name, hints[name], default) for name, default in _defaults(kind).items()}
 

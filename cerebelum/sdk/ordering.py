@@ -29,8 +29,11 @@ class Order:
         self._reached: set[Node] = set()
         self._chosen: dict[str, list[Node]] = {}
         """Where a branch leads to that has put it there itself: the chain, by the name of each of its steps."""
+        self._at = ""
+        """The line of the user's that places steps."""
         for group, chains in built.groups.items():
             for chain in chains:
+                self._at = chain.where
                 self._link(chain, [], group)
         for branch in built.branches:
             self._branch(Decision(branch, self._free(f"{branch.after.name}-branch")))
@@ -93,13 +96,12 @@ class Order:
         name = node.name
         self._reached.add(node)
         if not _ID.fullmatch(name):
-            hint = "name= takes letters, digits, _ and -, at most 64 characters"
+            hint = "name= takes letters from a to z, digits, _ and -, at most 64 characters"
             self.add(node.where, f"{quoted(name)} cannot be the name of a step", hint)
         other = self.nodes.get(name)
         if other is node:
-            self.add(
-                node.where, f"the step {quoted(name)} is used twice", "a step has one place; use name= for another"
-            )
+            hint = "a step has one place; use name= for another"
+            self.add(self._at, f"the step {quoted(name)} of {node.where} is used twice", hint)
         elif other is not None:
             self.add(node.where, f"there is another step {quoted(name)}, of {other.where}", "use name=")
         else:
@@ -114,6 +116,7 @@ class Order:
     def _branch(self, decision: Decision) -> None:
         """Place the step that decides behind its step, and what it decides on behind that."""
         branch, after = decision.branch, decision.branch.after.name
+        self._at = branch.where
         if self.nodes.get(after) is not branch.after:
             self.add(branch.where, f"the branch is after {quoted(after)}, which is in no timeline")
             return
@@ -154,7 +157,8 @@ class Order:
 
     def _divert(self, diversion: Diversion) -> None:
         """Place the steps that failures lead to; where one is chosen, what follows otherwise is skipped."""
-        name, where = diversion.step.name, diversion.where
+        name = diversion.step.name
+        self._at = where = diversion.where
         if self.nodes.get(name) is not diversion.step:
             self.add(where, f"failures of {quoted(name)} are diverted, which is in no timeline")
             return

@@ -16,6 +16,7 @@ from cerebelum.core.errors import OK, USAGE, CerebelumError, UsageError
 from cerebelum.core.step_kind import Defines
 from cerebelum.engine.settings import DEFAULTS, Settings
 from cerebelum.sdk import wiring
+from cerebelum.sdk.arguments import named_store
 from cerebelum.sdk.core_url import VARIABLE, store_of
 from cerebelum.sdk.input_types import plain
 from cerebelum.sdk.results import ExecutionResult, WorkflowError, result_of
@@ -128,7 +129,7 @@ def connecting(options: Mapping[str, Any]) -> Callable[[], Verbs]:
         if not core_url:
             raise UsageError(f"distributed, but {VARIABLE} is not set", hint=f"{VARIABLE}=host:9090, or core_url=")
     if core_url is None:
-        return lambda: wiring.verbs(None if store is None else os.fspath(store))
+        return lambda: wiring.verbs(named_store(store))
     if store is not None:
         raise UsageError("store and a service exclude each other", hint="a service knows which store it is of")
     service = store_of(core_url, where)
@@ -190,8 +191,7 @@ def start_detached(workflow: Runnable, inputs: Any, options: Mapping[str, Any]) 
     words += [word for tag in options.get("tags", ()) for word in ("--tag", tag)]
     words += ["--park"] if options.get("park") else []
     words += [f"--lock={options['lock']}"] if options.get("lock") is not None else []
-    store = options.get("store")
-    return launch(words, store=None if store is None else os.fspath(store), inputs=plain(inputs))
+    return launch(words, store=named_store(options.get("store")), inputs=plain(inputs))
 
 
 def perform(workflow: Runnable, arguments: Iterable[str] | None) -> None:

@@ -196,7 +196,8 @@ class ExecutionPage(_Page):
 
 def wanted(status: ExecutionState | str | Iterable[ExecutionState | str] | None) -> tuple[Status, ...]:
     """The statuses that a filter means; empty for any. Raises UsageError for one that there is not."""
-    given = [] if status is None else [status] if isinstance(status, str) else list(status)
+    several = isinstance(status, Iterable) and not isinstance(status, str)
+    given: list[object] = [] if status is None else list(status) if several else [status]
     names = [str(name).lower() for name in given]
     for name in names:
         if name not in _NAMES:

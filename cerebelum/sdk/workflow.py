@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 
@@ -19,6 +19,7 @@ from cerebelum.core.digests import sha256
 from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
 from cerebelum.core.model import Concurrency, Input, Loaded, Schedule, Source, Workflow
 from cerebelum.core.step_kind import StepKind
+from cerebelum.sdk.arguments import named_execution, named_store, tag_list
 from cerebelum.sdk.builder import Builder
 from cerebelum.sdk.results import ExecutionResult
 from cerebelum.sdk.workflow_registry import register
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from cerebelum.sdk.compiling import Compiled
 
 Define = Callable[[Builder], object]
+T = TypeVar("T")
 
 _EXAMPLE = "def deploy(wf): wf.timeline(fetch >> ship)"
 
@@ -208,11 +210,11 @@ class PythonWorkflow:
 
     def loaded(self, executors: Mapping[str, StepKind]) -> Loaded:
         """See `Defines`. Raises DefinitionError with every problem found."""
-        from cerebelum.sdk.input_types import declared, refining
+        from cerebelum.sdk.input_types import refining
 
         kind, path = self.inputs_type, self.path
         compiled = self._compile(executors)
-        inputs = declared(kind) if kind is not None else {}
+        inputs = self._declared() or {}
         shared = tuple(self._options.get("secrets", ()))
         groups: dict[str, Any] = {
             ("finally_" if group == "finally" else group): tuple(_with_secrets(step, shared) for step in steps)
@@ -236,21 +238,29 @@ class PythonWorkflow:
         )
         return Loaded(workflow, self._source(workflow), path.parent, refining(kind) if kind is not None else None)
 
+    def _declared(self) -> dict[str, Input] | None:
+        """The inputs of `inputs=`; None if it says nothing, and any will do."""
+        from cerebelum.sdk.input_types import declared
+
+        kind = self.inputs_type
+        return None if kind is None else self._told(lambda: declared(kind))
+
     def _concurrency(self, inputs: Mapping[str, Input]) -> Concurrency | None:
         from cerebelum.definition.concurrency import of_python
 
-        given = self._options.get("concurrency")
-        try:
-            return None if given is None else of_python(given, None if self.inputs_type is None else inputs)
-        except CerebelumError as error:
-            raise DefinitionError([Problem(self.where, "", error.message, error.hint)]) from None
+        given, known = self._options.get("concurrency"), None if self.inputs_type is None else inputs
+        return None if given is None else self._told(lambda: of_python(given, known))
 
     def _schedule(self, inputs: Mapping[str, Input]) -> tuple[Schedule, ...]:
         from cerebelum.definition.schedules import of_python
 
         given = self._options.get("schedule")
+        return () if given is None else self._told(lambda: of_python(given, inputs))
+
+    def _told(self, read: Callable[[], T]) -> T:
+        """What `read()` returns. What is wrong is a problem of the definition, at its line."""
         try:
-            return () if given is None else of_python(given, inputs)
+            return read()
         except CerebelumError as error:
             raise DefinitionError([Problem(self.where, "", error.message, error.hint)]) from None
 
@@ -268,12 +278,11 @@ class PythonWorkflow:
 
     def _compile(self, executors: Mapping[str, StepKind]) -> Compiled:
         from cerebelum.sdk.compiling import check_workflow, compile_steps
-        from cerebelum.sdk.input_types import declared
 
         with self._lock:
             check_workflow(self._options, self.where)
             built = self._written()
-            names = None if self.inputs_type is None else declared(self.inputs_type)
+            names = self._declared()
             self._compiled = compile_steps(built, self.path, self.function_name, names, executors, self.where)
             return self._compiled
 
@@ -332,17 +341,11 @@ def _check_options(options: RunOptions) -> None:
     if unknown := sorted(options.keys() - RunOptions.__annotations__.keys()):
         known = ", ".join(RunOptions.__annotations__)
         raise UsageError(f"a run has no option {unknown[0]}", hint=f"it takes {known}")
-    tags, name = options.get("tags", ()), options.get("execution_id")
-    if isinstance(tags, str):
+    if isinstance(tags := options.get("tags", ()), str):
         raise UsageError(f"tags={tags!r} is one text, and not a list of them", hint="tags=['nightly']")
-    if isinstance(tags, list | tuple) and (wrong := [tag for tag in tags if not isinstance(tag, str)]):
-        raise UsageError(f"the tag {wrong[0]!r} is no text", hint="tags=['nightly']")
-    store: object = options.get("store")
-    if store is not None and not isinstance(store, str | os.PathLike):
-        raise UsageError(f"store={store!r} names no store", hint="a URL, or the path of a file")
-    if name is not None and not isinstance(name, str):
-        raise UsageError(f"execution_id={name!r} is no text", hint=f"execution_id='order-{name}'")
-    if name is None and options.get("or_resume"):
+    tag_list(tags)
+    named_store(options.get("store"))
+    if named_execution(options.get("execution_id")) is None and options.get("or_resume"):
         raise UsageError("or_resume=True needs an execution_id=", hint="it says which execution to go on with")
 
 

@@ -55,6 +55,10 @@ class View(msgspec.Struct, frozen=True):
 
 def resolve(store: EventStore, name: str) -> str:
     """The id that `name` means: an exact id, `last`, or a unique prefix. Raises NotFound, UsageError if ambiguous."""
+    given: object = name
+    if not isinstance(given, str):
+        hint = "it has one, as its execution_id" if hasattr(given, "execution_id") else "an id is a text"
+        raise UsageError(f"{given!r:.80} is no id of an execution", hint=hint)
     if store.find(Query(id=name, limit=1)).rows:
         return name
     if name == "last":

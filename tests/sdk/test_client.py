@@ -461,3 +461,36 @@ def test_a_workflow_of_this_program_is_started_and_gone_on_with(client: Executio
         assert (status.status, status.output) == (ExecutionState.COMPLETED, 7)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda client: client.list_executions.blocking(limit="ten"), "limit='ten' is no whole number"),
+        (lambda client: client.list_executions.blocking(offset=-1), "offset=-1 is less than 0"),
+        (lambda client: client.list_executions.blocking(since="yesterday"), "since='yesterday' is no datetime"),
+        (lambda client: client.list_executions.blocking(status=5), "there is no status '5'"),
+        (lambda client: client.list_executions.blocking(tags=5), "tags=5 is no list of texts"),
+        (lambda client: client.list_executions.blocking(tags=[5]), "the tag 5 is no text"),
+        (lambda client: client.get_execution_status.blocking(5), "5 is no id of an execution"),
+        (lambda client: client.resume_execution.blocking(None), "None is no id of an execution"),
+        (lambda client: client.start_execution.blocking(print), "<built-in function print> is no workflow"),
+        (lambda client: client.start_execution.blocking("x.py", execution_id=7), "execution_id=7 is no text"),
+        (lambda client: ExecutionClient(store=5), "store=5 names no store"),  # type: ignore[arg-type]
+        (lambda client: ExecutionClient(store="sqlite:/x"), "a file of SQLite is named by its path"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_in_words(
+    client: ExecutionClient, ask: Callable[[Any], Any], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        ask(client)
+    assert message in caught.value.text()
+
+
+def test_a_status_that_is_given_for_an_id_says_where_its_id_is(world: World, client: ExecutionClient) -> None:
+    name = client.start_execution.blocking(write(world, TWO))
+    status: Any = client.wait.blocking(name, PATIENCE)
+    with pytest.raises(UsageError) as caught:
+        client.get_execution_status.blocking(status)
+    assert "it has one, as its execution_id" in caught.value.text()

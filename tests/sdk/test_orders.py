@@ -547,7 +547,7 @@ def test_one_mistake_is_one_problem() -> None:
     ("wrong", "message"),
     [
         (lambda wf, a, b: None, "the workflow has no steps"),
-        (lambda wf, a, b: wf.timeline(a >> a), "the step `a` is used twice"),
+        (lambda wf, a, b: wf.timeline(a >> a), "is used twice"),
         (lambda wf, a, b: wf.timeline(a >> step(name="a")(lambda: 1)), "there is another step `a`"),
         (lambda wf, a, b: wf.timeline(step(lambda: 1)), "cannot be the name of a step"),
         (lambda wf, a, b: (wf.timeline(a), wf.branch(after=b, when={True: a})), "the branch is after `b`"),
@@ -570,6 +570,17 @@ def test_orders_that_cannot_be_are_refused(wrong: Any, message: str) -> None:
     [problem] = problems(lambda wf: wrong(wf, a, b))
     assert message in problem
     assert "test_orders.py:" in problem
+
+
+def test_a_step_that_is_used_twice_is_told_with_the_line_that_does_it() -> None:
+    def there(wf: Builder) -> None:
+        wf.timeline(a >> b)
+        wf.on_failure(a)
+
+    a, b = steps("a b", [])
+    [problem] = problems(there)
+    line = there.__code__.co_firstlineno + 2
+    assert f"test_orders.py:{line}: the step `a` of {a.where} is used twice" in problem
 
 
 @pytest.mark.parametrize(
@@ -605,5 +616,5 @@ def test_decorators_say_what_they_take() -> None:
         step(name=3)(lambda: 1)  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="is a step already"):
         step(step(lambda: 1))
-    with pytest.raises(UsageError, match="neither a dataclass nor"):
+    with pytest.raises(DefinitionError, match=r"test_orders\.py:\d+.*neither a dataclass nor"):
         workflow(inputs=int)(lambda wf: wf.timeline(step(name="a")(lambda: 1))).run()
