@@ -16,7 +16,8 @@ _NONE: dict[StepStatus, int] = {}
 class Active(dict[str, StepStatus]):
     """By step, in the order in which they became active: what it is at.
 
-    Never changed once it is made, unless it is a draft: of that, `replaced` changes it and gives it back.
+    Never changed once it is made, unless it is a draft: of that, `replaced` changes it and gives it back, and nothing
+    is counted.
     """
 
     __slots__ = ("_tally",)
@@ -44,16 +45,7 @@ class Active(dict[str, StepStatus]):
 
     def draft(self) -> Active:
         """The same as a draft. Nobody else may have it."""
-        return self._copied(_Draft)
-
-    def final(self) -> Active:
-        """What a draft has come to, never to be changed again."""
-        return self._copied(Active)
-
-    def _copied(self, form: type[Active]) -> Active:
-        made = form(self)
-        made._tally = {group: {**counts} for group, counts in self._tally.items()}
-        return made
+        return _Draft(self)
 
     def _move(self, step_id: str, group: Group, kind: StepStatus) -> None:
         """Change the status of one step."""
@@ -99,5 +91,8 @@ class _Draft(Active):
     __slots__ = ()
 
     def replaced(self, step_id: str, group: Group, kind: StepStatus) -> Active:
-        self._move(step_id, group, kind)
+        if kind in _ACTIVE:
+            self[step_id] = kind
+        else:
+            self.pop(step_id, None)
         return self

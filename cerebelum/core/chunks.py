@@ -1,7 +1,4 @@
-"""A row of values of which one at a time becomes another: the rest is shared, so that its length hardly costs.
-
-A `draft()` of it is changed in place, for whoever changes much and shows nobody what is between.
-"""
+"""A row of values of which one at a time becomes another: the rest is shared, so that its length hardly costs."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ _LEAST = 32
 
 
 class Chunks(Generic[T]):
-    """The values by place. Never changed once it is made, unless it is a draft."""
+    """The values by place. Never changed once it is made."""
 
     __slots__ = ("rows", "size")
 
@@ -40,15 +37,6 @@ class Chunks(Generic[T]):
         chunks[at] = tuple(chunk)
         return Chunks(tuple(chunks), self.size)
 
-    def draft(self) -> Chunks[T]:
-        """The same, of which `replaced` changes it and gives it back. Nobody else may have it."""
-        values = [*self]
-        return _Draft([values], max(1, len(values)))
-
-    def final(self) -> Chunks[T]:
-        """What a draft has come to, never to be changed again."""
-        return Chunks.of(self)
-
     def __getitem__(self, place: int) -> T:
         return self.rows[place // self.size][place % self.size]
 
@@ -60,13 +48,3 @@ class Chunks(Generic[T]):
 
     def __hash__(self) -> int:
         return hash(self.rows)
-
-
-class _Draft(Chunks[T]):
-    """All in one row, which is a list."""
-
-    __slots__ = ()
-
-    def replaced(self, place: int, value: T) -> Chunks[T]:
-        self.rows[0][place] = value  # type: ignore[index]
-        return self

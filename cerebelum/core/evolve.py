@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, assert_never
 import msgspec
 
 from cerebelum.core.active import Active
+from cerebelum.core.chunks import Chunks
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import (
     AnyEvent,
@@ -48,28 +49,37 @@ from cerebelum.core.step_state import NEW, Call, Steps, StepState, answered
 replace = msgspec.structs.replace
 
 _PENDING = StepState()
-_ANEW = (ExecutionStarted, ExecutionResumed)
-"""What makes all parts of a state anew."""
+_LATER: Chunks[int] = Chunks.of(())
+"""In the place of a draft's `waits`: what follows from where all steps stand is worked out once, at the end."""
 E = TypeVar("E", bound=StepEvent)
 
 
-def reconstruct(execution_id: str, events: Iterable[AnyEvent], since: State | None = None) -> State | None:
-    """The state that `events` add up to, from `since` on; None if there are none, nor that."""
-    state = None if since is None else _draft(since)
-    for event in events:
+def reconstruct(
+    execution_id: str, events: Iterable[AnyEvent], since: State | None = None, *, few: int = 64
+) -> State | None:
+    """The state that `events` add up to, from `since` on; None if there are none, nor that.
+
+    So many as `few` events are sooner folded one by one than a draft is made and worked out.
+    """
+    state = since
+    for count, event in enumerate(events):
         state = evolve(state, event, execution_id)
-        if isinstance(event, _ANEW):
+        # What begins an execution or goes on with it makes no drafts.
+        if count >= few and state.waits is not _LATER:
             state = _draft(state)
-    return None if state is None else _final(state)
+    return _final(state) if state is not None and state.waits is _LATER else state
 
 
 def _draft(state: State) -> State:
     """The same, whose parts `evolve` changes instead of making others: a state that it has gone on from is spoilt."""
-    return replace(state, steps=state.steps.draft(), waits=state.waits.draft(), active=state.active.draft())
+    return replace(state, steps=state.steps.draft(), active=state.active.draft(), waits=_LATER)
 
 
 def _final(state: State) -> State:
-    return replace(state, steps=state.steps.final(), waits=state.waits.final(), active=state.active.final())
+    graph, steps = state.graph, state.steps.final()
+    waits, ready, done = order(graph, steps)
+    active = Active.of((step, graph.group_of(step), kind) for step, kind in state.active.items())
+    return replace(state, steps=steps, active=active, waits=waits, ready=ready, done=done)
 
 
 def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> State:
@@ -222,13 +232,17 @@ def _of_step(state: State, event: E, meaning: Callable[[State, E, int, StepState
     return meaning(state, event, place, state.steps.at(place))
 
 
-def _set(state: State, event: AnyEvent, place: int, step: StepState, freed: Sequence[int] = (), **fields: Any) -> State:
+def _set(
+    state: State, event: StepEvent, place: int, step: StepState, freed: Sequence[int] = (), **fields: Any
+) -> State:
     """The state with one step replaced, and everything derived from that step's status brought along.
 
     `freed` are the places of steps that became ready.
     """
     kind, graph, ready = step.status, state.graph, state.ready
-    if kind in NEW:
+    if state.waits is _LATER:
+        pass
+    elif kind in NEW:
         freed = (place,) if state.waits[place] == 0 else ()
     elif ready:
         ready = without(ready, place)
@@ -239,15 +253,17 @@ def _set(state: State, event: AnyEvent, place: int, step: StepState, freed: Sequ
         version=event.version,
         updated_at=event.at,
         steps=state.steps.replaced(place, step),
-        active=state.active.replaced(graph.steps[place].id, graph.group[place], kind),
+        active=state.active.replaced(event.step, graph.group[place], kind),
         ready=ready,
         **fields,
     )
 
 
-def _settle(state: State, event: AnyEvent, place: int, step: StepState, **fields: Any) -> State:
+def _settle(state: State, event: StepEvent, place: int, step: StepState, **fields: Any) -> State:
     """`_set`, with what follows the step having one need less to wait for."""
     waits = state.waits
+    if waits is _LATER:
+        return _set(state, event, place, step, **fields)
     freed = []
     for dependent in state.graph.dependents[place]:
         left = waits[dependent] - 1

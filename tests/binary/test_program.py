@@ -20,6 +20,7 @@ glibc: Any = importlib.import_module("glibc")
 certificates: Any = importlib.import_module("cerebelum_frozen.certificates")
 
 LIBPYTHON = Path(sysconfig.get_config_var("LIBDIR") or "") / str(sysconfig.get_config_var("INSTSONAME"))
+ARCHIVE = Path(sysconfig.get_config_var("LIBPL") or "") / str(sysconfig.get_config_var("LIBRARY"))
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or bool(binary.missing()) or not LIBPYTHON.is_file() or ".so" not in LIBPYTHON.name,
     reason="the tools of the build, or Python as a library, are not here",
@@ -58,6 +59,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if path.name not in ("lib-dynload", "site-packages"):
             (root / "lib" / layout.PYTHON / path.name).symlink_to(path)
     return root
+
+
+@pytest.mark.parametrize("archive", ["missing", "of no use"])
+def test_python_is_a_library_beside_the_program_where_it_cannot_be_linked_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: str
+) -> None:
+    if archive == "of no use":
+        (tmp_path / "libpython.a").write_text("no archive")
+    given = {"LIBPL": str(tmp_path), "LIBRARY": "libpython.a"}
+    monkeypatch.setattr(binary.sysconfig, "get_config_var", given.get)
+    (tmp_path / "inside").mkdir()
+    shutil.copy(LIBPYTHON, tmp_path / "inside")
+    program = binary.compile_program(tmp_path, tmp_path / "inside")
+    assert (tmp_path / "inside" / LIBPYTHON.name).is_file()
+    needed = subprocess.run(["patchelf", "--print-needed", program], capture_output=True, text=True, check=True).stdout
+    assert LIBPYTHON.name in needed.split()
 
 
 def started(folder: Path, *arguments: str, **env: str) -> dict[str, Any]:
@@ -146,7 +163,7 @@ def test_a_script_that_names_the_interpreter_is_run_by_it(folder: Path, tmp_path
 
 def test_only_what_is_needed_gets_in(folder: Path) -> None:
     assert not list(folder.rglob("*.pyi"))
-    assert (folder / "lib" / LIBPYTHON.name).is_file()
+    assert (folder / "lib" / LIBPYTHON.name).is_file() != ARCHIVE.is_file()
 
 
 def test_a_library_that_would_not_be_found_fails_the_build(tmp_path: Path) -> None:

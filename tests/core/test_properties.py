@@ -129,16 +129,33 @@ def test_versions_have_no_gaps(world: World) -> None:
     assert [event.version for event in world.log] == list(range(1, len(world.log) + 1))
 
 
+# Whether there are few events or many, by which it is decided how they are folded.
 @quick
-@given(walks())
-def test_every_prefix_of_a_log_can_be_reconstructed_to_what_it_was(world: World) -> None:
-    state = None
-    for length in range(len(world.log) + 1):
-        state = reconstruct(ID, world.log[:length])
-        assert (state is None) == (length == 0)
-        assert state is None or state.version == length
-    assert state is not None
-    assert whole(state) == whole(world.state)
+@given(walks(), st.sampled_from([0, 2, 1000]), st.integers(1, 100))
+def test_every_prefix_of_a_log_can_be_reconstructed_to_what_it_was(world: World, few: int, cut: int) -> None:
+    one_by_one, first, seen = None, None, b""
+    for length, fact in enumerate(world.log, 1):
+        one_by_one = evolve(one_by_one, fact, ID)
+        state = reconstruct(ID, world.log[:length], few=few)
+        assert state is not None
+        assert state.version == length
+        assert exactly(state) == exactly(one_by_one)
+        if length == cut:
+            first, seen = state, exactly(state)
+    assert one_by_one is not None
+    assert exactly(one_by_one) == exactly(world.state)
+    if first is not None:
+        whole_again = reconstruct(ID, world.log[cut:], first, few=few)
+        assert whole_again is not None
+        assert exactly(whole_again) == exactly(world.state)
+        assert exactly(first) == seen
+    assert reconstruct(ID, [], few=few) is None
+
+
+def exactly(state: State) -> bytes:
+    """The same, and what is counted besides."""
+    counted = sorted((group, *sorted(kinds.items())) for group, kinds in state.active._tally.items() if kinds)
+    return whole(state) + repr(counted).encode()
 
 
 @quick

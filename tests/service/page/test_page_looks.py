@@ -53,8 +53,11 @@ def test_everything_by_keyboard(page: Page, site: Site) -> None:
     page.lacks("dialog")
     page.press("/")
     page.until(lambda: page.js(_FOCUSED) == "search")
-    page.press("-0", Keys.BACKSPACE, Keys.BACKSPACE)
-    page.until(lambda: page.place in ("", "#/"))
+    # What was found is shown before the next key, which would otherwise choose a row that goes away.
+    page.press("fl")
+    page.until(lambda: page.place == "#/?id=fl" and "gated-0" not in page.ids())
+    page.press(Keys.BACKSPACE, Keys.BACKSPACE)
+    page.until(lambda: page.place in ("", "#/") and {"flaky-0", "gated-0"} <= set(page.ids()))
     page.press(Keys.ARROW_DOWN)
     first, second = page.ids()[:2]
     page.until(lambda: page.js(_FOCUSED) == first)

@@ -157,7 +157,7 @@ export function listView(shell, first) {
   id.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === "ArrowDown") {
       event.preventDefault();
-      move.move(0);
+      move.choose(body.firstElementChild);
     }
   });
 
