@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from cerebelum.core.model import Group
 from cerebelum.core.step_state import BUSY, StepStatus
 
-_ACTIVE: frozenset[StepStatus] = BUSY | {"answered", "retrying", "sleeping", "waiting_for_approval"}
+ACTIVE: frozenset[StepStatus] = BUSY | {"answered", "retrying", "sleeping", "waiting_for_approval"}
 _AWAY = BUSY - {"running"}
 _NONE: dict[StepStatus, int] = {}
 
@@ -16,8 +16,7 @@ _NONE: dict[StepStatus, int] = {}
 class Active(dict[str, StepStatus]):
     """By step, in the order in which they became active: what it is at.
 
-    Never changed once it is made, unless it is a draft: of that, `replaced` changes it and gives it back, and nothing
-    is counted.
+    Never changed once it is made.
     """
 
     __slots__ = ("_tally",)
@@ -36,16 +35,12 @@ class Active(dict[str, StepStatus]):
 
     def replaced(self, step_id: str, group: Group, kind: StepStatus) -> Active:
         """The same with another status of one step."""
-        if kind not in _ACTIVE and step_id not in self:
+        if kind not in ACTIVE and step_id not in self:
             return self
         made = Active(self)
         made._tally = {**self._tally, group: {**self._tally.get(group, _NONE)}}
         made._move(step_id, group, kind)
         return made
-
-    def draft(self) -> Active:
-        """The same as a draft. Nobody else may have it."""
-        return _Draft(self)
 
     def _move(self, step_id: str, group: Group, kind: StepStatus) -> None:
         """Change the status of one step."""
@@ -55,7 +50,7 @@ class Active(dict[str, StepStatus]):
             counts[before] -= 1
             if not counts[before]:
                 del counts[before]
-        if kind in _ACTIVE:
+        if kind in ACTIVE:
             counts[kind] = counts.get(kind, 0) + 1
             self[step_id] = kind
         elif before is not None:
@@ -85,14 +80,3 @@ class Active(dict[str, StepStatus]):
     def at(self, kind: StepStatus) -> list[str]:
         """The steps that are at this."""
         return [step_id for step_id, of in self.items() if of == kind] if self.count(kind) else []
-
-
-class _Draft(Active):
-    __slots__ = ()
-
-    def replaced(self, step_id: str, group: Group, kind: StepStatus) -> Active:
-        if kind in _ACTIVE:
-            self[step_id] = kind
-        else:
-            self.pop(step_id, None)
-        return self

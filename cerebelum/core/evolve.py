@@ -1,21 +1,19 @@
-"""What each event means: `evolve` is the only place where it gets that meaning, and says what it makes of a state."""
+"""What each event means: `evolve` is the only place where it gets that meaning, and says what it makes of a state.
+
+What it means for a step is in `step_fold`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeVar, assert_never
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, assert_never, get_args
 
 import msgspec
 
-from cerebelum.core.active import Active
-from cerebelum.core.chunks import Chunks
+from cerebelum.core.active import ACTIVE, Active
 from cerebelum.core.errors import StoreError
 from cerebelum.core.events import (
     AnyEvent,
-    ApprovalGranted,
-    ApprovalRejected,
-    ApprovalRequested,
-    ApprovalTimedOut,
     CancelRequested,
     ExecutionCancelled,
     ExecutionCompleted,
@@ -26,32 +24,31 @@ from cerebelum.core.events import (
     LockAcquired,
     LockAwaited,
     PauseRequested,
-    SleepCompleted,
-    SleepStarted,
     StepCompleted,
     StepEvent,
     StepFailed,
     StepHandedOver,
-    StepInterrupted,
-    StepReported,
     StepSkipped,
     StepStarted,
-    StepTaken,
 )
 from cerebelum.core.graph import Graph
-from cerebelum.core.handover import folded
 from cerebelum.core.order import order, settled
 from cerebelum.core.resuming import taken_up
 from cerebelum.core.runs import joined, without
 from cerebelum.core.state import State
-from cerebelum.core.step_state import NEW, Call, Steps, StepState, answered
+from cerebelum.core.step_fold import step_after
+from cerebelum.core.step_state import NEW, Steps, StepState, StepStatus
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 replace = msgspec.structs.replace
 
 _PENDING = StepState()
-_LATER: Chunks[int] = Chunks.of(())
-"""In the place of a draft's `waits`: what follows from where all steps stand is worked out once, at the end."""
-E = TypeVar("E", bound=StepEvent)
+_OF_STEPS = frozenset(get_args(StepEvent))
+_ANEW = (ExecutionStarted, ExecutionResumed)
+"""What makes all of a state anew."""
+_NOTHING: dict[str, Any] = {}
 
 
 def reconstruct(
@@ -61,25 +58,70 @@ def reconstruct(
 
     So many as `few` events are sooner folded one by one than a draft is made and worked out.
     """
-    state = since
-    for count, event in enumerate(events):
+    state, draft, count = since, None, 0
+    for event in events:
+        if draft is not None:
+            if draft.took(event):
+                continue
+            state, draft, count = draft.worked_out(), None, 0
         state = evolve(state, event, execution_id)
-        # What begins an execution or goes on with it makes no drafts.
-        if count >= few and state.waits is not _LATER:
-            state = _draft(state)
-    return _final(state) if state is not None and state.waits is _LATER else state
+        count += 1
+        if count > few:
+            draft = _Draft(state)
+    return state if draft is None else draft.worked_out()
 
 
-def _draft(state: State) -> State:
-    """The same, whose parts `evolve` changes instead of making others: a state that it has gone on from is spoilt."""
-    return replace(state, steps=state.steps.draft(), active=state.active.draft(), waits=_LATER)
+class _Draft:
+    """A state to which much is added: what follows from where all steps stand is worked out once, at the end."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        """All but what is kept here."""
+        self._last: AnyEvent | None = None
+        self._steps = [*state.steps.in_order()]
+        self._active: dict[str, StepStatus] = {**state.active}
+
+    def took(self, event: AnyEvent) -> bool:
+        """Add an event; False, and nothing is added, for one that makes all anew."""
+        if not _is_of_step(event):
+            if isinstance(event, _ANEW):
+                return False
+            self._last, self._state = event, evolve(self._state, event)
+            return True
+        self._last, state = event, self._state
+        place = state.graph.position.get(event.step)
+        if place is None:
+            return True
+        old = self._steps[place]
+        new = self._steps[place] = step_after(old, event, state.host)
+        if new.status in ACTIVE:
+            self._active[event.step] = new.status
+        else:
+            self._active.pop(event.step, None)
+        if fields := _bearing(state, event, place, old, new):
+            self._state = replace(state, **fields)
+        return True
+
+    def worked_out(self) -> State:
+        """The state after all that was added."""
+        state, last = self._state, self._last
+        graph = state.graph
+        steps = Steps.of(graph.position, self._steps)
+        waits, ready, done = order(graph, steps)
+        return replace(
+            state,
+            version=state.version if last is None else last.version,
+            updated_at=state.updated_at if last is None else last.at,
+            steps=steps,
+            waits=waits,
+            ready=ready,
+            done=done,
+            active=Active.of((step, graph.group_of(step), kind) for step, kind in self._active.items()),
+        )
 
 
-def _final(state: State) -> State:
-    graph, steps = state.graph, state.steps.final()
-    waits, ready, done = order(graph, steps)
-    active = Active.of((step, graph.group_of(step), kind) for step, kind in state.active.items())
-    return replace(state, steps=steps, active=active, waits=waits, ready=ready, done=done)
+def _is_of_step(event: AnyEvent) -> TypeIs[StepEvent]:
+    return type(event) in _OF_STEPS
 
 
 def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> State:
@@ -88,23 +130,9 @@ def evolve(state: State | None, event: AnyEvent, execution_id: str = "") -> Stat
         if not isinstance(event, ExecutionStarted):
             raise _damaged(f"the log begins with {type(event).__name__}, not with ExecutionStarted", execution_id)
         return _started(event, execution_id)
+    if _is_of_step(event):
+        return _of_step(state, event)
     match event:
-        case StepCompleted():
-            return _of_step(state, event, _completed)
-        case StepStarted():
-            return _of_step(state, event, _begun)
-        case StepFailed():
-            return _of_step(state, event, _failed)
-        case StepInterrupted():
-            return _of_step(state, event, _interrupted)
-        case StepSkipped():
-            return _of_step(state, event, _skipped)
-        case StepHandedOver() | StepTaken() | StepReported():
-            return _of_step(state, event, _handover)
-        case SleepStarted() | SleepCompleted() | ApprovalRequested():
-            return _of_step(state, event, _call)
-        case ApprovalGranted() | ApprovalRejected() | ApprovalTimedOut():
-            return _of_step(state, event, _answer)
         case ExecutionStarted():
             raise _damaged("the log holds ExecutionStarted twice", state.execution_id)
         case ExecutionResumed():
@@ -223,27 +251,30 @@ def _passed(state: State, event: AnyEvent, **fields: Any) -> State:
     return replace(state, version=event.version, updated_at=event.at, **fields)
 
 
-def _of_step(state: State, event: E, meaning: Callable[[State, E, int, StepState], State]) -> State:
-    """What an event means for the step at its place, which is as it was until then."""
-    place = state.graph.position.get(event.step)
+def _of_step(state: State, event: StepEvent) -> State:
+    """What an event means for its step, and for all that is derived from where the steps stand."""
+    graph = state.graph
+    place = graph.position.get(event.step)
     if place is None:
         # A later definition removed the step: the fact stays in the log and has no bearing any more.
         return _passed(state, event)
-    return meaning(state, event, place, state.steps.at(place))
-
-
-def _set(
-    state: State, event: StepEvent, place: int, step: StepState, freed: Sequence[int] = (), **fields: Any
-) -> State:
-    """The state with one step replaced, and everything derived from that step's status brought along.
-
-    `freed` are the places of steps that became ready.
-    """
-    kind, graph, ready = step.status, state.graph, state.ready
-    if state.waits is _LATER:
-        pass
-    elif kind in NEW:
-        freed = (place,) if state.waits[place] == 0 else ()
+    old = state.steps.at(place)
+    new = step_after(old, event, state.host)
+    if new is old:
+        return _passed(state, event)
+    step, group, kind = graph.steps[place], graph.group[place], new.status
+    waits, ready, done = state.waits, state.ready, state.done
+    freed = []
+    if settled(step, new) and not settled(step, old):
+        done += group == "steps"
+        for dependent in graph.dependents[place]:
+            left = waits[dependent] - 1
+            waits = waits.replaced(dependent, left)
+            if left == 0 and state.steps.at(dependent).status in NEW:
+                freed.append(dependent)
+    if kind in NEW:
+        if waits[place] == 0:
+            freed.append(place)
     elif ready:
         ready = without(ready, place)
     for each in freed:
@@ -252,132 +283,26 @@ def _set(
         state,
         version=event.version,
         updated_at=event.at,
-        steps=state.steps.replaced(place, step),
-        active=state.active.replaced(event.step, graph.group[place], kind),
+        steps=state.steps.replaced(place, new),
+        waits=waits,
         ready=ready,
-        **fields,
+        done=done,
+        active=state.active.replaced(event.step, group, kind),
+        **_bearing(state, event, place, old, new),
     )
 
 
-def _settle(state: State, event: StepEvent, place: int, step: StepState, **fields: Any) -> State:
-    """`_set`, with what follows the step having one need less to wait for."""
-    waits = state.waits
-    if waits is _LATER:
-        return _set(state, event, place, step, **fields)
-    freed = []
-    for dependent in state.graph.dependents[place]:
-        left = waits[dependent] - 1
-        waits = waits.replaced(dependent, left)
-        if left == 0 and state.steps.at(dependent).status in NEW:
-            freed.append(dependent)
-    done = state.done + (state.graph.group[place] == "steps")
-    return _set(state, event, place, step, freed, done=done, waits=waits, **fields)
-
-
-def _begun(state: State, event: StepStarted, place: int, old: StepState) -> State:
-    began = old.began_at if old.status in ("retrying", "answered") else None
-    new = replace(
-        old,
-        status="running",
-        attempt=event.attempt,
-        host=state.host,
-        began_at=began or event.at,
-        started_at=event.at,
-        ended_at=None,
-        retry_at=None,
-        handed=None,
-        taken=None,
-        reported=None,
-    )
-    return _set(state, event, place, new, phase=state.graph.group[place])
-
-
-def _completed(state: State, event: StepCompleted, place: int, old: StepState) -> State:
-    new = replace(
-        old,
-        status="completed",
-        output=event.output,
-        error=None,
-        ended_at=event.at,
-        duration=event.duration,
-        interrupted=None,
-        verified=event.verified,
-        deaths=0,
-    )
-    return _settle(state, event, place, new, resurrections=0)
-
-
-def _failed(state: State, event: StepFailed, place: int, old: StepState) -> State:
-    retrying = event.retry_at is not None
-    new = replace(
-        old,
-        status="retrying" if retrying else "failed",
-        attempt=event.attempt,
-        host=old.host if old.taken is not None else state.host,
-        deaths=0,
-        used=old.used + 1,
-        error=event.error,
-        diverted=event.diverted,
-        retry_at=event.retry_at,
-        retry_in=(event.retry_at - event.at).total_seconds() if event.retry_at else None,
-        ended_at=event.at,
-        duration=event.duration,
-        interrupted=None,
-    )
-    if retrying:
-        return _set(state, event, place, new)
-    if settled(state.graph.steps[place], new):
-        return _settle(state, event, place, new)
-    # A step that could not even start brings its group's turn, as its start would have.
-    phase = state.phase if event.attempt == old.attempt else state.graph.group[place]
-    return _set(state, event, place, new, failed=(*state.failed, event.step), phase=phase)
-
-
-def _interrupted(state: State, event: StepInterrupted, place: int, old: StepState) -> State:
-    if event.why == "withdrawn":
-        new = replace(old, status="pending", ended_at=event.at)
-    else:
-        deaths = old.deaths + (old.taken is not None) if event.why == "runner_died" else 0
-        new = replace(old, status="interrupted", interrupted=event.why, ended_at=event.at, deaths=deaths)
-    return _set(state, event, place, new)
-
-
-def _skipped(state: State, event: StepSkipped, place: int, old: StepState) -> State:
-    new = replace(old, status="skipped", skipped=event.why, ended_at=event.at)
-    return _settle(state, event, place, new, phase=state.graph.group[place])
-
-
-def _handover(state: State, event: StepHandedOver | StepTaken | StepReported, place: int, old: StepState) -> State:
-    new = folded(old, event)
-    if new is None:
-        return _passed(state, event)
-    if isinstance(event, StepHandedOver):
-        return _set(state, event, place, new, phase=state.graph.group[place])
-    return _set(state, event, place, new)
-
-
-def _call(state: State, event: SleepStarted | SleepCompleted | ApprovalRequested, place: int, old: StepState) -> State:
+def _bearing(state: State, event: StepEvent, place: int, old: StepState, new: StepState) -> dict[str, Any]:
+    """The fields of a state that an event of a step changes besides: whose turn it is, and how it goes on the whole."""
     match event:
-        case SleepStarted():
-            call = Call("sleep", event.at, event.until, event.seconds)
-            new = replace(old, status="sleeping", interrupted=None, calls=(*old.calls, call))
-        case SleepCompleted():
-            if not old.calls:
-                return _passed(state, event)
-            slept = (*old.calls[:-1], replace(old.calls[-1], result="slept"))
-            new = replace(old, status="running", host=state.host, calls=slept, handed=None, taken=None, reported=None)
-        case ApprovalRequested():
-            call = Call("approval", event.at, event.expires_at, event.seconds, event)
-            new = replace(old, status="waiting_for_approval", interrupted=None, calls=(*old.calls, call))
+        case StepCompleted():
+            return {"resurrections": 0} if state.resurrections else _NOTHING
+        case StepStarted() | StepSkipped() | StepHandedOver():
+            turn = state.graph.group[place]
+            return {"phase": turn} if turn != state.phase else _NOTHING
+        case StepFailed() if new.status == "failed" and not settled(state.graph.steps[place], new):
+            # A step that could not even start brings its group's turn, as its start would have.
+            phase = state.phase if event.attempt == old.attempt else state.graph.group[place]
+            return {"failed": (*state.failed, event.step), "phase": phase}
         case _:
-            assert_never(event)
-    return _set(state, event, place, new)
-
-
-def _answer(
-    state: State, event: ApprovalGranted | ApprovalRejected | ApprovalTimedOut, place: int, old: StepState
-) -> State:
-    if old.status != "waiting_for_approval":
-        return _passed(state, event)
-    calls = (*old.calls[:-1], answered(old.calls[-1], event))
-    return _set(state, event, place, replace(old, status="answered", calls=calls))
+            return _NOTHING

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 replace = msgspec.structs.replace
 
 
-def folded(old: StepState, event: StepHandedOver | StepTaken | StepReported) -> StepState | None:
-    """Where the step stands after the event; None if that has no bearing on it."""
+def handed(old: StepState, event: StepHandedOver | StepTaken | StepReported) -> StepState:
+    """Where the step stands after the event; `old` if that has no bearing on it."""
     match event:
         case StepHandedOver():
             began = old.began_at if old.status in ("retrying", "answered", "running") else None
@@ -46,11 +46,11 @@ def folded(old: StepState, event: StepHandedOver | StepTaken | StepReported) -> 
             )
         case StepTaken():
             if old.status != "waiting_for_worker" or old.handed is None or old.handed.version != event.handover:
-                return None
+                return old
             return replace(old, status="on_worker", host=event.host, started_at=event.at, taken=event)
         case StepReported():
             if event.refused is not None or not holds(old, event.handover, event.worker):
-                return None
+                return old
             return replace(old, status="reported", reported=event)
         case _:
             assert_never(event)

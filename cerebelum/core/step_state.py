@@ -109,7 +109,7 @@ class StepState(msgspec.Struct, frozen=True):
 
 
 class Steps(Mapping[str, StepState]):
-    """All steps' standings by id. Never changed once it is made, unless it is a draft."""
+    """All steps' standings by id. Never changed once it is made."""
 
     __slots__ = ("_position", "_steps")
 
@@ -125,15 +125,6 @@ class Steps(Mapping[str, StepState]):
     def replaced(self, place: int, step: StepState) -> Steps:
         """The same with another standing for the step at a place."""
         return Steps(self._position, self._steps.replaced(place, step))
-
-    def draft(self) -> Steps:
-        """The same, of which `replaced` changes it and gives it back. Nobody else may have it."""
-        row = [*self._steps]
-        return _Draft(self._position, Chunks([row], max(1, len(row))), row)
-
-    def final(self) -> Steps:
-        """What a draft has come to, never to be changed again."""
-        return Steps.of(self._position, self._steps)
 
     def in_order(self) -> Iterator[StepState]:
         """Where all of them stand, by their places."""
@@ -163,23 +154,6 @@ class Steps(Mapping[str, StepState]):
 
     def __len__(self) -> int:
         return len(self._position)
-
-
-class _Draft(Steps):
-    """All in one row, which is a list."""
-
-    __slots__ = ("_row",)
-
-    def __init__(self, position: Mapping[str, int], steps: Chunks[StepState], row: list[StepState]) -> None:
-        super().__init__(position, steps)
-        self._row = row
-
-    def replaced(self, place: int, step: StepState) -> Steps:
-        self._row[place] = step
-        return self
-
-    def at(self, place: int) -> StepState:
-        return self._row[place]
 
 
 def refused(call: Call) -> bool:
