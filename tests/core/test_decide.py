@@ -333,6 +333,21 @@ def test_a_sleep_that_ends_while_failures_wind_down_is_not_woken() -> None:
     assert world.statuses["a"] == "sleeping"
 
 
+def test_deaths_in_a_row_are_counted_until_a_step_completes_or_somebody_resumes() -> None:
+    world = parallel("a", "b", "c")
+    world.crashes()
+    world.crashes()
+    assert world.state.resurrections == 2
+    world.completes("a")
+    assert world.state.resurrections == 0
+    world.crashes()
+    world.fails("b")
+    assert world.state.resurrections == 1
+    world.completes("c")
+    world.resumes()
+    assert world.state.resurrections == 0
+
+
 def test_what_was_cut_off_while_a_failure_wound_down_is_still_finished() -> None:
     world = parallel("a", "b")
     world.fails("a")
