@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from types import FunctionType
 from typing import Annotated, Any
 
 import msgspec
@@ -34,6 +33,7 @@ from cerebelum.sdk.fingerprints import code_digest
 from cerebelum.sdk.ordering import Order
 from cerebelum.sdk.steps import Step as Decorated
 from cerebelum.steps.context import Context
+from cerebelum.steps.parameters import parameters_of
 from cerebelum.steps.suspension import seconds_of
 
 _GIVEN = ("context", "inputs")
@@ -271,7 +271,7 @@ class _Compiler:
     def _arguments(self, node: Decorated[Any, Any]) -> dict[str, str]:
         """Which parameters are the results of which steps. Raises CerebelumError."""
         found = {}
-        for name, required in _parameters(node.function).items():
+        for name, required in parameters_of(node.function).named.items():
             if name in _GIVEN:
                 continue
             step = self._by_parameter.get(name)
@@ -296,18 +296,6 @@ class _Compiler:
 
     def _problem(self, node: Node, message: str, hint: str | None) -> None:
         self._order.add(node.where, f"step {quoted(node.name)}: {message}", hint)
-
-
-def _parameters(function: Callable[..., Any]) -> dict[str, bool]:
-    """What a function takes by name, and whether it has to be given."""
-    if type(function) is FunctionType and not function.__dict__:
-        # As `inspect` does where nothing is wrapped, in a tenth of the time.
-        code, count = function.__code__, function.__code__.co_argcount
-        names = code.co_varnames[: count + code.co_kwonlyargcount]
-        optional = {*names[count - len(function.__defaults__ or ()) : count], *(function.__kwdefaults__ or ())}
-        return {name: name not in optional for name in names}
-    every = inspect.signature(function).parameters.values()
-    return {p.name: p.default is p.empty for p in every if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
 def _output(step: str) -> str:

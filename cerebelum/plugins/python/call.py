@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import inspect
 import os
 import re
 import sys
@@ -29,6 +28,7 @@ from cerebelum.steps.context import Context, copied
 from cerebelum.steps.executor import Invocation
 from cerebelum.steps.loading import loading
 from cerebelum.steps.output_values import clean
+from cerebelum.steps.parameters import Parameters, parameters_of
 
 _loaded: dict[str, tuple[tuple[int, int, int], str, ModuleType]] = {}
 _OUR_FOLDER = str(Path(__file__).parents[2]) + os.sep
@@ -116,56 +116,28 @@ def call_function(
     Raises ArgumentError before the call if the arguments do not fit.
     """
     arguments = copied(given)
-    takes = _takes(function)
+    takes = taken_by(function)
     if takes is None:
         return function(**arguments)
     if "context" in takes.named and "context" not in arguments:
         arguments["context"] = context()
     if "inputs" in takes.named and "inputs" not in arguments:
         arguments["inputs"] = copied(dict(inputs))
-    unknown = [] if takes.anything else sorted(arguments.keys() - takes.named)
-    missing = [name for name in takes.required if name not in arguments]
+    unknown = [] if takes.anything else sorted(arguments.keys() - takes.named.keys())
+    missing = [name for name, required in takes.named.items() if required and name not in arguments]
     if unknown or missing:
-        raise _misfit(function, unknown, missing, sorted(takes.named - arguments.keys()))
+        raise _misfit(function, unknown, missing, sorted(takes.named.keys() - arguments.keys()))
     positional = [arguments.pop(name) for name in takes.positional if name in arguments]
     return function(*positional, **arguments)
 
 
-class _Takes(msgspec.Struct, frozen=True):
-    """What a function takes, by name."""
-
-    named: frozenset[str]
-    required: tuple[str, ...]
-    positional: tuple[str, ...]
-    """Those that cannot be given by name."""
-    anything: bool
-    """Whether it has a `**`."""
+_known = functools.lru_cache(maxsize=256)(parameters_of)
 
 
-def _takes(function: Callable[..., Any]) -> _Takes | None:
-    """What the function takes; None if that cannot be told."""
+def taken_by(function: Callable[..., Any]) -> Parameters | None:
+    """What the function takes; None for the few built-in ones that do not tell."""
     try:
-        return _taken(function)
-    except (TypeError, ValueError):
-        return None
-
-
-@functools.lru_cache(maxsize=256)
-def _taken(function: Callable[..., Any]) -> _Takes:
-    parameters = inspect.signature(function).parameters
-    named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-    return _Takes(
-        frozenset(named),
-        tuple(name for name, p in named.items() if p.default is p.empty),
-        tuple(name for name, p in named.items() if p.kind is p.POSITIONAL_ONLY),
-        any(p.kind is p.VAR_KEYWORD for p in parameters.values()),
-    )
-
-
-def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
-    """The function's signature; None for the few built-in ones that do not tell."""
-    try:
-        return inspect.signature(function)
+        return parameters_of(function) if type(function).__hash__ is None else _known(function)
     except (TypeError, ValueError):
         return None
 
@@ -378,6 +350,8 @@ def _installed(name: str, folder: Path) -> Path | None:
 
 def _misfit(function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str]) -> ArgumentError:
     said = [f"there is no parameter {name}" for name in unknown] + [f"{name} is missing" for name in missing]
+    import inspect
+
     name = getattr(function, "__name__", str(function))
     takes = ", ".join(inspect.signature(function).parameters) or "nothing"
     hint = next((near for word in unknown if (near := nearest(word, free))), f"it takes {takes}; give them in `with:`")

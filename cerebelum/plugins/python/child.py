@@ -23,7 +23,7 @@ from cerebelum.plugins.python.call import (
     explain,
     find_target,
     load_function,
-    signature_of,
+    taken_by,
 )
 from cerebelum.steps.context import Context
 from cerebelum.steps.executor import Answer, Ending
@@ -70,9 +70,9 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
             function = load_function(find_target(request["target"], folder), folder)
         except CerebelumError as error:
             return _failure("not_found", error)
-        signature = signature_of(function)
+        takes = taken_by(function)
         # A function that does not look at `cancelled` ends at once, as any program does.
-        if signature is not None and "context" in signature.parameters:
+        if takes is not None and "context" in takes.named:
             signal.signal(signal.SIGTERM, lambda *_: asked.set())
         with Answering(msgspec.convert(request["answers"], tuple[Answer, ...])):
             value = call_function(function, request["with"], lambda: context, request["inputs"])
