@@ -78,6 +78,8 @@ class Nudge(msgspec.Struct, frozen=True):
 
 
 Happening = Opened | Ended | Admission | Nudge
+_STARTS = (StepStarted, StepHandedOver)
+_WAITS = (StepFailed, SleepStarted, ApprovalRequested)
 
 
 def decide(state: State | None, happening: Happening, circumstances: Circumstances, execution_id: str = "") -> Turn:
@@ -216,7 +218,7 @@ def _advance(turn: Turn, recover: bool) -> None:
         before = len(turn.events)
         _go_on(turn, group, recover)
         # Starts take what is free, and make nothing possible that was not before.
-        if all(isinstance(event, StepStarted | StepHandedOver) for event in turn.events[before:]):
+        if all(isinstance(event, _STARTS) for event in turn.events[before:]):
             return
 
 
@@ -286,7 +288,7 @@ def _wake(turn: Turn, group: Group) -> None:
     if active.kinds(group) <= BUSY:
         return
     # Whose wait has just begun may be due although no timer says so.
-    new = [event.step for event in turn.events if isinstance(event, StepFailed | SleepStarted | ApprovalRequested)]
+    new = [event.step for event in turn.events if isinstance(event, _WAITS)]
     in_question = {*turn.circumstances.due, *active.at("answered"), *new}
     if not in_question:
         return

@@ -7,6 +7,7 @@ import os
 from cerebelum.core.ids import slug
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_drawn: list[int] = []
 
 
 def new_id(workflow: str) -> str:
@@ -16,4 +17,10 @@ def new_id(workflow: str) -> str:
 
 def chance() -> float:
     """A random number in [0, 1)."""
-    return int.from_bytes(os.urandom(4)) / (1 << 32)
+    # Asked for at every turn, so the system is asked once for many.
+    try:
+        number = _drawn.pop()
+    except IndexError:
+        _drawn.extend(memoryview(os.urandom(1024)).cast("I"))
+        number = _drawn.pop()
+    return number / (1 << 32)

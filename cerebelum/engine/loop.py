@@ -50,6 +50,7 @@ from cerebelum.store import Conflict, EventStore, Fenced, Ownership
 Item = Ended | BaseException | Literal["turn"] | Order | Told
 """What other threads have to tell the loop; `turn`: one of them had its turn, which the loop has to look at."""
 End = Literal["ended", "paused", "parked", "fenced"]
+_BEGINNINGS = (StepStarted, SleepCompleted)
 
 
 class Engine(Orders):
@@ -347,7 +348,7 @@ class Engine(Orders):
         return [
             self._begin(event.step, state)
             for event in events
-            if isinstance(event, StepStarted | SleepCompleted) and state.active.get(event.step) == "running"
+            if isinstance(event, _BEGINNINGS) and state.active.get(event.step) == "running"
         ]
 
     def _tell(self, event: AnyEvent) -> None:

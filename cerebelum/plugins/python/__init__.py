@@ -95,18 +95,17 @@ class _Bound(Python):
     def __init__(
         self, functions: Callable[[], Mapping[str, Callable[..., Any]]], loop: asyncio.AbstractEventLoop | None
     ) -> None:
-        from cerebelum.plugins.python.inside import loop_behind
+        from cerebelum.plugins.python.inside import in_process, loop_behind
 
         self._functions = functools.cache(functions)
         self._loop = loop or loop_behind()
+        self._in_process = in_process
 
     def run(self, call: Invocation) -> Outcome:
         function = self._functions().get(call.step.id)
         if function is None or call.options.get("isolated"):
             return super().run(call)
-        from cerebelum.plugins.python.inside import in_process
-
-        return in_process(call, lambda: function, self._loop)
+        return self._in_process(call, lambda: function, self._loop)
 
 
 def _load(call: Invocation) -> Callable[[], Callable[..., Any]]:
