@@ -67,7 +67,10 @@ class Scenario:
         deciders = [
             s
             for s, kind in state.active.items()
-            if kind == "waiting_for_approval" and self.decisions.get(s, "grant") != "nobody"
+            if kind == "waiting_for_approval"
+            and self.decisions.get(s, "grant") != "nobody"
+            # Whether a decision still comes in time then depends on how long attempts take to end.
+            and not (state.cancel and state.graph.group_of(s) in CANCELLABLE)
         ]
         candidates = sorted({*world.running, *world.on_workers, *deciders}, key=lambda s: self.order[s])
         if not candidates:
