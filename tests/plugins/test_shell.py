@@ -116,6 +116,14 @@ def test_no_startup_file_of_bash_is_read(tmp_path: Path) -> None:
     assert sink.out == b"ok\n"
 
 
+@pytest.mark.parametrize("path", ["bin:{0}", ":{0}", "{0}:bin"])
+def test_bash_is_found_behind_a_relative_folder_of_the_path(tmp_path: Path, path: str) -> None:
+    sink = MemorySink()
+    given = {"PATH": path.format(os.environ["PATH"])}
+    assert run(tmp_path, 'echo "${BASH_VERSION:+bash}"; true', env=given, sink=sink) == Completed(None)
+    assert sink.out == b"bash\n"
+
+
 def test_sh_serves_where_the_steps_path_has_no_bash(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "sh").symlink_to(Path("/bin/sh").resolve())

@@ -146,7 +146,7 @@ def command(
     A script of more than `most` bytes, and one for `{0}`, is written to `scratch`.
     Raises CerebelumError if `shell` cannot be split into words.
     """
-    words = _words(shell) or ["bash" if program_on(env.get("PATH", os.defpath), "bash") else "sh"]
+    words = _words(shell) or ["bash" if _on_path("bash", env.get("PATH", os.defpath)) else "sh"]
     name = Path(words[0]).name
     if name in ("pwsh", "powershell"):
         script = _PWSH.format(script)
@@ -202,6 +202,12 @@ def _words(shell: str | list[str] | None) -> list[str]:
     if not words or not words[0]:
         raise CerebelumError("`shell` is empty", hint="leave it out for bash (or sh), or name a shell")
     return words
+
+
+def _on_path(name: str, path: str) -> bool:
+    # Asked for every step, so without the cost of Path.
+    files = (f"{folder}/{name}" for folder in path.split(os.pathsep) if folder)
+    return any(os.access(file, os.X_OK) and os.path.isfile(file) for file in files)
 
 
 def _script_file(script: str, shell: str, scratch: Path) -> str:
