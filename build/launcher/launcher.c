@@ -240,19 +240,22 @@ static int open_cache(const char *base, int create) {
 
 /* ---- a copy ---------------------------------------------------------------------------------------------------- */
 
-static const struct timespec FILE_TIMES[2] = {{FILE_TIME, 0}, {FILE_TIME, 0}};
-
 static int is_module(const struct entry *entry) {
     const char *dot = strrchr(entry->path, '.');
     return dot && !strcmp(dot, ".pyc");
 }
 
+static int is_before(struct timespec one, struct timespec other) {
+    return one.tv_sec < other.tv_sec || (one.tv_sec == other.tv_sec && one.tv_nsec < other.tv_nsec);
+}
+
 /* Is every file of the list in the folder, as it was unpacked? Sizes and times tell. Files of one folder follow each
  * other in the list, so that the kernel need not walk the same path for each.
  *
- * Modules are nine of ten files, and asking for each would take a quarter of a short command's time. Unless `all` is
- * asked for, the time of their folder answers for them: it says whether one of them went or was replaced. */
-static int is_sound(const struct image *image, int copy, int all) {
+ * Modules are nine of ten files, and asking for each would take a quarter of a short command's time. Where all were
+ * `seen` a while ago, their folders answer for them: that one of them went or was replaced since then shows in the
+ * time of the folder's last change, which nobody can set. */
+static int is_sound(const struct image *image, int copy, const struct timespec *seen) {
     struct entry entry;
     struct stat st;
     char name[PATH_MAX] = "";
@@ -260,10 +263,10 @@ static int is_sound(const struct image *image, int copy, int all) {
     int folder = copy, sound = 1;
     while (sound && next_entry(image, &at, &entry)) {
         if (entry.type == 'd') {
-            if (!all) sound = !fstatat(copy, entry.path, &st, AT_SYMLINK_NOFOLLOW) && st.st_mtime == FILE_TIME;
+            if (seen) sound = !fstatat(copy, entry.path, &st, AT_SYMLINK_NOFOLLOW) && is_before(st.st_ctim, *seen);
             continue;
         }
-        if (!all && is_module(&entry)) continue;
+        if (seen && is_module(&entry)) continue;
         const char *slash = strrchr(entry.path, '/');
         size_t len = slash ? (size_t)(slash + 1 - entry.path) : 0;
         if (len != kept || memcmp(name, entry.path, len)) {
@@ -283,19 +286,25 @@ static int is_sound(const struct image *image, int copy, int all) {
     return sound;
 }
 
-/* Let the folders have the time that says that nothing in them was changed. */
-static void stamp_folders(const struct image *image, int copy) {
-    struct entry entry;
-    for (size_t at = 0; next_entry(image, &at, &entry);)
-        if (entry.type == 'd') utimensat(copy, entry.path, FILE_TIMES, AT_SYMLINK_NOFOLLOW);
-}
-
-/* Whether all was looked at since this machine was started, which is when files can have become short, and in the last
- * day, by the clock as it is now. */
-static int seen_lately(time_t seen) {
+/* Whether all was seen since this machine was started, which is when files can have become short, and in the last day,
+ * by the clock as it is now. */
+static int is_lately(time_t seen) {
     struct timespec up;
     time_t now = time(NULL);
     return seen <= now && now - seen <= DAY && !clock_gettime(CLOCK_BOOTTIME, &up) && now - seen < up.tv_sec;
+}
+
+/* The mtime of a copy is when all of it was seen: the time before that began, by the clock that its folders have. */
+static int see_all(const struct image *image, int copy) {
+    struct timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
+    struct stat st;
+    int writable = !futimens(copy, times) && !fstat(copy, &st);
+    if (!is_sound(image, copy, NULL)) return 0;
+    if (writable) {
+        times[0] = times[1] = st.st_atim;
+        futimens(copy, times);
+    }
+    return 1;
 }
 
 static void tidy(int cache, const char *keep);
@@ -315,17 +324,13 @@ static int open_copy(const struct image *image, int cache, const char *id) {
         close(copy);
         return -1;
     }
-    int lately = seen_lately(st.st_mtime);
-    if (lately && is_sound(image, copy, 0)) return copy;
-    if (!is_sound(image, copy, 1)) {
+    int lately = is_lately(st.st_mtime);
+    if (lately && is_sound(image, copy, &st.st_mtim)) return copy;
+    if (!see_all(image, copy)) {
         close(copy);
         return -1;
     }
-    stamp_folders(image, copy);
-    if (!lately) {
-        futimens(copy, NULL);
-        tidy(cache, id);
-    }
+    if (!lately) tidy(cache, id);
     return copy;
 }
 
@@ -352,6 +357,7 @@ static size_t read_some(struct source *source, size_t want, const char **bytes) 
 }
 
 static int write_file(struct source *source, int folder, const struct entry *entry) {
+    static const struct timespec times[2] = {{FILE_TIME, 0}, {FILE_TIME, 0}};
     int fd = openat(folder, entry->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, entry->executable ? 0700 : 0600);
     if (fd < 0) return -1;
     for (size_t left = entry->size; left;) {
@@ -367,7 +373,7 @@ static int write_file(struct source *source, int folder, const struct entry *ent
         if (!count) { int error = errno; close(fd); errno = error; return -1; }
         left -= count;
     }
-    if (futimens(fd, FILE_TIMES)) { close(fd); return -1; }
+    if (futimens(fd, times)) { close(fd); return -1; }
     return close(fd);
 }
 
@@ -400,7 +406,6 @@ static int unpack(const struct image *image, int folder) {
                  : entry.type == 'l' ? write_link(&source, folder, &entry)
                                      : write_file(&source, folder, &entry);
     int error = errno;
-    stamp_folders(image, folder);
     ZSTD_freeDStream(source.stream);
     errno = error;
     return result;

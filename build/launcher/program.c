@@ -1,7 +1,7 @@
-/* What the launcher becomes: CPython, as a library beside it, told to run cerebelum; or, by the names in `bin/`, CPython
- * as everybody knows it, so that `sys.executable` is a true interpreter.
+/* What the launcher becomes: CPython, linked in or as a library beside it, told to run cerebelum; or, by the names in
+ * `bin/`, CPython as everybody knows it, so that `sys.executable` is a true interpreter.
  *
- * It is compiled without Python's headers: of that library, one function is called. It also offers what the libraries
+ * It is compiled without Python's headers: of Python, one function is called. It also offers what the libraries
  * take from newer versions of glibc and older ones do not have (build/glibc.py makes them ask for any version).
  */
 #define _GNU_SOURCE

@@ -8,6 +8,9 @@ from cerebelum.core.ids import slug
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _drawn: list[int] = []
+if hasattr(os, "register_at_fork"):
+    # Two processes are not to draw the same.
+    os.register_at_fork(after_in_child=_drawn.clear)
 
 
 def new_id(workflow: str) -> str:

@@ -24,7 +24,9 @@ def named_execution(execution_id: object) -> str | None:
     if execution_id is None or isinstance(execution_id, str):
         return execution_id
     known = getattr(execution_id, "execution_id", None)
-    hint = f"its execution_id is {known!r}" if isinstance(known, str) else f"execution_id='order-{execution_id}'"
+    hint = f"its execution_id is {known!r}" if isinstance(known, str) else "an id is a text"
+    if isinstance(execution_id, int):
+        hint = f"execution_id='order-{execution_id}'"
     raise UsageError(f"execution_id={execution_id!r:.80} is no text", hint=hint)
 
 

@@ -341,9 +341,9 @@ def _check_options(options: RunOptions) -> None:
     if unknown := sorted(options.keys() - RunOptions.__annotations__.keys()):
         known = ", ".join(RunOptions.__annotations__)
         raise UsageError(f"a run has no option {unknown[0]}", hint=f"it takes {known}")
-    if isinstance(tags := options.get("tags", ()), str):
+    if isinstance(tags := options.get("tags"), str):
         raise UsageError(f"tags={tags!r} is one text, and not a list of them", hint="tags=['nightly']")
-    tag_list(tags)
+    options["tags"] = tag_list(tags)
     named_store(options.get("store"))
     if named_execution(options.get("execution_id")) is None and options.get("or_resume"):
         raise UsageError("or_resume=True needs an execution_id=", hint="it says which execution to go on with")

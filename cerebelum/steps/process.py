@@ -147,21 +147,7 @@ def run_process(
     try:
         wake = _Wake()
         faults.point("before-spawn")
-        if program is None and "/" not in argv[0]:
-            # Otherwise the child tries to execute such a file in each folder of the PATH while this thread waits.
-            program = program_on(env.get("PATH", os.defpath), argv[0])
-        popen = subprocess.Popen(
-            list(argv),
-            executable=program,
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            pass_fds=tuple(pass_fds),
-        )
+        popen = _spawn(list(argv), program, dict(env), cwd, stdin, tuple(pass_fds))
     except (OSError, ValueError) as error:
         if wake is not None:
             wake.close()
@@ -182,6 +168,35 @@ def run_process(
         run.close()
         disown(popen.pid)
         tracker.gone(popen.pid)
+
+
+def _spawn(
+    argv: list[str], program: str | None, env: dict[str, str], cwd: Path, stdin: bytes | None, pass_fds: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
+    """The process, just started. Raises OSError or ValueError."""
+
+    def spawn(file: str | None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            executable=file,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+
+    if program is None and "/" not in argv[0]:
+        program = program_on(env.get("PATH", os.defpath), argv[0])
+    if program is not None:
+        # There may be a later one on the PATH that can run.
+        with contextlib.suppress(OSError):
+            return spawn(program)
+    # Without a file, the child tries each of the PATH while this thread waits.
+    return spawn(None)
 
 
 def exit_error(ended: Exit, tail: str) -> StepError:

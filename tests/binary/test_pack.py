@@ -110,19 +110,23 @@ def test_a_damaged_copy_is_replaced(program: Path, start: Start, tmp_path: Path,
     assert copies(tmp_path) == [copy]
 
 
-@pytest.mark.parametrize("damage", ["missing", "replaced", "moved away with its folder"])
+@pytest.mark.parametrize("damage", ["missing", "missing, as if nothing was", "replaced", "moved away with its folder"])
 def test_a_copy_without_one_of_its_modules_is_replaced(
     program: Path, start: Start, tmp_path: Path, damage: str
 ) -> None:
     start(program)
     (copy,) = copies(tmp_path)
     folder = copy / "data" / "deep"
+    times = folder.stat()
     if damage == "moved away with its folder":
         folder.rename(tmp_path / "away")
     else:
         (folder / "module.pyc").unlink()
     if damage == "replaced":
         (folder / "module.pyc").write_bytes(b"other")
+    if damage == "missing, as if nothing was":
+        # So does systemd-tmpfiles.
+        os.utime(folder, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert start(program).returncode == 7
     assert (folder / "module.pyc").read_bytes() == b"code"
 
@@ -152,10 +156,15 @@ def test_what_somebody_adds_to_a_copy_makes_no_other_copy(program: Path, start: 
     start(program)
     (copy,) = copies(tmp_path)
     folder = copy / "data" / "deep"
-    stamped, same = folder.stat().st_mtime, folder.stat().st_ino
     (folder / "more").touch()
+    before = copy.stat()
     assert start(program).returncode == 7
-    assert ((folder / "more").exists(), folder.stat().st_ino, folder.stat().st_mtime) == (True, same, stamped)
+    assert ((folder / "more").exists(), copy.stat().st_ino) == (True, before.st_ino)
+    seen = copy.stat().st_mtime_ns
+    assert seen > before.st_mtime_ns, "it was looked at whole"
+    time.sleep(0.05)
+    assert start(program).returncode == 7
+    assert copy.stat().st_mtime_ns == seen, "and then that was known"
 
 
 def test_a_link_that_leads_elsewhere_is_replaced(program: Path, start: Start, tmp_path: Path) -> None:

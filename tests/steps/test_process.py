@@ -93,10 +93,24 @@ def test_streams_exit_code_and_tracker_tell_what_happened(tmp_path: Path) -> Non
     assert tracker.started == tracker.ended != []
 
 
-@pytest.mark.parametrize("path", ["{0}/plain:{0}/folder:{0}/nowhere:{0}/right:{0}/late", "right", ":{0}/right"])
-def test_the_command_is_the_first_executable_file_of_its_name_on_the_path_of_the_step(
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{0}/plain:{0}/folder:{0}/nowhere:{0}/right:{0}/late",
+        "right",
+        ":{0}/right",
+        "{0}/lineless:{0}/right",
+        "{0}/orphaned:{0}/foreign:{0}/right",
+    ],
+)
+def test_the_command_is_the_first_of_its_name_on_the_path_of_the_step_that_can_be_executed(
     tmp_path: Path, path: str
 ) -> None:
+    no_programs = {"lineless": b"echo no", "orphaned": b"#!/nowhere/sh\n", "foreign": b"\x7fELF of another machine"}
+    for folder, content in no_programs.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tool").write_bytes(content)
+        (tmp_path / folder / "tool").chmod(0o755)
     (tmp_path / "folder" / "tool").mkdir(parents=True)
     for folder, mode in (("plain", 0o644), ("right", 0o755), ("late", 0o755)):
         (tmp_path / folder).mkdir()
