@@ -11,7 +11,9 @@ import functools
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 
 import msgspec
 
@@ -24,6 +26,32 @@ _PROC = sys.platform == "linux"
 _FORKNOEXEC = 0x40
 _spawned: dict[int, int] = {}
 """The start of each child that was given to `own`, by its pid."""
+
+
+_spawning = 0
+_reaping = threading.Lock()
+
+
+def _forked() -> None:
+    global _spawning, _reaping
+    _spawning, _reaping = 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+@contextlib.contextmanager
+def spawning() -> Iterator[None]:
+    """Within it a child is started: one that cannot execute its program is whose who starts it, and is not adopted."""
+    global _spawning
+    with _reaping:
+        _spawning += 1
+    try:
+        yield
+    finally:
+        with _reaping:
+            _spawning -= 1
 
 
 class ProcessId(msgspec.Struct, frozen=True):
@@ -150,9 +178,11 @@ def reap_adopted() -> int:
     except (AttributeError, ChildProcessError):
         return 0
     us, session, count = os.getpid(), os.getsid(0), 0
-    for pid, row in _table().items():
-        if row.zombie and row.parent == us and row.session != session and (row.session != pid or row.only_forked):
-            count += _reap(pid)
+    with _reaping:
+        # Some other time.
+        for pid, row in _table().items() if not _spawning else ():
+            if row.zombie and row.parent == us and row.session != session and (row.session != pid or row.only_forked):
+                count += _reap(pid)
     return count
 
 

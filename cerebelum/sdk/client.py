@@ -129,9 +129,10 @@ class ExecutionClient(Closing):
         One whose process died while it was running is not among them: it is paused.
         """
         store, now = self.verbs.store, self.verbs.clock.now()
-        query = Query(status=GOING_ON, dead_runners=lookup.dead_runners(store))
+        dead = lookup.dead_runners(store)
+        query = Query(status=GOING_ON, dead_runners=dead)
         claims = store.claims()
-        rows = (lookup.as_shown(row, claims) for row in every(store, query))
+        rows = (lookup.as_shown(lookup.as_known(row, dead), claims) for row in every(store, query))
         return [of_row(row, now) for row in rows if row.summary.status in GOING_ON]
 
     @stream

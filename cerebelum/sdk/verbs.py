@@ -153,7 +153,9 @@ class Verbs:
         page = self.store.find(msgspec.structs.replace(query, dead_runners=dead))
         waiting = any(row.summary.status == "waiting_for_lock" for row in page.rows)
         claims = self.store.claims() if waiting else []
-        return msgspec.structs.replace(page, rows=[lookup.as_shown(row, claims) for row in page.rows])
+        return msgspec.structs.replace(
+            page, rows=[lookup.as_shown(lookup.as_known(row, dead), claims) for row in page.rows]
+        )
 
     def history(self, name: str, after: int = 0) -> tuple[AnyEvent, ...]:
         """The events of an execution after version `after`, in order. Raises NotFound."""

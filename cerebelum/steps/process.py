@@ -35,6 +35,7 @@ from cerebelum.host.process_tree import (
     pid_namespace,
     process_id,
     reap_adopted,
+    spawning,
     start_ticks,
     terminate_tree,
 )
@@ -147,7 +148,8 @@ def run_process(
     try:
         wake = _Wake()
         faults.point("before-spawn")
-        popen = _spawn(list(argv), program, dict(env), cwd, stdin, tuple(pass_fds))
+        with spawning():
+            popen = _spawn(list(argv), program, dict(env), cwd, stdin, tuple(pass_fds))
     except (OSError, ValueError) as error:
         if wake is not None:
             wake.close()

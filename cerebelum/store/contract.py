@@ -62,8 +62,7 @@ class Runner(msgspec.Struct, frozen=True):
     """Path of a file the runner holds an exclusive `flock` on while it lives."""
     beat: int = 0
     silent: float | None = None
-    """Seconds for which the beat has not moved, by the store's own clock, when it was read; None before it is stored.
-    """
+    """Seconds for which the beat had not moved when it was read, by the store's clock; None before it is stored."""
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -103,6 +102,8 @@ class Row(msgspec.Struct, frozen=True):
     ownership: Ownership
     runner: Runner | None
     """The owner's registration, if it has one."""
+    dead: bool | None = None
+    """Whether it was found dead before this was read, which `lookup` sees to."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,8 @@ def driven(row: Row) -> bool:
 
 def reported_dead(row: Row) -> bool:
     """Whether an execution whose log says running is to be shown as interrupted: nobody drives it."""
+    if row.dead is not None:
+        return row.dead
     if row.ownership.owner is None or row.runner is None:
         return True
     verdict = judge(row.runner)

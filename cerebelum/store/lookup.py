@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -98,10 +98,20 @@ def buried(stone: Tombstone) -> str:
 
 def present(store: EventStore, execution_id: str) -> Row:
     """The execution with exactly this id, as it is now. Raises NotFound."""
-    rows = store.find(Query(id=execution_id, limit=1)).rows
-    if not rows:
-        raise missing(store, execution_id)
-    return rows[0]
+    found_dead: tuple[int, Ownership] | None = None
+    while True:
+        rows = store.find(Query(id=execution_id, limit=1)).rows
+        if not rows:
+            raise missing(store, execution_id)
+        [row] = rows
+        if row.summary.status != "running":
+            return row
+        if found_dead == (row.summary.version, row.ownership):
+            return msgspec.structs.replace(row, dead=True)
+        if not reported_dead(row):
+            return msgspec.structs.replace(row, dead=False)
+        # Its runner may have written the end after this was read; what is read from now on has that.
+        found_dead = row.summary.version, row.ownership
 
 
 def check_unused(store: EventStore, execution_id: str) -> None:
@@ -178,6 +188,13 @@ def shown(row: Row) -> tuple[Status, str | None]:
     if row.summary.status == "running" and reported_dead(row):
         return "paused", INTERRUPTED if row.ownership.owner else NOT_DRIVEN
     return row.summary.status, row.summary.reason
+
+
+def as_known(row: Row, dead: Collection[str]) -> Row:
+    """The row, with `dead` being the runners that were found dead before it was read."""
+    if row.summary.status != "running":
+        return row
+    return msgspec.structs.replace(row, dead=(row.ownership.owner or "") in dead)
 
 
 def as_shown(row: Row, claims: Sequence[Claim] = ()) -> Row:

@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from typing import cast
 
 import msgspec
 import pytest
 
 from cerebelum.host.process_tree import boot_id, pid_namespace, start_ticks
-from cerebelum.store import Runner
+from cerebelum.store import EventStore, Ownership, Page, Query, Row, Runner, lookup
 from cerebelum.store.liveness import judge
+from tests.executions import execution
 from tests.lifecycle.world import World
 
 FLOW = """
@@ -127,6 +129,37 @@ def test_a_lock_that_a_child_of_a_dead_runner_still_holds_keeps_nobody_alive(wor
         runner = msgspec.structs.replace(myself(str(lock)), pid=dead.pid, start_ticks=1)
         assert judge(runner) == "dead"
         assert judge(myself(str(lock))) == "alive"
+
+
+class Read:
+    """A store whose only execution is found as these rows, one after the other."""
+
+    def __init__(self, *rows: Row) -> None:
+        self.rows = [*rows]
+
+    def find(self, query: Query) -> Page:
+        return Page([self.rows.pop(0)], False, None)
+
+
+def test_a_runner_that_ended_after_its_execution_was_read_is_not_taken_for_dead() -> None:
+    summary = execution(0, 4).summary
+    running = msgspec.structs.replace(summary, status="running", version=3, ended_at=None)
+    me = myself("")
+    gone = msgspec.structs.replace(me, pid=(1 << 22) + 1)
+    before, after = Row(running, Ownership("r", 1), gone), Row(summary, Ownership(None, 2), None)
+    assert lookup.present(cast(EventStore, Read(before, after)), "x") == after
+    # Nothing came of it between the two looks, of which only the second counts for how long it has been silent.
+    again = msgspec.structs.replace(before, runner=msgspec.structs.replace(gone, silent=3.0))
+    dead = lookup.present(cast(EventStore, Read(before, again)), "x")
+    assert lookup.shown(dead) == ("paused", lookup.INTERRUPTED)
+    # Somebody else went on with it.
+    taken = Row(running, Ownership("s", 2), me)
+    assert lookup.present(cast(EventStore, Read(before, taken)), "x") == msgspec.structs.replace(taken, dead=False)
+    # One that was alive then is shown as running, whatever has become of it.
+    alive = msgspec.structs.replace(lookup.present(cast(EventStore, Read(taken)), "x"), runner=gone)
+    assert lookup.shown(alive)[0] == "running"
+    assert lookup.shown(lookup.as_known(before, ("",)))[0] == "running"
+    assert lookup.shown(lookup.as_known(before, ("", "r")))[0] == "paused"
 
 
 def myself(lock: str) -> Runner:

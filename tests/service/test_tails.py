@@ -51,7 +51,8 @@ async def following(world: World) -> AsyncIterator[tuple[Tails, Counted]]:
     verbs = Verbs(lambda: store, dict, environ=world.environ)
     tails = Tails(Reader(verbs))
     try:
-        async with asyncio.timeout(PATIENCE):
+        # Looks that take long are further apart, on a busy machine by many seconds.
+        async with asyncio.timeout(2 * PATIENCE):
             yield tails, store
     finally:
         await tails.close()

@@ -437,6 +437,29 @@ print(reaped >= 1, [child.wait() for child in mine])
 
 
 @linux
+def test_a_child_that_has_not_executed_anything_yet_is_left_to_who_starts_it() -> None:
+    said = in_another_python(
+        """
+from cerebelum.host.process_tree import spawning
+assert become_subreaper()
+def failed():
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        os._exit(3)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+with spawning():
+    child = failed()
+    print(reap_adopted(), os.waitpid(child, 0)[1] >> 8, end=" ")
+failed()
+print(reap_adopted())
+"""
+    )
+    assert said == "0 3 1"
+
+
+@linux
 def test_killed_daemons_leave_no_zombies_with_their_subreaper(tmp_path: Path, pids: Path) -> None:
     said = in_another_python(
         f"""
