@@ -20,7 +20,8 @@ def order(graph: Graph, steps: Steps) -> tuple[Chunks[int], runs.Runs, int]:
     """`waits`, `ready` and `done` worked out from nothing."""
     standings = [*steps.in_order()]
     over = {step.id for step, at in zip(graph.steps, standings, strict=True) if settled(step, at)}
-    waits = [len(step.needs) if not over else sum(need not in over for need in step.needs) for step in graph.steps]
+    settles = over.issuperset
+    waits = [0 if settles(step.needs) else sum([need not in over for need in step.needs]) for step in graph.steps]
     new = (p for p, at in enumerate(standings) if waits[p] == 0 and at.status in NEW)
     low, high = graph.bounds["steps"]
     done = sum(step.id in over for step in graph.steps[low:high]) if over else 0

@@ -62,7 +62,8 @@ class Call(msgspec.Struct, frozen=True):
     decided_at: datetime | None = None
 
 
-class StepState(msgspec.Struct, frozen=True):
+# Nothing in one leads back to it, and among many steps the collector of garbage would look at each again and again.
+class StepState(msgspec.Struct, frozen=True, gc=False):
     """Where one step stands."""
 
     status: StepStatus = "pending"
