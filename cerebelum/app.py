@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from cerebelum.steps.executor import Executor
     from cerebelum.store import EventStore
 
+COLLECTED_AFTER = (20_000, 20, 20)
+"""How seldom garbage is looked for: hardly anything here is in circles."""
+
 
 class App:
     """What one process needs; each part is made when it is first asked for."""
@@ -274,7 +277,7 @@ def _perform(arguments: Sequence[str], app: App) -> int:
     if tricks.on("gc"):
         # All that was made so far stays, and is not looked through again.
         gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
+        gc.set_threshold(*COLLECTED_AFTER)
         gc.enable()
     return build(VERBS, app.add_commands).perform(list(arguments), app)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from benchmarks.harness import PACKAGE, Bench, Row, Target, interleaved, per, rates
+from cerebelum.app import COLLECTED_AFTER
 from cerebelum.backends.sqlite import open_store
 from cerebelum.core.events import decode
 from cerebelum.core.evolve import reconstruct
@@ -52,7 +53,7 @@ def _collecting_as_the_program_does() -> Iterator[None]:
     """Within it garbage is looked for as seldom as cerebelum/app.py has it looked for."""
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(*COLLECTED_AFTER)
     try:
         yield
     finally:

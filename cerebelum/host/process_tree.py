@@ -170,11 +170,6 @@ def reap_adopted() -> int:
     try:
         if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return 0
-    except ChildProcessError:
-        return 0
-    try:
-        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return 0
     except (AttributeError, ChildProcessError):
         return 0
     us, session, count = os.getpid(), os.getsid(0), 0

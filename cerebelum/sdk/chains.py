@@ -35,7 +35,7 @@ class Chain(Linked):
     """Stages, one after the other; those of a list run at the same time."""
 
     where = ""
-    """`file:line` of the timeline that it was made."""
+    """`file:line` of the timeline that it became."""
 
     def __init__(self, parts: list[Any]) -> None:
         self.stages: list[Node | tuple[Chain, ...]] = []

@@ -101,7 +101,7 @@ class Order:
         other = self.nodes.get(name)
         if other is node:
             hint = "a step has one place; use name= for another"
-            self.add(self._at, f"the step {quoted(name)} of {node.where} is used twice", hint)
+            self.add(self._at, f"the step {quoted(name)} is used twice (defined at {node.where})", hint)
         elif other is not None:
             self.add(node.where, f"there is another step {quoted(name)}, of {other.where}", "use name=")
         else:

@@ -165,8 +165,10 @@ def test_a_run_takes_no_option_that_it_does_not_have(tmp_path: Path) -> None:
         asyncio.run(deploy.execute(exec_id="deploy-1"))  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="is one text"):
         deploy.run(tags="nightly")
-    assert deploy.run(store=tmp_path / "some.db", tags=(tag for tag in ["a", "b"])).output == 1
-    with ExecutionClient(store=tmp_path / "some.db") as client:
+    assert deploy.run(store=tmp_path / "some.db").output == 1
+    assert (tmp_path / "some.db").exists()
+    assert deploy.run(store=tmp_path / "tags.db", tags=(tag for tag in ["a", "b"])).output == 1
+    with ExecutionClient(store=tmp_path / "tags.db") as client:
         assert client.list_executions.blocking()[0][0].tags == ["a", "b"]
     assert deploy.run(store=tmp_path / "other.db", tags=None).output == 1  # type: ignore[arg-type]
 

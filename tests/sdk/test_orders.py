@@ -547,7 +547,7 @@ def test_one_mistake_is_one_problem() -> None:
     ("wrong", "message"),
     [
         (lambda wf, a, b: None, "the workflow has no steps"),
-        (lambda wf, a, b: wf.timeline(a >> a), "is used twice"),
+        (lambda wf, a, b: wf.timeline(a >> a), "the step `a` is used twice"),
         (lambda wf, a, b: wf.timeline(a >> step(name="a")(lambda: 1)), "there is another step `a`"),
         (lambda wf, a, b: wf.timeline(step(lambda: 1)), "cannot be the name of a step"),
         (lambda wf, a, b: (wf.timeline(a), wf.branch(after=b, when={True: a})), "the branch is after `b`"),
@@ -580,7 +580,7 @@ def test_a_step_that_is_used_twice_is_told_with_the_line_that_does_it() -> None:
     a, b = steps("a b", [])
     [problem] = problems(there)
     line = there.__code__.co_firstlineno + 2
-    assert f"test_orders.py:{line}: the step `a` of {a.where} is used twice" in problem
+    assert f"test_orders.py:{line}: the step `a` is used twice (defined at {a.where})" in problem
 
 
 @pytest.mark.parametrize(

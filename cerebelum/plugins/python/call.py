@@ -349,9 +349,9 @@ def _installed(name: str, folder: Path) -> Path | None:
 
 
 def _misfit(function: Callable[..., Any], unknown: list[str], missing: list[str], free: list[str]) -> ArgumentError:
-    said = [f"there is no parameter {name}" for name in unknown] + [f"{name} is missing" for name in missing]
     import inspect
 
+    said = [f"there is no parameter {name}" for name in unknown] + [f"{name} is missing" for name in missing]
     name = getattr(function, "__name__", str(function))
     takes = ", ".join(inspect.signature(function).parameters) or "nothing"
     hint = next((near for word in unknown if (near := nearest(word, free))), f"it takes {takes}; give them in `with:`")
