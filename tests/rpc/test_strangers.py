@@ -48,10 +48,13 @@ def test_a_call_without_a_token_is_refused_before_its_message_comes(guarded: Ser
 
 def test_who_has_no_token_can_occupy_only_what_needs_none(guarded: Service) -> None:
     with ExitStack() as stack:
-        connections = [stack.enter_context(RawConnection(guarded.address)) for _ in range(4)]
-        for connection in connections:
+        first, *others = (stack.enter_context(RawConnection(guarded.address)) for _ in range(4))
+        first.begin(WATCH, message(b""), times=1000)
+        # From then on it has all that there is for who has no token.
+        first.ended(900)
+        for connection in others:
             connection.begin(WATCH, message(b""), times=1000)
-        for connection in connections[1:]:
+        for connection in others:
             connection.ended(1000)
         assert guarded.status("x").execution_id == "x"
 
