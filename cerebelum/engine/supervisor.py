@@ -38,6 +38,7 @@ from cerebelum.engine.queueing import Line, whose_turn_it_is
 from cerebelum.engine.session import Prepared, Result, Stoppable, drive, prepare
 from cerebelum.engine.settings import Settings
 from cerebelum.engine.timetable import Due, Timetable
+from cerebelum.engine.workers import Workers
 from cerebelum.host import faults
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import host_name
@@ -51,6 +52,8 @@ from cerebelum.store.lookup import Log
 MOST_RESURRECTIONS = 3
 """Takeovers in a row without a completed step in between; after that the execution fails."""
 _LOOK_SECONDS = 1.0
+_MOST_ENTERING = 8
+"""Executions that are being taken up at once, which takes nothing but processor time until they wait for something."""
 _STORE_PAUSE = 10.0
 """Seconds until an execution is tried again on which the store failed."""
 
@@ -95,7 +98,7 @@ class Supervisor(msgspec.Struct):
     """Whose ticks are started here as well."""
     begin: Callable[[Due, Checked, Entered], Result] | None = None
     """Starts the execution of a tick and drives it; raises what starting one raises."""
-    _driving: dict[str, threading.Thread] = msgspec.field(default_factory=dict)
+    _driving: set[str] = msgspec.field(default_factory=set)
     _engines: dict[str, Driving] = msgspec.field(default_factory=dict)
     _watched: dict[str, _Watched] = msgspec.field(default_factory=dict)
     _refused: dict[str, int] = msgspec.field(default_factory=dict)
@@ -105,6 +108,13 @@ class Supervisor(msgspec.Struct):
     _broken: StoreError | None = None
     _stopping: Stopping | None = None
     _changed: threading.Event = msgspec.field(default_factory=threading.Event)
+    _drivers: Workers = msgspec.field(default_factory=partial(Workers, "cerebelum-drive"))
+    _performers: Workers = msgspec.field(default_factory=Workers)
+    _found: Iterator[Row] | None = None
+    """What is left of the last look for what is due."""
+    _looked: float = 0.0
+    _heard: bool = False
+    """Whether there may be something that the last look did not find."""
     _lost: bool = False
     _line: Line | None = None
 
@@ -144,14 +154,18 @@ class Supervisor(msgspec.Struct):
             if ending is not None:
                 ending()
             self.registration.no_longer(self._lose)
-            for thread in list(self._driving.values()):
-                thread.join()
+            while self._driving:
+                self._changed.wait(_LOOK_SECONDS)
+                self._changed.clear()
+            self._drivers.close()
+            self._performers.close()
         if self._lost:
             raise lost_store()
         return self._stopping
 
     def _hear(self, change: Change) -> None:
         if change.kind in ("request", "owner", "unknown"):
+            self._heard = True
             self._changed.set()
 
     def _lose(self) -> None:
@@ -163,21 +177,46 @@ class Supervisor(msgspec.Struct):
         return any(0 <= self.clock.elapsed() - w.since < DEAD_SECONDS for w in self._watched.values() if w.suspect)
 
     def _take_up_due(self) -> bool:
-        """Start a thread for each execution that is due; True if there was none."""
-        none = True
-        for row in self._due():
-            execution_id = row.summary.execution_id
-            if execution_id in self._driving or self._refused.get(execution_id) == row.summary.version:
-                continue
-            if self._later.get(execution_id, 0.0) > self.clock.elapsed():
-                continue
-            if len(self._driving) >= self.most:
+        """Drive what is due, as much as may be driven at once; True if nothing is due.
+
+        What is left over is gone on with as soon as there is room, without looking for it again: with many that are
+        due, that would take longer than driving them.
+        """
+        if self._heard or self.clock.elapsed() - self._looked >= _LOOK_SECONDS:
+            self._found = None
+        while True:
+            anew = self._found is None
+            if self._found is None:
+                self._heard, self._looked = False, self.clock.elapsed()
+                self._found = self._due()
+            none = True
+            while self._has_room():
+                row = next(self._found, None)
+                if row is None:
+                    break
+                none = not self._take_up_soon(row) and none
+            else:
                 return False
-            if self._stopping is not None or not self.nobody_drives(row):
-                continue
-            none = False
-            self._begin_work(execution_id, row.summary.version, partial(self.take_up, row))
-        return none
+            self._found = None
+            if anew:
+                return none
+
+    def _has_room(self) -> bool:
+        if self._stopping is not None:
+            return False
+        return len(self._driving) < self.most and len(self._driving) - len(self._engines) < _MOST_ENTERING
+
+    def _take_up_soon(self, row: Row) -> bool:
+        """Have an execution driven, unless it is, or is not to be."""
+        execution_id = row.summary.execution_id
+        if execution_id in self._driving or self._refused.get(execution_id) == row.summary.version:
+            return False
+        if self._later.get(execution_id, 0.0) > self.clock.elapsed():
+            return False
+        if not self.nobody_drives(row):
+            return False
+        self._begin_work(execution_id, row.summary.version, partial(self.take_up, row))
+        return True
 
     def _start_due(self) -> bool:
         """Start a thread for each tick of a schedule that is due; True if there was none."""
@@ -185,7 +224,7 @@ class Supervisor(msgspec.Struct):
         for due in self.timetable.due() if self.timetable is not None else ():
             if due.execution_id in self._driving or self._later.get(due.execution_id, 0.0) > self.clock.elapsed():
                 continue
-            if len(self._driving) >= self.most or self._stopping is not None:
+            if not self._has_room():
                 return False
             none = False
             self._begin_work(due.execution_id, 0, partial(self._start, due))
@@ -209,10 +248,8 @@ class Supervisor(msgspec.Struct):
         return None
 
     def _begin_work(self, execution_id: str, version: int, drive: Callable[[], Result | None]) -> None:
-        name = f"cerebelum-{execution_id}"
-        thread = threading.Thread(target=self._work, args=(execution_id, version, drive), name=name, daemon=True)
-        self._driving[execution_id] = thread
-        thread.start()
+        self._driving.add(execution_id)
+        self._drivers.run(partial(self._work, execution_id, version, drive))
 
     def _due(self) -> Iterator[Row]:
         """Executions that may have to be taken up: running ones by their log, and those whose time has come."""
@@ -265,8 +302,8 @@ class Supervisor(msgspec.Struct):
             self._refused[execution_id] = version
             self.tell(f"{execution_id}: left alone because of a bug of cerebelum: {type(error).__name__}: {error}")
         finally:
-            self._driving.pop(execution_id, None)
             self.let_go(execution_id)
+            self._driving.discard(execution_id)
             self._changed.set()
 
     def take_up(self, row: Row) -> Result | None:
@@ -285,7 +322,7 @@ class Supervisor(msgspec.Struct):
         if fence is None:
             return None
         try:
-            return self._go_on(execution_id, fence, prepared)
+            return self._go_on(before, fence, prepared)
         except BaseException:
             with suppress(StoreError):
                 self.store.own(execution_id, None, fence)
@@ -306,8 +343,9 @@ class Supervisor(msgspec.Struct):
             raise UsageError(f"no plugin here knows the executor {', '.join(missing)}", hint=hint)
         return prepare(state.workflow, self.environ)
 
-    def _go_on(self, execution_id: str, fence: Ownership, prepared: Prepared) -> Result | None:
-        log = lookup.read(self.store, execution_id)
+    def _go_on(self, before: Log, fence: Ownership, prepared: Prepared) -> Result | None:
+        execution_id = before.state.execution_id
+        log = lookup.read_on(self.store, before)
         died = log.state.active.count("running") > 0
         asked = log.state.cancel or log.state.pausing
         if log.state.ended or (log.state.paused and not asked):
@@ -341,6 +379,7 @@ class Supervisor(msgspec.Struct):
             state=log.state,
             digest=log.digest,
             on_engine=self.entered,
+            workers=self._performers,
         )
 
     def let_go(self, execution_id: str) -> None:
@@ -350,6 +389,7 @@ class Supervisor(msgspec.Struct):
     def entered(self, engine: Driving) -> None:
         """Have it stopped with everything else, from now on."""
         self._engines[engine.execution_id] = engine
+        self._changed.set()
         if self._stopping is not None:
             engine.stop(self._stopping)
 

@@ -1,10 +1,13 @@
-"""Threads for attempts: reused, and never in the way of the process ending."""
+"""Threads for attempts and what drives them: reused, and never in the way of the process ending."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable
+
+_IDLE_SECONDS = 10.0
+"""For which a thread waits for more to do."""
 
 
 class Workers:
@@ -26,7 +29,17 @@ class Workers:
         inbox.put(work)
 
     def _serve(self, inbox: queue.SimpleQueue[Callable[[], None] | None]) -> None:
-        while (work := inbox.get()) is not None:
+        while True:
+            try:
+                work = inbox.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                with self._lock:
+                    if inbox in self._idle:
+                        self._idle.remove(inbox)
+                        return
+                continue
+            if work is None:
+                return
             work()
             del work
             with self._lock:

@@ -14,6 +14,8 @@ from cerebelum.core.errors import UsageError
 PREFIX = "cerebelum-run-"
 _YOUNG = 60.0
 """Seconds during which a folder may not have been locked yet."""
+_swept: dict[Path, float] = {}
+"""When this process last looked through a place."""
 
 
 @contextmanager
@@ -74,7 +76,11 @@ def _remove(folder: str | Path) -> None:
 
 
 def _sweep(place: Path) -> None:
-    """Remove folders whose owners are dead: nobody holds their locks."""
+    """Remove folders whose owners are dead: nobody holds their locks. Now and then, of all the runs of a process."""
+    now = time.monotonic()
+    if now - _swept.get(place, -_YOUNG) < _YOUNG:
+        return
+    _swept[place] = now
     try:
         found = [entry for entry in os.scandir(place) if entry.name.startswith(PREFIX)]
     except OSError:

@@ -10,7 +10,7 @@ import msgspec
 
 from cerebelum.core.errors import NotFound, UsageError
 from cerebelum.core.events import AnyEvent, Entry, decode
-from cerebelum.core.evolve import reconstruct
+from cerebelum.core.evolve import evolve, reconstruct
 from cerebelum.core.state import State, status
 from cerebelum.core.status import GOING_ON, Status
 from cerebelum.core.summary import summarise
@@ -152,6 +152,15 @@ def read(store: EventStore, execution_id: str, at: int | datetime | None = None,
     state = reconstruct(execution_id, events_of(execution_id, entries))
     assert state is not None
     return Log(state, entries[-1].digest, row)
+
+
+def read_on(store: EventStore, log: Log) -> Log:
+    """The log with what was appended since it was read; its row stays as it was."""
+    name, state = log.state.execution_id, log.state
+    entries = store.read(name, state.version)
+    for event in events_of(name, entries):
+        state = evolve(state, event)
+    return Log(state, entries[-1].digest, log.row) if entries else log
 
 
 def events_of(execution_id: str, entries: Iterable[Entry]) -> Iterator[AnyEvent]:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from cerebelum.backends.conformance.kit import MINE, create, log, output_of, summary, tombstone_of
 from cerebelum.backends.sql import ear
+from cerebelum.backends.sqlite import ear as sqlite_ear
 from cerebelum.backends.sqlite import open_store
 from cerebelum.store import Change, EventStore
 from tests.lifecycle.world import PATIENCE
@@ -73,6 +74,23 @@ def test_what_has_no_events_is_told_as_output_and_soon_as_anything(opened: Open)
     until(heard, Change("unknown"))
     other.own("deploy-1", "runner-2", MINE)
     until(heard, Change("unknown"))
+
+
+def test_with_many_who_listen_what_is_not_known_is_told_more_seldom(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_ear, "_VAGUE", 0.0)
+    listener, other = opened(), opened()
+    create(other, "deploy-1", MINE)
+    heard = listening(listener)
+    other.write_log("deploy-1", output_of(1, 1))
+    until(heard, Change("unknown"))
+    monkeypatch.setattr(sqlite_ear, "_VAGUE_EACH", 1_000_000.0)
+    other.own("deploy-1", "runner-2", MINE)
+    until(heard, Change("output"))
+    entries = log("deploy-1", 2)
+    other.append("deploy-1", 1, entries[1:], summary("deploy-1", entries))
+    assert Change("unknown") not in until(heard, Change("events", "deploy-1"))
 
 
 def test_who_asks_for_one_execution_does_not_hear_of_another(opened: Open) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -16,7 +17,7 @@ from cerebelum.backends.conformance.kit import MINE, create, entry, log, ownersh
 from cerebelum.core.errors import StoreError
 from cerebelum.store import Conflict, EventStore, Fenced, Ownership
 from tests.lifecycle.world import PATIENCE
-from tests.stores import open_store
+from tests.stores import only_sqlite, open_store
 
 
 @pytest.fixture
@@ -116,6 +117,23 @@ def test_one_execution_twice_goes_in_the_order_of_asking(store: EventStore) -> N
         held.append(store, name, 2, logs[name][2:3], summary(name, logs[name][:3]), fence=MINE)
     assert held.go_on() == ["written"] * 11
     assert [sound(store, name) for name in names] == [2, 3, 3, 3, 3, 3]
+
+
+@only_sqlite
+def test_new_owners_are_written_together_too(store: EventStore) -> None:
+    names = [f"deploy-{number}" for number in range(4)]
+    for name in names:
+        create(store, name, MINE)
+    held = Held(store)
+    held.append(store, names[0], 1, log(names[0], 2)[1:], summary(names[0], log(names[0], 2)), fence=MINE)
+    with ThreadPoolExecutor() as threads:
+        expected = [MINE, MINE, Ownership("somebody else", MINE.epoch)]
+        taken = [threads.submit(store.own, *given) for given in zip(names[1:], ["a", None, "c"], expected, strict=True)]
+        until(lambda: len(held.writer._waiting) == 3)
+        assert held.go_on() == ["written"]
+    assert [each.result() for each in taken] == [Ownership("a", 2), Ownership(None, 2), None]
+    assert [ownership(store, name) for name in names] == [MINE, Ownership("a", 2), Ownership(None, 2), MINE]
+    assert held.batches == [1, 3]
 
 
 @pytest.mark.parametrize("leads", [True, False], ids=["while it writes for others", "while it waits for another"])

@@ -62,6 +62,11 @@ class Ear(ABC):
         for hear in listeners:
             hear(change)
 
+    def _count(self) -> int:
+        """How many listen."""
+        with self._lock:
+            return sum(map(len, self._listeners.values()))
+
     def _done(self) -> bool:
         with self._lock:
             if self._ended.is_set() or not self._listeners:

@@ -1,4 +1,4 @@
-"""Appends of several threads, put into one transaction: what waits for the disk anyway goes there together."""
+"""Writes of several threads, put into one transaction: what waits for the disk anyway goes there together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cerebelum.core.summary import Summary
 from cerebelum.store import Ownership
 
 _MOST = 64
-"""How many appends go into one transaction."""
+"""How many writes go into one transaction."""
 
 
-class Append:
+class Write:
     """What one thread wants to be written, and how it ended."""
 
     # What few of them need is not made for each.
@@ -24,9 +24,24 @@ class Append:
     """Whether its thread has to write what waits."""
     turn: threading.Lock | None = None
     """What its thread waits for: let go of, once, when it is done or leads."""
-    others: list[Append] | None = None
+    others: list[Write] | None = None
     """Those that were done together with it, and whose threads still wait."""
     _error: Exception | None = None
+
+    def settle(self, error: Exception | None = None) -> None:
+        """It was written, or ended with `error`."""
+        self.done = True
+        if error is not None:
+            self._error = error
+
+    def result(self) -> None:
+        """Raises what it ended with."""
+        if self._error is not None:
+            raise self._error
+
+
+class Append(Write):
+    """The end of a log, with the summary that follows from it."""
 
     def __init__(
         self,
@@ -45,66 +60,55 @@ class Append:
         self._lean = lean
         """Whether of the summary only what changes with every event has to be written."""
 
-    def settle(self, error: Exception | None = None) -> None:
-        """It was written, or ended with `error`."""
-        self.done = True
-        if error is not None:
-            self._error = error
 
-    def result(self) -> None:
-        """Raises what it ended with."""
-        if self._error is not None:
-            raise self._error
+W = TypeVar("W", bound=Write)
 
 
-A = TypeVar("A", bound=Append)
-
-
-def _wake(append: Append) -> None:
-    turn, append.turn = append.turn, None
+def _wake(write: Write) -> None:
+    turn, write.turn = write.turn, None
     if turn is not None:
         turn.release()
 
 
-class Writer(Generic[A]):
-    """Takes appends from any thread. One of them writes what is waiting; then one of those that came meanwhile does.
+class Writer(Generic[W]):
+    """Takes writes from any thread. One of them writes what is waiting; then one of those that came meanwhile does.
 
     `commit` settles each of those it is given, or raises StoreError for all that it has not settled.
     """
 
-    def __init__(self, commit: Callable[[Sequence[A]], None]) -> None:
+    def __init__(self, commit: Callable[[Sequence[W]], None]) -> None:
         self._commit = commit
         self._lock = threading.Lock()
-        self._waiting: list[A] = []
+        self._waiting: list[W] = []
         self._busy = False
 
-    def write(self, append: A) -> None:
+    def write(self, write: W) -> None:
         """Returns once it is on the disk. Raises what it was settled with."""
         turn = None
-        batch: list[A] = []
+        batch: list[W] = []
         with self._lock:
             if self._busy:
-                turn = append.turn = threading.Lock()
+                turn = write.turn = threading.Lock()
                 turn.acquire()
-                self._waiting.append(append)
+                self._waiting.append(write)
             else:
-                self._busy = append.leads = True
-                batch.append(append)
+                self._busy = write.leads = True
+                batch.append(write)
         try:
             if turn is not None:
                 turn.acquire()
-            if append.leads:
+            if write.leads:
                 self._lead(batch)
         finally:
-            if append.leads or append.turn is not None:
-                self._leave(append, batch)
+            if write.leads or write.turn is not None:
+                self._leave(write, batch)
             # Each wakes one more: woken all at once, they would contend for the interpreter.
-            if append.others:
+            if write.others:
                 with suppress(IndexError):
-                    _wake(append.others.pop())
-        append.result()
+                    _wake(write.others.pop())
+        write.result()
 
-    def _lead(self, batch: list[A]) -> None:
+    def _lead(self, batch: list[W]) -> None:
         if not batch:
             with self._lock:
                 batch += self._waiting[:_MOST]
@@ -116,23 +120,23 @@ class Writer(Generic[A]):
                 if not each.done:
                     each.settle(error)
 
-    def _leave(self, append: A, batch: list[A]) -> None:
-        """Also where somebody pressed Ctrl-C, the others' appends are not left lying."""
+    def _leave(self, write: W, batch: list[W]) -> None:
+        """Also where somebody pressed Ctrl-C, the others' writes are not left lying."""
         with self._lock:
-            append.done, append.turn = True, None
-            if append.leads and len(batch) == 1 and not self._waiting:
+            write.done, write.turn = True, None
+            if write.leads and len(batch) == 1 and not self._waiting:
                 self._busy = False
                 return
             self._waiting = [each for each in (*batch, *self._waiting) if not each.done]
-            if not append.leads:
+            if not write.leads:
                 return
             self._busy = bool(self._waiting)
             following = self._waiting[0] if self._waiting else None
             if following is not None:
                 following.leads = True
-            append.others = [each for each in batch if each.done and each.turn is not None]
-            for each in append.others:
-                each.others = append.others
+            write.others = [each for each in batch if each.done and each.turn is not None]
+            for each in write.others:
+                each.others = write.others
         if following is not None:
             # Before those that are done, so that the server has something to do while they prepare what comes next.
             _wake(following)

@@ -1,4 +1,4 @@
-"""How an append is written: what was expected is checked first, and only then is anything changed."""
+"""How an append, or a new owner, is written: what was expected is checked first, and only then is anything changed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _ADVANCE = (
     " WHERE id = ? AND version = ?"
 )
 _ADVANCE_OWNED = f"{_ADVANCE} AND owner IS ? AND epoch = ?"
+_OWN = "UPDATE executions SET owner = ?, epoch = epoch + 1 WHERE id = ? AND owner IS ? AND epoch = ?"
 _RELEASE = "UPDATE executions SET owner = NULL WHERE id = ?"
 _DELETE_TAG = "DELETE FROM tags WHERE tag = ? AND started_at = ? AND execution_id = ?"
 
@@ -31,6 +32,7 @@ _DELETE_TAG = "DELETE FROM tags WHERE tag = ? AND started_at = ? AND execution_i
 class Append(together.Append):
     """One append: what it writes, and how it ended."""
 
+    creates = True
     refusal: Conflict | Fenced | None = None
 
     def perform(self, connection: sqlite3.Connection) -> None:
@@ -53,17 +55,32 @@ class Append(together.Append):
             connection.executemany(care.INSERT_EVENT, rows)
 
 
+class Owning(together.Write):
+    """A new owner of one execution, if the owner is as expected."""
+
+    creates = False
+    refusal = None
+
+    def __init__(self, execution_id: str, owner: str | None, expected: Ownership) -> None:
+        self.changed = False
+        self._values = owner, execution_id, expected.owner, expected.epoch
+
+    def perform(self, connection: sqlite3.Connection) -> None:
+        """Write it, and say in `changed` whether that was possible. May be called again after a rollback."""
+        self.changed = connection.execute(_OWN, self._values).rowcount == 1
+
+
 class Batches:
-    """Writes the appends that a Writer has gathered."""
+    """Writes what a Writer has gathered."""
 
     def __init__(self, file: StoreFile | StoreMemory, lane: Lane) -> None:
         self._file = file
         self._lane = lane
 
-    def commit(self, batch: Sequence[Append]) -> None:
+    def commit(self, batch: Sequence[Append | Owning]) -> None:
         """Settle each, all in one transaction but those that cannot be stored; raises StoreError for the rest."""
-        left: Sequence[Append] = batch
-        at: Append | None = None
+        left = batch
+        at: Append | Owning | None = None
 
         def transaction(connection: sqlite3.Connection) -> None:
             nonlocal at
@@ -73,16 +90,16 @@ class Batches:
 
         while left:
             try:
-                self._file.write(self._lane, transaction)
+                self._file.write(self._lane, transaction, create=any(write.creates for write in left))
             except StoreError as error:
                 if at is None:
                     raise
                 # It is this one that cannot be stored.
                 at.settle(error)
-                left = [append for append in left if not append.done]
+                left = [write for write in left if not write.done]
             else:
-                for append in left:
-                    append.settle(append.refusal)
+                for write in left:
+                    write.settle(write.refusal)
                 return
 
 

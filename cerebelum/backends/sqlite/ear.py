@@ -18,6 +18,8 @@ _LOOK = 0.04
 """Seconds between two looks."""
 _VAGUE = 0.3
 """Seconds between two announcements of what cannot be told: output, owners, beats, or processes."""
+_VAGUE_EACH = 0.01
+"""The same, for each of many who listen: all of them have to look then."""
 _PAUSE = 1.0
 REQUESTS = ("ApprovalGranted", "ApprovalRejected", "CancelRequested", "PauseRequested")
 """What others than the owner append."""
@@ -53,7 +55,7 @@ class Ear(ear.Ear):
                 continue
             for change in changes:
                 self._tell(change)
-            if self._owed and time.monotonic() >= self._told + _VAGUE:
+            if self._owed and time.monotonic() >= self._told + max(_VAGUE, _VAGUE_EACH * self._count()):
                 self._owed, self._told = False, time.monotonic()
                 self._tell(Change("unknown"))
 

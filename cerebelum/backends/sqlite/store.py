@@ -25,7 +25,7 @@ from cerebelum.backends.sql.search import Dialect, counted, leads, rarest, selec
 from cerebelum.backends.sql.together import Writer
 from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import care, claims
-from cerebelum.backends.sqlite.appending import Append, Batches
+from cerebelum.backends.sqlite.appending import Append, Batches, Owning
 from cerebelum.backends.sqlite.ear import Ear
 from cerebelum.backends.sqlite.file import PATIENCE, SCHEME, Lane, StoreFile
 from cerebelum.backends.sqlite.library import SCHEMA_VERSION, library_name, library_version, understood, warnings
@@ -72,7 +72,6 @@ DIALECT = Dialect(
 )
 
 _READ = "SELECT version, type, at, data, digest FROM events WHERE execution_id = ? AND version > ? ORDER BY version"
-_OWN = "UPDATE executions SET owner = ?, epoch = epoch + 1 WHERE id = ? AND owner IS ? AND epoch = ?"
 _BEAT = (
     f"INSERT INTO runners ({', '.join(RUNNER)}) VALUES ({', '.join('?' * len(RUNNER))})"
     f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in RUNNER[1:])}"
@@ -214,9 +213,9 @@ class SqliteStore(EventStore):
 
     def own(self, execution_id: str, owner: str | None, expected: Ownership) -> Ownership | None:
         """See EventStore."""
-        values = (owner, execution_id, expected.owner, expected.epoch)
-        changed = self._file.write(self._events, lambda c: c.execute(_OWN, values).rowcount, create=False)
-        return Ownership(owner, expected.epoch + 1) if changed else None
+        owning = Owning(execution_id, owner, expected)
+        self._writer.write(owning)
+        return Ownership(owner, expected.epoch + 1) if owning.changed else None
 
     def claim(
         self, execution_id: str, group: str, at: datetime, fence: Ownership, *, alone: bool = False
