@@ -52,7 +52,7 @@ from cerebelum.store.lookup import Log
 MOST_RESURRECTIONS = 3
 """Takeovers in a row without a completed step in between; after that the execution fails."""
 _LOOK_SECONDS = 1.0
-_MOST_ENTERING = 8
+_MOST_ENTERING = 4
 """Executions that are being taken up at once, which takes nothing but processor time until they wait for something."""
 _STORE_PAUSE = 10.0
 """Seconds until an execution is tried again on which the store failed."""
