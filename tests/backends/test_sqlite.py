@@ -480,6 +480,22 @@ def test_an_existing_store_is_used_without_heavy_imports(store: SqliteStore) -> 
     assert python(IMPORTS, f"sqlite:///{store.path}", brought).communicate()[0] == "[]\n"
 
 
+NEW = """
+import sys
+from cerebelum.backends.conformance.kit import create
+from cerebelum.backends.sqlite import open_memory, open_store
+for store in (open_store(sys.argv[1]), open_memory("memory:")):
+    create(store, "deploy-1")
+    store.close()
+print(sorted({"sqlite_utils", "dateutil"} & set(sys.modules)))
+"""
+
+
+def test_a_new_store_is_made_without_heavy_imports(path: Path) -> None:
+    assert python(NEW, f"sqlite:///{path}").communicate()[0] == "[]\n"
+    assert path.exists()
+
+
 OTHER_LIBRARY = """
 import sys
 sys.modules["pysqlite3"] = None

@@ -348,7 +348,7 @@ def test_a_lock_that_is_let_go_in_time_is_waited_for(path: Path, monkeypatch: py
 
 DROP = """
 import os, sys
-import cerebelum.backends.sqlite.schema
+import cerebelum.backends.sqlite.schema, sqlite_utils.migrations
 from cerebelum.backends.conformance.kit import create
 from cerebelum.backends.sqlite import SqliteStore
 from cerebelum.core.errors import StoreError
