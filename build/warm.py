@@ -32,6 +32,8 @@ _COMMANDS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("logs", "one"), 0),
     (("history", "one"), 0),
     (("list", "--json"), 0),
+    # Without a server, but with all that is loaded to look for one.
+    (("--store", "postgresql:///none?host=/nonexistent", "list"), 74),
 )
 # Asks for the names in the process that performed the command, since it ends without taking itself apart.
 _PERFORM = """
