@@ -43,6 +43,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         yield Row(f"`{verb}`, warm", "ms", per(runs, 1e3), targets=targets)
         runs = interleaved(_cases(bench, commands, cold=True), bench.pick(7, 2), warm_up=False)
         yield Row(f"`{verb}`, cold", "ms", per(runs, 1e3))
+    yield from _in_a_new_store(bench)
     if bench.binary is not None:
         yield _first(bench, bench.binary)
     programs = {f"import {name}": [sys.executable, "-c", f"import {name}"] for name in ("cerebelum", "sys")}
@@ -91,6 +92,26 @@ def evict(file: Path) -> None:
     descriptor = os.open(file, os.O_RDONLY)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(descriptor)
+
+
+def _in_a_new_store(bench: Bench) -> Iterator[Row]:
+    """What it takes to make a store, as on a build agent that begins with an empty disk."""
+    flow = yaml(bench.path, "short", ["run: 'true'"])
+    store = bench.path / "new.db"
+
+    def case(program: Sequence[str], *, new: bool) -> float:
+        if new:
+            for file in bench.path.glob(f"{store.name}*"):
+                file.unlink()
+        return bench.seconds([*program, "--store", str(store), "run", str(flow), "--quiet"])
+
+    for name, program in bench.programs().items():
+        cases = {
+            "new": lambda program=program: case(program, new=True),
+            "there": lambda program=program: case(program, new=False),
+        }
+        runs = per(interleaved(cases, bench.pick(15, 3)), 1e3)
+        yield Row(f"`run` of one step, {name}, in a store that is", "ms", runs, targets=(Target(1.25, "there"),))
 
 
 def _first(bench: Bench, binary: str) -> Row:

@@ -67,7 +67,7 @@ class Engine(Orders):
         state: State | None = None,
         digest: str = GENESIS,
         place: Place | None = None,
-        workers: Workers,
+        workers: Workers | None = None,
         chance: Callable[[], float] | None = None,
     ) -> None:
         self.store = store
@@ -79,7 +79,7 @@ class Engine(Orders):
         self._state = state
         self.digest = digest
         self._chance = chance or ids.chance
-        self._workers = workers
+        self._workers = workers or Workers()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         super().__init__(self._inbox.put, Attempts(self.clock, settings.grace))
         self._timers = Timers()
@@ -143,6 +143,7 @@ class Engine(Orders):
         finally:
             self._outside.close()
             self._log.close()
+            self._workers.close()
 
     def _rest(self) -> End | None:
         state = self.state

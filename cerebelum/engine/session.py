@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Protocol
 
@@ -22,7 +22,6 @@ from cerebelum.engine.ownership import Registration
 from cerebelum.engine.prepare import Surroundings, inheritable
 from cerebelum.engine.queueing import Place, Replacing, concurrency_of
 from cerebelum.engine.settings import Settings
-from cerebelum.engine.workers import Workers
 from cerebelum.host.addresses import hidden
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import become_subreaper
@@ -97,32 +96,22 @@ def drive(
     heed_signals: bool = False,
     on_engine: Callable[[Engine], None] = lambda engine: None,
     replacing: Replacing | None = None,
-    workers: Workers | None = None,
 ) -> Result:
     """Append the first event of a segment and go on until the execution ends, pauses, parks, or is lost.
 
-    `replacing` cancels executions that would have to be waited for; `workers` are threads for attempts, if there are
-    some already. Raises StoreError when the store fails.
+    `replacing` cancels executions that would have to be waited for. Raises StoreError when the store fails.
     """
     become_subreaper()
     mask_with(prepared.masker)
     if state is not None:
         clear_leftovers(store, state)
-    with private_folder() as folder, nullcontext(workers) if workers else closing(Workers()) as threads:
+    with private_folder() as folder:
         inherited = inheritable(environ, prepared.secrets)
         around = Surroundings(executors, inherited, prepared.secrets, prepared.masker, clock, Scratch(folder))
         limit = concurrency_of(opened.event, state)
         place = Place(store, clock, execution_id, limit.group, fence, replacing) if limit else None
         engine = Engine(
-            store,
-            execution_id,
-            around,
-            fence=fence,
-            settings=settings,
-            state=state,
-            digest=digest,
-            place=place,
-            workers=threads,
+            store, execution_id, around, fence=fence, settings=settings, state=state, digest=digest, place=place
         )
         registration.on_lost(engine.lost)
         registration.on_woken(engine.woken)

@@ -52,8 +52,11 @@ from cerebelum.store.lookup import Log
 MOST_RESURRECTIONS = 3
 """Takeovers in a row without a completed step in between; after that the execution fails."""
 _LOOK_SECONDS = 1.0
-_MOST_ENTERING = 4
-"""Executions that are being taken up at once, which takes nothing but processor time until they wait for something."""
+_FEW = 4
+"""Executions that are being taken up at once: that is work for the processor, and more would be in each other's way."""
+_STALLED_SECONDS = 0.02
+"""When nothing happened for so long, those are waiting themselves, for a store that is far away or whatever it may be,
+and twice as many are taken up."""
 _STORE_PAUSE = 10.0
 """Seconds until an execution is tried again on which the store failed."""
 
@@ -109,12 +112,12 @@ class Supervisor(msgspec.Struct):
     _stopping: Stopping | None = None
     _changed: threading.Event = msgspec.field(default_factory=threading.Event)
     _drivers: Workers = msgspec.field(default_factory=partial(Workers, "cerebelum-drive"))
-    _performers: Workers = msgspec.field(default_factory=Workers)
     _found: Iterator[Row] | None = None
     """What is left of the last look for what is due."""
     _looked: float = 0.0
     _heard: bool = False
     """Whether there may be something that the last look did not find."""
+    _few: int = _FEW
     _lost: bool = False
     _line: Line | None = None
 
@@ -145,8 +148,7 @@ class Supervisor(msgspec.Struct):
                     if self._broken is not None:
                         raise self._broken
                     return None
-                self._changed.wait(_LOOK_SECONDS)
-                self._changed.clear()
+                self._await_change()
         except BaseException:
             self.stop(Stopping("signal"))
             raise
@@ -158,10 +160,15 @@ class Supervisor(msgspec.Struct):
                 self._changed.wait(_LOOK_SECONDS)
                 self._changed.clear()
             self._drivers.close()
-            self._performers.close()
         if self._lost:
             raise lost_store()
         return self._stopping
+
+    def _await_change(self) -> None:
+        held_back = len(self._driving) < self.most and self._entering() >= self._few
+        if not self._changed.wait(_STALLED_SECONDS if held_back else _LOOK_SECONDS) and held_back:
+            self._few *= 2
+        self._changed.clear()
 
     def _hear(self, change: Change) -> None:
         if change.kind in ("request", "owner", "unknown"):
@@ -187,7 +194,7 @@ class Supervisor(msgspec.Struct):
         while True:
             anew = self._found is None
             if self._found is None:
-                self._heard, self._looked = False, self.clock.elapsed()
+                self._heard, self._looked, self._few = False, self.clock.elapsed(), _FEW
                 self._found = self._due()
             none = True
             while self._has_room():
@@ -204,7 +211,11 @@ class Supervisor(msgspec.Struct):
     def _has_room(self) -> bool:
         if self._stopping is not None:
             return False
-        return len(self._driving) < self.most and len(self._driving) - len(self._engines) < _MOST_ENTERING
+        return len(self._driving) < self.most and self._entering() < self._few
+
+    def _entering(self) -> int:
+        """How many are being taken up, and not driven yet."""
+        return len(self._driving) - len(self._engines)
 
     def _take_up_soon(self, row: Row) -> bool:
         """Have an execution driven, unless it is, or is not to be."""
@@ -249,7 +260,12 @@ class Supervisor(msgspec.Struct):
 
     def _begin_work(self, execution_id: str, version: int, drive: Callable[[], Result | None]) -> None:
         self._driving.add(execution_id)
-        self._drivers.run(partial(self._work, execution_id, version, drive))
+        try:
+            self._drivers.run(partial(self._work, execution_id, version, drive))
+        except BaseException:
+            # There may be no more threads.
+            self._driving.discard(execution_id)
+            raise
 
     def _due(self) -> Iterator[Row]:
         """Executions that may have to be taken up: running ones by their log, and those whose time has come."""
@@ -379,7 +395,6 @@ class Supervisor(msgspec.Struct):
             state=log.state,
             digest=log.digest,
             on_engine=self.entered,
-            workers=self._performers,
         )
 
     def let_go(self, execution_id: str) -> None:

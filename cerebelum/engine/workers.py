@@ -1,4 +1,4 @@
-"""Threads for attempts and what drives them: reused, and never in the way of the process ending."""
+"""Threads for attempts, or for what drives them: reused, and never in the way of the process ending."""
 
 from __future__ import annotations
 

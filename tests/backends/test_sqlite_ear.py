@@ -83,8 +83,6 @@ def test_with_many_who_listen_what_is_not_known_is_told_more_seldom(
     listener, other = opened(), opened()
     create(other, "deploy-1", MINE)
     heard = listening(listener)
-    other.write_log("deploy-1", output_of(1, 1))
-    until(heard, Change("unknown"))
     monkeypatch.setattr(sqlite_ear, "_VAGUE_EACH", 1_000_000.0)
     other.own("deploy-1", "runner-2", MINE)
     until(heard, Change("output"))

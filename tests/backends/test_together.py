@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -134,6 +136,28 @@ def test_new_owners_are_written_together_too(store: EventStore) -> None:
     assert [each.result() for each in taken] == [Ownership("a", 2), Ownership(None, 2), None]
     assert [ownership(store, name) for name in names] == [MINE, Ownership("a", 2), Ownership(None, 2), MINE]
     assert held.batches == [1, 3]
+
+
+def test_who_is_forked_in_the_middle_of_a_write_does_not_wait_for_it(store: EventStore) -> None:
+    entries = log("deploy-1", 2)
+    create(store, "deploy-1", MINE)
+    held = Held(store)
+    held.append(store, "deploy-1", 1, entries[1:], summary("deploy-1", entries), fence=MINE)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(round(PATIENCE))
+        codes = []
+        with suppress(BaseException):
+            held._go_on.set()
+            for write in (lambda: create(store, "deploy-2", MINE), lambda: store.own("deploy-1", None, MINE)):
+                try:
+                    write()
+                except StoreError as error:
+                    codes.append("forked" in error.message)
+        os._exit(0 if codes == [True, True] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert held.go_on() == ["written"]
+    assert sound(store, "deploy-1") == 2
 
 
 @pytest.mark.parametrize("leads", [True, False], ids=["while it writes for others", "while it waits for another"])

@@ -1,4 +1,4 @@
-"""Many executions that are due at once: they are looked for once, taken up a few at a time, and share threads."""
+"""Many executions that are due at once: they are looked for once, and taken up a few at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cerebelum.host.clock import SystemClock
 from cerebelum.plugins import python, shell, sleep
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import EventStore, Query, Row, every
-from tests.engine.harness import Lab
+from tests.engine.harness import PATIENCE, Lab
 from tests.lifecycle.world import wait_until
 
 CROWD = 40
@@ -79,6 +79,7 @@ def test_what_is_due_is_not_looked_for_again_for_each_that_ends(
         return every(store, query)
 
     monkeypatch.setattr(supervising, "every", counted)
+    monkeypatch.setattr(supervising, "_LOOK_SECONDS", 60.0)
     crowd.supervise(once=True, most=2)
     assert all_completed(store)
     # Once for all, then after each of the last two was entered and ended, and to find that there is nothing.
@@ -88,31 +89,39 @@ def test_what_is_due_is_not_looked_for_again_for_each_that_ends(
 def test_few_are_being_taken_up_at_once_however_many_may_be_driven(
     crowd: Verbs, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, entering, most = threading.Lock(), 0, 0
-    prepared, entered = Supervisor._prepared, Supervisor.entered
+    most = 0
+    prepared = Supervisor._prepared
 
     def slowly(self: Supervisor, state: Any) -> Any:
-        nonlocal entering, most
-        with lock:
-            entering += 1
-            most = max(most, entering)
+        nonlocal most
+        most = max(most, self._entering())
         time.sleep(0.01)
         return prepared(self, state)
 
-    def counted(self: Supervisor, engine: Any) -> None:
-        nonlocal entering
-        with lock:
-            entering -= 1
-        entered(self, engine)
-
     monkeypatch.setattr(Supervisor, "_prepared", slowly)
-    monkeypatch.setattr(Supervisor, "entered", counted)
+    monkeypatch.setattr(supervising, "_STALLED_SECONDS", 60.0)
     crowd.supervise(once=True, most=1_000)
     assert all_completed(store)
-    assert 1 < most <= supervising._MOST_ENTERING
+    assert 1 < most <= supervising._FEW
 
 
-def test_executions_share_threads(crowd: Verbs, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_those_that_are_taken_up_slowly_hold_up_nobody(
+    crowd: Verbs, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, together = Supervisor._prepared, threading.Barrier(CROWD)
+
+    def with_all_others(self: Supervisor, state: Any) -> Any:
+        together.wait(PATIENCE)
+        return prepared(self, state)
+
+    monkeypatch.setattr(Supervisor, "_prepared", with_all_others)
+    crowd.supervise(once=True, most=1_000)
+    assert all_completed(store)
+
+
+def test_executions_are_driven_by_the_same_threads_and_their_steps_are_not(
+    crowd: Verbs, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[str] = []
 
     class Counted(threading.Thread):
@@ -123,8 +132,21 @@ def test_executions_share_threads(crowd: Verbs, store: EventStore, monkeypatch: 
     monkeypatch.setattr(threading, "Thread", Counted)
     crowd.supervise(once=True, most=4)
     assert all_completed(store)
-    assert made.count("cerebelum-drive") <= 8
-    assert made.count("cerebelum-step") <= 8
+    assert made.count("cerebelum-drive") < CROWD / 2
+    # What a step sets for its thread is not there for the next execution.
+    assert made.count("cerebelum-step") == CROWD
+
+
+def test_where_there_are_no_more_threads_it_ends_and_says_so(crowd: Verbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    class None_(threading.Thread):
+        def start(self) -> None:
+            if self.name == "cerebelum-drive":
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    monkeypatch.setattr(threading, "Thread", None_)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        crowd.supervise(once=True, most=4)
 
 
 def test_a_thread_that_has_nothing_to_do_ends_and_another_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

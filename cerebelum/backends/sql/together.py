@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -81,20 +82,26 @@ class Writer(Generic[W]):
         self._lock = threading.Lock()
         self._waiting: list[W] = []
         self._busy = False
+        self._pid = os.getpid()
 
     def write(self, write: W) -> None:
         """Returns once it is on the disk. Raises what it was settled with."""
+        if self._pid != os.getpid():
+            # Whoever writes for the others is in the process that this one was forked from.
+            self._commit([write])
+            write.result()
+            return
         turn = None
         batch: list[W] = []
-        with self._lock:
-            if self._busy:
-                turn = write.turn = threading.Lock()
-                turn.acquire()
-                self._waiting.append(write)
-            else:
-                self._busy = write.leads = True
-                batch.append(write)
         try:
+            with self._lock:
+                if self._busy:
+                    turn = write.turn = threading.Lock()
+                    turn.acquire()
+                    self._waiting.append(write)
+                else:
+                    write.leads = self._busy = True
+                    batch.append(write)
             if turn is not None:
                 turn.acquire()
             if write.leads:
