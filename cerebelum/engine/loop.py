@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context
 from datetime import datetime
 from functools import partial
 from typing import Literal
@@ -379,7 +380,8 @@ class Engine(Orders):
         """In a worker thread: perform the attempt, and go on with one that follows from its end."""
         try:
             while attempt is not None:
-                done = performing.perform_attempt(attempt, state, self.store, self.around)
+                # What one attempt sets, such as the precision of decimals, the next one in this thread does not see.
+                done = Context().run(performing.perform_attempt, attempt, state, self.store, self.around)
                 if done.broken is not None:
                     self._inbox.put(done.broken)
                 if attempt.abandoned:

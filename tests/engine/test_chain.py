@@ -39,3 +39,20 @@ def test_a_hundred_parallel_steps_run_within_the_bound(lab: Lab) -> None:
     assert result.exit_code == 0
     assert 1 < result.state.steps["b"].output <= 5
     assert said(lab.events()).count("StepCompleted b") == 1
+
+
+def test_what_a_function_sets_for_its_context_is_not_there_for_the_next_one(lab: Lab) -> None:
+    lab.write(
+        """
+        import contextvars, decimal
+        tenant = contextvars.ContextVar("tenant", default="nobody")
+        def ours():
+            tenant.set("ours")
+            decimal.getcontext().prec = 5
+        def theirs():
+            return [tenant.get(), decimal.getcontext().prec]
+        """,
+        "tasks.py",
+    )
+    result = lab.run("steps: [{id: a, python: 'tasks.py:ours'}, {id: b, python: 'tasks.py:theirs'}]")
+    assert result.state.steps["b"].output == ["nobody", 28]
