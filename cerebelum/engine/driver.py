@@ -261,7 +261,7 @@ class Driver(msgspec.Struct, frozen=True):
             self._registered() as registration,
             ownership.taken(self.store, log.row, registration, self.clock) as fence,
         ):
-            before, log = log.state, lookup.read(self.store, execution_id)
+            before, log = log.state, lookup.read_on(self.store, log)
             preflight.check_untouched(before, log.state)
             plan = self._plan(log.state, definition.workflow, choice)
             self._warn(plan)

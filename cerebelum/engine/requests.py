@@ -45,7 +45,7 @@ def request(store: EventStore, clock: Clock, execution_id: str, make: Make) -> L
             continue
         if isinstance(event, ApprovalTimedOut):
             raise UsageError(f"the time to decide on {event.step} is over", where=execution_id)
-        return lookup.read(store, execution_id)
+        return lookup.read_on(store, Log(state, entries[-1].digest, lookup.present(store, execution_id)))
 
 
 def cancel(state: State, stamp: Stamp, *, by: str, why: str | None) -> CancelRequested | None:

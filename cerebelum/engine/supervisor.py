@@ -5,7 +5,6 @@ Everything runs in one process, one thread per execution that is being driven; w
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -40,6 +39,7 @@ from cerebelum.engine.settings import Settings
 from cerebelum.engine.timetable import Due, Timetable
 from cerebelum.engine.workers import Workers
 from cerebelum.host import faults
+from cerebelum.host.bell import Bell
 from cerebelum.host.clock import Clock
 from cerebelum.host.process_tree import host_name
 from cerebelum.host.surroundings import surroundings
@@ -110,7 +110,7 @@ class Supervisor(msgspec.Struct):
     """By execution on which the store failed: when it may be tried again."""
     _broken: StoreError | None = None
     _stopping: Stopping | None = None
-    _changed: threading.Event = msgspec.field(default_factory=threading.Event)
+    _changed: Bell = msgspec.field(default_factory=Bell)
     _drivers: Workers = msgspec.field(default_factory=partial(Workers, "cerebelum-drive"))
     _found: Iterator[Row] | None = None
     """What is left of the last look for what is due."""
@@ -129,7 +129,7 @@ class Supervisor(msgspec.Struct):
         self._stopping = msgspec.structs.replace(stopping, hand_over=True)
         for engine in list(self._engines.values()):
             engine.stop(self._stopping)
-        self._changed.set()
+        self._changed.ring()
 
     def hurry(self) -> None:
         """Kill the steps that are running."""
@@ -158,7 +158,6 @@ class Supervisor(msgspec.Struct):
             self.registration.no_longer(self._lose)
             while self._driving:
                 self._changed.wait(_LOOK_SECONDS)
-                self._changed.clear()
             self._drivers.close()
         if self._lost:
             raise lost_store()
@@ -168,16 +167,15 @@ class Supervisor(msgspec.Struct):
         held_back = len(self._driving) < self.most and self._entering() >= self._few
         if not self._changed.wait(_STALLED_SECONDS if held_back else _LOOK_SECONDS) and held_back:
             self._few *= 2
-        self._changed.clear()
 
     def _hear(self, change: Change) -> None:
         if change.kind in ("request", "owner", "unknown"):
             self._heard = True
-            self._changed.set()
+            self._changed.ring()
 
     def _lose(self) -> None:
         self._lost = True
-        self._changed.set()
+        self._changed.ring()
 
     def _observing(self) -> bool:
         """Whether the death of a runner that only its beat can tell about is about to be known."""
@@ -320,7 +318,7 @@ class Supervisor(msgspec.Struct):
         finally:
             self.let_go(execution_id)
             self._driving.discard(execution_id)
-            self._changed.set()
+            self._changed.ring()
 
     def take_up(self, row: Row) -> Result | None:
         """Become the owner of an execution that nobody drives, and drive it; None if somebody else was first.
@@ -404,7 +402,7 @@ class Supervisor(msgspec.Struct):
     def entered(self, engine: Driving) -> None:
         """Have it stopped with everything else, from now on."""
         self._engines[engine.execution_id] = engine
-        self._changed.set()
+        self._changed.ring()
         if self._stopping is not None:
             engine.stop(self._stopping)
 
