@@ -44,10 +44,17 @@ def test_output_comes_line_by_line_with_names_of_one_width(cli: Home) -> None:
 
 
 def test_grouped_output_of_one_step_is_never_inside_that_of_another(cli: Home) -> None:
-    cli.write("two.yaml", TWO)
-    ran = cli("run", "two.yaml", "--output", "grouped")
-    shown = [line.split()[0] for line in lines_of(ran.out, "a", "much-longer", "check")]
-    assert shown == ["a", "a", "much-longer", "much-longer", "check"], ran.out
+    # The one whose output is read first goes before the other, so that has to be seen before the other begins.
+    cli.write("two.yaml", TWO.replace("touch a.started; ", ""))
+    printed = ""
+    with cli.start("run", "two.yaml", "--output", "grouped") as running:
+        assert running.stdout is not None
+        while (line := running.stdout.readline().decode()) and "│ a1" not in line:
+            printed += line
+        (cli.folder / "a.started").touch()
+        printed += line + running.stdout.read().decode()
+    shown = [line.split()[0] for line in lines_of(printed, "a", "much-longer", "check")]
+    assert shown == ["a", "a", "much-longer", "much-longer", "check"], printed
 
 
 def test_grouped_output_of_a_step_that_runs_alone_comes_at_once(cli: Home) -> None:
