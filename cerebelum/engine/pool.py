@@ -25,6 +25,7 @@ from cerebelum.engine.step_jobs import StepJobs
 from cerebelum.engine.supervisor import Supervisor, said
 from cerebelum.engine.timetable import Due, Timetable
 from cerebelum.host import faults
+from cerebelum.host.bell import Bell
 from cerebelum.store import Conflict, Fenced, Query, Row, lookup
 from cerebelum.store.pooling import Job, Later, Pool, Worker
 
@@ -57,7 +58,7 @@ class PoolWorker(msgspec.Struct):
     submit: Callable[[Due, Checked], None]
     """Puts the execution of a tick into a queue; raises what submitting one raises."""
     _service: Service | None = None
-    _ending: threading.Event = msgspec.field(default_factory=threading.Event)
+    _ending: Bell = msgspec.field(default_factory=Bell)
     _stopping: Stopping | None = None
     _driving: set[str] = msgspec.field(default_factory=set)
     _refused: dict[str, str] = msgspec.field(default_factory=dict)
@@ -85,7 +86,7 @@ class PoolWorker(msgspec.Struct):
             raise
         finally:
             registration.no_longer(self._lose)
-            self._ending.set()
+            self._ending.ring()
             if looking.ident is not None:
                 looking.join()
         if self._lost:
@@ -96,7 +97,7 @@ class PoolWorker(msgspec.Struct):
         """Take nothing more, and end the steps of what is being driven: others go on with it. Safe in a signal
         handler."""
         self._stopping = stopping
-        self._ending.set()
+        self._ending.ring()
         self.supervisor.stop(stopping)
         if self._service is not None:
             self._service.stop()

@@ -118,6 +118,7 @@ class Supervisor(msgspec.Struct):
     _heard: bool = False
     """Whether there may be something that the last look did not find."""
     _few: int = _FEW
+    """How many may be taken up at once just now."""
     _lost: bool = False
     _line: Line | None = None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from cerebelum.core.decide import Stopping
 from cerebelum.core.events import AnyEvent, StepCompleted, StepFailed, StepInterrupted, decode
 from cerebelum.core.evolve import evolve
@@ -29,18 +27,18 @@ class Following:
         self._settings = settings
         self._seen = version
         self._position = 0
-        self._left = threading.Event()
+        self._left = False
         self.state: State | None = None
 
     # What a signal, or the end of a client, does: it ends the following and not the execution.
 
     def stop(self, stopping: Stopping) -> None:
         """Follow no longer."""
-        self._left.set()
+        self._left = True
 
     def hurry(self) -> None:
         """Follow no longer."""
-        self._left.set()
+        self._left = True
 
     def skip_output(self) -> None:
         """What was printed before is not shown."""
@@ -55,7 +53,7 @@ class Following:
                 new = self._look()
                 assert self.state is not None
                 going = lookup.shown(row)[0] in GOING_ON
-                if not new and (self._left.is_set() or not going or not driven(row)):
+                if not new and (self._left or not going or not driven(row)):
                     return Result(self._id, self._end(going=going), self.state)
                 if not new:
                     news.wait(_LOOK_SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,10 +18,10 @@ from cerebelum.engine.settings import Settings
 from cerebelum.engine.supervisor import Supervisor
 from cerebelum.engine.workers import Workers
 from cerebelum.host.clock import SystemClock
-from cerebelum.plugins import python, shell, sleep
+from cerebelum.plugins import sleep
 from cerebelum.sdk.verbs import Verbs
 from cerebelum.store import EventStore, Query, Row, every
-from tests.engine.harness import PATIENCE, Lab
+from tests.engine.harness import PATIENCE, Lab, executors
 from tests.lifecycle.world import wait_until
 
 CROWD = 40
@@ -34,13 +33,10 @@ FLOW = """
 
 
 class Later(SystemClock):
-    """The machine's clocks, once all have slept, of which one does not move."""
+    """The machine's clocks, once all have slept."""
 
     def now(self) -> datetime:
         return super().now() + timedelta(hours=2)
-
-    def elapsed(self) -> float:
-        return 1_000.0
 
 
 @pytest.fixture
@@ -56,12 +52,11 @@ def crowd(tmp_path: Path, store: EventStore) -> Verbs:
     lab = Lab(tmp_path, "memory:")
     lab.write("def work():\n    return None\n", "tasks.py")
     flow = lab.write(FLOW)
-    executors = {e.key: e for e in (*shell.cerebelum_executors(), *python.cerebelum_executors())}
-    executors |= {e.key: e for e in sleep.cerebelum_executors()}
-    now = Verbs(lambda: store, lambda: executors, environ=lab.environ)
+    known = {**executors(), **{e.key: e for e in sleep.cerebelum_executors()}}
+    now = Verbs(lambda: store, lambda: known, environ=lab.environ)
     for number in range(CROWD):
         assert now.run(flow, {}, execution_id=f"x-{number}", settings=Settings(park=True)).end == "parked"
-    return Verbs(lambda: store, lambda: executors, environ=lab.environ, clock=Later())
+    return Verbs(lambda: store, lambda: known, environ=lab.environ, clock=Later())
 
 
 def all_completed(store: EventStore) -> bool:
@@ -90,15 +85,16 @@ def test_few_are_being_taken_up_at_once_however_many_may_be_driven(
     crowd: Verbs, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 0
-    prepared = Supervisor._prepared
+    # CROWD is a multiple of it.
+    prepared, together = Supervisor._prepared, threading.Barrier(supervising._FEW)
 
-    def slowly(self: Supervisor, state: Any) -> Any:
+    def with_the_others(self: Supervisor, state: Any) -> Any:
         nonlocal most
+        together.wait(PATIENCE)
         most = max(most, self._entering())
-        time.sleep(0.01)
         return prepared(self, state)
 
-    monkeypatch.setattr(Supervisor, "_prepared", slowly)
+    monkeypatch.setattr(Supervisor, "_prepared", with_the_others)
     monkeypatch.setattr(supervising, "_STALLED_SECONDS", 60.0)
     crowd.supervise(once=True, most=1_000)
     assert all_completed(store)
@@ -138,13 +134,13 @@ def test_executions_are_driven_by_the_same_threads_and_their_steps_are_not(
 
 
 def test_where_there_are_no_more_threads_it_ends_and_says_so(crowd: Verbs, monkeypatch: pytest.MonkeyPatch) -> None:
-    class None_(threading.Thread):
+    class NoMore(threading.Thread):
         def start(self) -> None:
             if self.name == "cerebelum-drive":
                 raise RuntimeError("can't start new thread")
             super().start()
 
-    monkeypatch.setattr(threading, "Thread", None_)
+    monkeypatch.setattr(threading, "Thread", NoMore)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         crowd.supervise(once=True, most=4)
 
