@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -324,18 +325,31 @@ def installed(places: Iterable[str] = ()) -> list[Candidate]:
     return sorted(found, key=lambda c: (c.name, c.where))
 
 
+_SETTLED = 2.0
+"""Seconds after which what is put into a folder changes its time for certain."""
+_without: set[tuple[int, int, int]] = set()
+"""Folders (device, inode, and when they last changed) in which nothing names us."""
+
+
 def _may_have_plugins(place: str) -> bool:
     """Whether distributions in this place of `sys.path` might have entry points of ours.
 
     Asking `importlib.metadata` would take longer than most commands, and nearly always for nothing.
     """
     try:
+        status = os.stat(place or ".")
+        seen = status.st_dev, status.st_ino, status.st_mtime_ns
+        if seen in _without:
+            return False
         names = os.listdir(place or ".")
     except NotADirectoryError:
         return True
     except OSError:
         return False
-    return any(name.endswith((".dist-info", ".egg-info", ".egg")) and _names_us(place, name) for name in names)
+    found = any(name.endswith((".dist-info", ".egg-info", ".egg")) and _names_us(place, name) for name in names)
+    if not found and time.time() - status.st_mtime > _SETTLED:
+        _without.add(seen)
+    return found
 
 
 def _names_us(place: str, name: str) -> bool:

@@ -79,4 +79,7 @@ class Active(dict[str, StepStatus]):
 
     def at(self, kind: StepStatus) -> list[str]:
         """The steps that are at this."""
-        return [step_id for step_id, of in self.items() if of == kind] if self.count(kind) else []
+        for counts in self._tally.values():
+            if kind in counts:
+                return [step_id for step_id, of in self.items() if of == kind]
+        return []

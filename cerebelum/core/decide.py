@@ -268,9 +268,9 @@ def _refusal(call: Call) -> StepError:
 def _go_on(turn: Turn, group: Group, recover: bool) -> None:
     """Take up what was cut off, then what has waited long enough, then what is new, as far as may be."""
     late = turn.circumstances.overtime
-    if phases.abandoned(turn.state, group, late):
-        return
     ending = phases.doomed(turn.state, group, late)
+    if ending and phases.abandoned(turn.state, group, late):
+        return
     if (recover or ending) and not _start_all(turn, group, phases.cut_off(turn.state, group)):
         return
     _wake(turn, group)

@@ -354,7 +354,7 @@ def _decoder() -> msgspec.json.Decoder[AnyEvent]:
 
 def chain(previous: str, execution_id: str, text: bytes) -> str:
     """The digest (hex) of an entry whose predecessor's digest is `previous`."""
-    return sha256(b"%s\n%s\n%s" % (previous.encode(), execution_id.encode(), text))
+    return sha256(b"\n".join((previous.encode(), execution_id.encode(), text)))
 
 
 def encode(execution_id: str, events: list[AnyEvent], previous: str) -> list[Entry]:

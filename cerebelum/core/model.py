@@ -201,15 +201,15 @@ class Loaded(msgspec.Struct, frozen=True):
     """Checks inputs beyond what is declared, and gives them as they are recorded. Raises UsageError."""
 
 
-def step_digest(step: Step) -> str:
-    """SHA-256 (hex) over the executor, its body and options, env, working_dir, output and fingerprint.
+def step_digest(step: Step, *, with_body: bool = True) -> str:
+    """SHA-256 (hex) over the executor, its body (or an empty text) and options, env, working_dir, output, fingerprint.
 
     Not over description, retry, timeout, when, continue_on_error, diverge, needs, or the position in the file: changing
     those does not make a completed step's result another one.
     """
     matter = {
         "executor": step.executor,
-        "body": step.body,
+        "body": step.body if with_body else "",
         "options": step.options,
         "env": step.env,
         "working_dir": step.working_dir,

@@ -67,11 +67,11 @@ def turn_of(state: State, late: bool) -> Group | None:
 def over(state: State, group: Group, late: bool) -> bool:
     """Whether nothing is left of this group that has to be waited for."""
     kinds = state.active.kinds(group)
+    if not doomed(state, group, late):
+        return not kinds and next(ready(state, group), None) is None
     if abandoned(state, group, late):
         return not kinds & BUSY
-    if doomed(state, group, late):
-        return not kinds & _FINISHING and not cut_off(state, group)
-    return not kinds and next(ready(state, group), None) is None
+    return not kinds & _FINISHING and not cut_off(state, group)
 
 
 def doomed(state: State, group: Group, late: bool) -> bool:

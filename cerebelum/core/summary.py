@@ -44,11 +44,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def summarise(state: State, digest: str) -> Summary:
     """The summary of `state`; `digest` is that of the log's last entry."""
     low, high = state.graph.bounds["steps"]
+    now = status(state)
     return Summary(
         execution_id=state.execution_id,
         workflow=state.workflow.name,
-        status=status(state),
-        reason=_reason(state),
+        status=now,
+        reason=_reason(state, now),
         version=state.version,
         digest=digest,
         started_at=state.started_at,
@@ -92,7 +93,7 @@ def _limit(state: State) -> datetime | None:
     return state.segment_at + timedelta(seconds=state.workflow.timeout)
 
 
-def _reason(state: State) -> str | None:
+def _reason(state: State, now: Status) -> str | None:
     if state.paused is not None:
         return state.paused.signal or state.paused.why
     if state.error is not None:
@@ -102,7 +103,7 @@ def _reason(state: State) -> str | None:
         return f"in the queue {state.queue.name}" + (
             f", not before {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
         )
-    if status(state) == "waiting_for_worker":
+    if now == "waiting_for_worker":
         return _whose_turn(state)
     if state.ended == "cancelled" and state.cancel is not None:
         return state.cancel.why

@@ -9,6 +9,8 @@ from cerebelum.steps.log import Live
 from cerebelum.store import EventStore
 
 _PAGE = 200
+_LAST = (StepReported, StepInterrupted)
+"""What a worker's attempt ends with."""
 
 
 class Echo:
@@ -29,7 +31,7 @@ class Echo:
 
     def hear(self, event: AnyEvent) -> None:
         """Show the rest of an attempt that is over, before that is told."""
-        if self._live is None or not isinstance(event, StepReported | StepInterrupted):
+        if self._live is None or not isinstance(event, _LAST):
             return
         if isinstance(event, StepReported):
             # It may have been so short that nobody looked.

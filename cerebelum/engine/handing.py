@@ -90,16 +90,18 @@ class Handing:
         release: bool,
     ) -> None:
         """`EventStore.append`, with the jobs of the steps that are handed over by that. Raises what that does."""
-        handed = [event for event in changed.events if isinstance(event, StepHandedOver)]
-        if handed:
+        kinds = set(map(type, changed.events))
+        if StepHandedOver in kinds:
+            handed = [event for event in changed.events if isinstance(event, StepHandedOver)]
             jobs = [_job(changed.after, event) for event in handed]
             pool_of(self._store).hand_over(
                 self._execution_id, expected, entries, summary, jobs, fence=fence, release=release
             )
+            self._say_who_serves(handed)
         else:
             self._store.append(self._execution_id, expected, entries, summary, fence=fence, release=release)
-        self._withdraw(changed)
-        self._say_who_serves(handed)
+        if StepInterrupted in kinds:
+            self._withdraw(changed)
 
     def _withdraw(self, changed: Changed) -> None:
         """Remove the jobs of what was taken back, so that nobody counts them as waiting."""

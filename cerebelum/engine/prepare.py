@@ -240,7 +240,7 @@ def prepare(state: State, step: Step, *, attempt: Attempt, around: Surroundings,
     names = scope(state, step) if step.env else _Names(state, step)
     body, options = filled(around.executors[step.executor], step, names)
     cwd = folder(state, step, names)
-    secrets = {name: around.secrets[name] for name in step.secrets}
+    secrets = {name: around.secrets[name] for name in step.secrets} if step.secrets else {}
 
     def env() -> dict[str, str]:
         return {**environment(state, step, around.environ, names["env"], secrets), TOKEN: attempt.token}
@@ -286,6 +286,8 @@ def filled(executor: StepKind, step: Step, names: Mapping[str, Any]) -> tuple[An
 
 def folder(state: State, step: Step, names: Mapping[str, Any]) -> Path:
     """The folder that the step runs in. Raises CerebelumError if it is not there."""
+    if step.working_dir is None and os.path.isdir(state.environment.cwd):
+        return _path(state.environment.cwd)
     folder = _path(state.environment.cwd)
     if step.working_dir is not None:
         wanted = Path(as_text(_evaluated(step.working_dir, names, "working_dir")))

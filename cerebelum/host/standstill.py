@@ -15,21 +15,25 @@ _busy = 0
 _wanted = False
 
 
-@contextmanager
-def not_now() -> Iterator[None]:
+class NotNow:
     """Within it, in whatever thread, a wish to stop the process has to wait. Short, and never nested."""
-    global _busy
-    with _changed:
-        while _wanted and _busy:
-            # The others finish what they are at; then it stops, and goes on here when it is continued.
-            _changed.wait(0.1)
-        _busy += 1
-    try:
-        yield
-    finally:
+
+    def __enter__(self) -> None:
+        global _busy
+        with _changed:
+            while _wanted and _busy:
+                # The others finish what they are at; then it stops, and goes on here when it is continued.
+                _changed.wait(0.1)
+            _busy += 1
+
+    def __exit__(self, *raised: object) -> None:
+        global _busy
         with _changed:
             _busy -= 1
             _stop_if_wanted()
+
+
+NOT_NOW = NotNow()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from cerebelum.core.errors import ExpressionError
 from cerebelum.definition.expressions import evaluate
 from cerebelum.sdk.builder import Branch, Condition
 from cerebelum.sdk.chains import Node
-from cerebelum.sdk.fingerprints import code_digest
+from cerebelum.sdk.fingerprints import Fingerprints
 
 _RESULT = r"""'[^']*'|"[^"]*"|(?<![\w.])result\b"""
 
@@ -32,10 +32,10 @@ class Decision(Node):
                 return target
         return None
 
-    def digest(self) -> str:
+    def digest(self, fingerprints: Fingerprints) -> str:
         """SHA-256 (hex) of all conditions and targets."""
         parts = [
-            f"{code_digest(condition) if callable(condition) else condition!r} {target}"
+            f"{fingerprints.of(condition) if callable(condition) else condition!r} {target}"
             for (condition, _), target in zip(self.branch.targets, self._names, strict=True)
         ]
         return sha256("\n".join(parts).encode())

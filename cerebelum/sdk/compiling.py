@@ -29,7 +29,7 @@ from cerebelum.definition.placing import of_python
 from cerebelum.sdk.branching import Decision, as_expression
 from cerebelum.sdk.builder import Builder, Written
 from cerebelum.sdk.chains import Node
-from cerebelum.sdk.fingerprints import code_digest
+from cerebelum.sdk.fingerprints import Fingerprints
 from cerebelum.sdk.ordering import Order
 from cerebelum.sdk.steps import Step as Decorated
 from cerebelum.steps.context import Context
@@ -37,12 +37,12 @@ from cerebelum.steps.parameters import parameters_of
 from cerebelum.steps.suspension import seconds_of
 
 _GIVEN = ("context", "inputs")
+_NAME = {"name"}
 
 
 class _Plain(msgspec.Struct, frozen=True):
-    """What can be said of any step, as far as msgspec can check it."""
+    """What can be said of any step, as far as msgspec can check it; its name is checked by itself."""
 
-    name: str = ""
     on_interrupt: OnInterrupt = "rerun"
     verify: str = ""
     continue_on_error: bool = False
@@ -78,7 +78,7 @@ def check_workflow(options: Mapping[str, Any], where: str) -> None:
 
 def _misfits(said: Mapping[str, Any], kind: type[msgspec.Struct]) -> Iterator[tuple[str, str | None]]:
     """What of `said` does not fit the fields of the same name, with hints."""
-    known = {name: said[name] for name in kind.__struct_fields__ if name in said}
+    known = {name: value for name, value in said.items() if name in kind.__struct_fields__}
     if not known:
         return
     for wrong in fit(known, kind, lambda path: None, known=True).mismatches:
@@ -113,14 +113,15 @@ def compile_steps(
     if order.problems:
         raise DefinitionError(order.problems)
     compiler = _Compiler(order, path, function, inputs, executors)
-    groups = {
-        group: tuple(compiler.step(node) for name, node in order.nodes.items() if order.group[name] == group)
-        for group in GROUPS
-    }
+    groups: dict[Group, list[Step]] = {group: [] for group in GROUPS}
+    for name, node in order.nodes.items():
+        groups[order.group[name]].append(compiler.step(node))
     if order.problems:
         raise DefinitionError(order.problems)
     ends = order.ends()
-    return Compiled(groups, _functions(order), ends[0] if len(ends) == 1 else None)
+    return Compiled(
+        {group: tuple(steps) for group, steps in groups.items()}, _functions(order), ends[0] if len(ends) == 1 else None
+    )
 
 
 def functions_of(built: Builder) -> dict[str, Callable[..., Any]]:
@@ -146,35 +147,36 @@ class _Compiler:
     ) -> None:
         self._order = order
         self._path = path
-        self._function = function
+        self._named = f"{path.name}:{function}"
         self._inputs = inputs
         self._executors = executors
+        self._fingerprints = Fingerprints()
         self._by_parameter = {name.replace("-", "_"): name for name in order.nodes}
 
     def step(self, node: Node) -> Step:
         """The model's step; problems are noted in the order."""
         try:
-            for message, hint in _misfits(getattr(node, "options", {}), _Plain):
+            said = getattr(node, "options", {})
+            for message, hint in _misfits(said, _Plain) if said.keys() - _NAME else ():
                 raise CerebelumError(message, hint=hint)
             made = self._written(node) if isinstance(node, Written) else self._called(node)
         except CerebelumError as error:
             self._problem(node, error.message, error.hint)
             return Step(id=node.name, executor="", body=None)
         # A function is what its code is, whatever its file and its workflow are called.
-        matter = made if isinstance(node, Written) else msgspec.structs.replace(made, body="")
-        return msgspec.structs.replace(made, digest=step_digest(matter))
+        return msgspec.structs.replace(made, digest=step_digest(made, with_body=isinstance(node, Written)))
 
     def _called(self, node: Node) -> Step:
         options: dict[str, Any] = {}
         if isinstance(node, Decision):
             arguments = {"result": _output(node.branch.after.name)}
-            fingerprint, said = node.digest(), {}
+            fingerprint, said = node.digest(self._fingerprints), {}
             self._check_uses(node, node.expressions())
         else:
             assert isinstance(node, Decorated)
             said = dict(node.options)
             arguments = self._arguments(node)
-            fingerprint = code_digest(node.function)
+            fingerprint = self._fingerprints.of(node.function)
             if said.pop("isolated", False):
                 if not self._path.is_file():
                     raise CerebelumError(
@@ -187,7 +189,7 @@ class _Compiler:
                 )
         if arguments:
             options["with"] = arguments
-        body = f"{self._path.name}:{self._function}.{node.name}"
+        body = f"{self._named}.{node.name}"
         return Step(executor="python", body=body, options=options, fingerprint=fingerprint, **self._common(node, said))
 
     def _written(self, node: Written) -> Step:
@@ -213,16 +215,27 @@ class _Compiler:
 
     def _common(self, node: Node, said: dict[str, Any]) -> dict[str, Any]:
         """What every step can have. Raises CerebelumError."""
-        said.pop("name", None)
         values: dict[str, Any] = {"id": node.name, "needs": tuple(self._order.needs[node.name])}
-        if (retry := said.pop("retry", None)) is not None:
-            values["retry"] = _retry(retry)
-        if (timeout := said.pop("timeout", None)) is not None:
-            values["timeout"] = seconds_of(timeout)
         if (when := self._condition(node, said.pop("when", None))) is not None:
             values["when"] = when
         if rules := self._order.diverted.get(node.name):
             values["diverge"] = tuple(Diversion(pattern, to) for pattern, to in rules)
+        said.pop("name", None)
+        if said:
+            values |= self._said(node, said)
+        if isinstance(node, Decorated) and "description" not in values and node.__doc__:
+            values["description"] = inspect.cleandoc(node.__doc__).partition("\n")[0]
+        line = node.where.rpartition(":")[2]
+        values["line"] = int(line) if line.isdigit() else 0
+        return values
+
+    def _said(self, node: Node, said: dict[str, Any]) -> dict[str, Any]:
+        """What was said of the step. Raises CerebelumError."""
+        values: dict[str, Any] = {}
+        if (retry := said.pop("retry", None)) is not None:
+            values["retry"] = _retry(retry)
+        if (timeout := said.pop("timeout", None)) is not None:
+            values["timeout"] = seconds_of(timeout)
         if env := said.pop("env", None):
             values["env"] = {name: str(value) for name, value in env.items()}
             self._check_uses(node, values["env"])
@@ -238,10 +251,7 @@ class _Compiler:
                 values[key] = said.pop(key)
         if said:
             raise CerebelumError(f"a step has no {next(iter(said))}=")
-        if isinstance(node, Decorated) and "description" not in values and node.__doc__:
-            values["description"] = inspect.cleandoc(node.__doc__).partition("\n")[0]
-        line = node.where.rpartition(":")[2]
-        return {**values, "line": int(line) if line.isdigit() else 0}
+        return values
 
     def _condition(self, node: Node, own: Any) -> str | bool | None:
         if own is not None and not isinstance(own, str | bool):

@@ -11,44 +11,55 @@ from typing import Any, TypeAlias
 
 from cerebelum.core.digests import sha256
 
-
-def code_digest(function: Callable[..., Any]) -> str:
-    """SHA-256 (hex) over the source of a function and of every function under its `functools.wraps`.
-
-    Decorators' own arguments do not count, and neither does what it calls. Without a source the compiled code counts.
-    """
-    parts = []
-    seen: set[int] = set()
-    current: Any = function
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        if isinstance(current, functools.partial):
-            parts.append(f"{current.args!r} {current.keywords!r}")
-            current = current.func
-            continue
-        code = getattr(current, "__code__", None) or getattr(type(current).__call__, "__code__", None)
-        parts.append(_text(code) if code is not None else repr(type(current)))
-        current = getattr(current, "__wrapped__", None)
-    return sha256("\n".join(parts).encode("utf-8", "surrogatepass"))
-
-
-def _text(code: CodeType) -> str:
-    linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename)
-    if not lines:
-        return _compiled(code)
-    known = _read.get(code.co_filename)
-    # The very same list as long as the file is the same.
-    if known is None or known[0] is not lines:
-        known = _read[code.co_filename] = lines, _functions("".join(lines))
-    found = known[1].get(code.co_firstlineno, [])
-    named = [text for name, text in found if name == code.co_name]
-    return named[0] if len(named) == 1 else _compiled(code)
-
-
 _Found: TypeAlias = dict[int, list[tuple[str, str]]]
 """Names and texts of the functions that begin on each line, decorators left out."""
 _read: dict[str, tuple[list[str], _Found]] = {}
+
+
+class Fingerprints:
+    """Of the functions of one workflow: whether a file has changed is looked at once for all of them."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, _Found] = {}
+
+    def of(self, function: Callable[..., Any]) -> str:
+        """SHA-256 (hex) over the source of a function and of every function under its `functools.wraps`.
+
+        Decorators' own arguments do not count, and neither does what it calls. Without a source the compiled code
+        counts.
+        """
+        parts = []
+        seen: set[int] = set()
+        current: Any = function
+        while current is not None and id(current) not in seen:
+            seen.add(id(current))
+            if isinstance(current, functools.partial):
+                parts.append(f"{current.args!r} {current.keywords!r}")
+                current = current.func
+                continue
+            code = getattr(current, "__code__", None) or getattr(type(current).__call__, "__code__", None)
+            parts.append(self._text(code) if code is not None else repr(type(current)))
+            current = getattr(current, "__wrapped__", None)
+        return sha256("\n".join(parts).encode("utf-8", "surrogatepass"))
+
+    def _text(self, code: CodeType) -> str:
+        path = code.co_filename
+        functions = self._files.get(path)
+        if functions is None:
+            functions = self._files[path] = _functions_in(path)
+        named = [text for name, text in functions.get(code.co_firstlineno, ()) if name == code.co_name]
+        return named[0] if len(named) == 1 else _compiled(code)
+
+
+def _functions_in(path: str) -> _Found:
+    """Those of a file as it is now; none where there is no source."""
+    linecache.checkcache(path)
+    lines = linecache.getlines(path)
+    known = _read.get(path)
+    # The very same list as long as the file is the same.
+    if known is None or known[0] is not lines:
+        known = _read[path] = lines, _functions("".join(lines))
+    return known[1]
 
 
 def _functions(source: str) -> _Found:

@@ -118,11 +118,13 @@ def step(function: Any = None, /, **options: Any) -> Any:
         >>> fetch()
         [3, 1, 2]
     """
-    if unknown := sorted(options.keys() - StepOptions.__annotations__.keys()):
+    if unknown := options.keys() - StepOptions.__annotations__.keys():
         known = ", ".join(StepOptions.__annotations__)
-        raise UsageError(f"@step has no option {unknown[0]}", hint=f"it takes {known}")
-    if function is None:
-        return lambda function: step(function, **options)
+        raise UsageError(f"@step has no option {min(unknown)}", hint=f"it takes {known}")
+    return functools.partial(_made, options=options) if function is None else _made(function, options)
+
+
+def _made(function: Any, options: dict[str, Any]) -> Step[Any, Any]:
     if not callable(function):
         raise UsageError("@step belongs above a function", hint="options are given by name: @step(retry=3)")
     if isinstance(function, Step):

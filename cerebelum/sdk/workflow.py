@@ -17,7 +17,7 @@ import msgspec
 
 from cerebelum.core.digests import sha256
 from cerebelum.core.errors import CerebelumError, DefinitionError, Problem, UsageError
-from cerebelum.core.model import Concurrency, Input, Loaded, Schedule, Source, Workflow
+from cerebelum.core.model import Concurrency, Input, Loaded, Schedule, Source, Step, Workflow
 from cerebelum.core.step_kind import StepKind
 from cerebelum.sdk.arguments import named_execution, named_store, tag_list
 from cerebelum.sdk.builder import Builder
@@ -217,7 +217,7 @@ class PythonWorkflow:
         inputs = self._declared() or {}
         shared = tuple(self._options.get("secrets", ()))
         groups: dict[str, Any] = {
-            ("finally_" if group == "finally" else group): tuple(_with_secrets(step, shared) for step in steps)
+            ("finally_" if group == "finally" else group): _with_secrets(steps, shared)
             for group, steps in compiled.groups.items()
         }
         timeout = self._options.get("timeout")
@@ -360,10 +360,11 @@ def _hint(error: Exception) -> str | None:
     return None
 
 
-def _with_secrets(step: Any, shared: tuple[str, ...]) -> Any:
+def _with_secrets(steps: tuple[Step, ...], shared: tuple[str, ...]) -> tuple[Step, ...]:
     if not shared:
-        return step
-    return msgspec.structs.replace(step, secrets=tuple(dict.fromkeys((*shared, *step.secrets))))
+        return steps
+    replace = msgspec.structs.replace
+    return tuple(replace(step, secrets=tuple(dict.fromkeys((*shared, *step.secrets)))) for step in steps)
 
 
 @overload

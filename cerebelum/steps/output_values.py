@@ -104,11 +104,11 @@ def to_output(value: Any, where: str = "output") -> Any:
     Raises OutputError naming the type and the place (`output.items[3].price`) of what cannot be recorded, or if the
     JSON would be larger than MAX_OUTPUT bytes.
     """
-    import msgspec
-
     plain = _plain(value, where, 0)
     if plain is None or isinstance(plain, bool | int | float):
         return plain
+    import msgspec
+
     size = len(msgspec.json.encode(plain))
     if size > MAX_OUTPUT:
         raise too_large(size)

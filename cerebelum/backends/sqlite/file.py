@@ -23,7 +23,7 @@ from cerebelum.backends.sqlite.library import (
     sqlite3,
 )
 from cerebelum.core.errors import StoreError
-from cerebelum.host.standstill import not_now
+from cerebelum.host.standstill import NOT_NOW
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class StoreFile:
         """
 
         def transaction(connection: sqlite3.Connection) -> T:
-            with not_now():
+            with NOT_NOW:
                 try:
                     connection.execute("BEGIN IMMEDIATE")
                     result = work(connection)

@@ -8,7 +8,6 @@ as it does with what is left of the log from before a checkpoint.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 _STEP = 256 << 10
 _MOST = 4 << 20
@@ -39,7 +38,7 @@ class Headroom:
         Nobody else may be writing, so it is for whoever has the writers' lock. The first commit of a connection, which
         is often the only one, makes no room, and nor does one to a disk that is full.
         """
-        with suppress(OSError):
+        try:
             first = self._descriptor < 0
             if first:
                 self._descriptor = os.open(self._log, os.O_WRONLY | os.O_CLOEXEC)
@@ -48,6 +47,8 @@ class Headroom:
             if not first and self._seen < size < _MOST:
                 size += add(self._descriptor)
             self._seen = size
+        except OSError:
+            pass
 
     def close(self) -> None:
         """Let go of the log; what room there is stays."""

@@ -123,6 +123,8 @@ def call_function(
         arguments["context"] = context()
     if "inputs" in takes.named and "inputs" not in arguments:
         arguments["inputs"] = copied(dict(inputs))
+    if arguments.keys() == takes.named.keys() and not takes.positional:
+        return function(**arguments)
     unknown = [] if takes.anything else sorted(arguments.keys() - takes.named.keys())
     missing = [name for name, required in takes.named.items() if required and name not in arguments]
     if unknown or missing:
