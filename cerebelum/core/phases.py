@@ -68,7 +68,7 @@ def over(state: State, group: Group, late: bool) -> bool:
     """Whether nothing is left of this group that has to be waited for."""
     kinds = state.active.kinds(group)
     if not doomed(state, group, late):
-        return not kinds and next(ready(state, group), None) is None
+        return not kinds and not runs.any_within(state.ready, *state.graph.bounds[group])
     if abandoned(state, group, late):
         return not kinds & BUSY
     return not kinds & _FINISHING and not cut_off(state, group)

@@ -29,6 +29,14 @@ def within(runs: Runs, low: int, high: int) -> Iterator[int]:
         yield from range(max(first, low), min(behind, high))
 
 
+def any_within(runs: Runs, low: int, high: int) -> bool:
+    """Whether there are any from `low` to before `high`."""
+    at = bisect_left(runs, (low + 1,)) - 1
+    if at >= 0 and runs[at][1] > low:
+        return low < high
+    return at + 1 < len(runs) and runs[at + 1][0] < high
+
+
 def without(runs: Runs, position: int) -> Runs:
     """The same without one, if that is among them."""
     if runs == ((position, position + 1),):

@@ -38,16 +38,28 @@ class Chain(Linked):
     """`file:line` of the timeline that it became."""
 
     def __init__(self, parts: list[Any]) -> None:
-        self.stages: list[Node | tuple[Chain, ...]] = []
+        self._parts: list[Node | tuple[Chain, ...] | Chain] = []
         for part in parts:
-            if isinstance(part, Chain):
-                self.stages += part.stages
-            elif isinstance(part, Node):
-                self.stages.append(part)
+            if isinstance(part, Node | Chain):
+                self._parts.append(part)
             elif isinstance(part, list | tuple):
-                self.stages.append(tuple(Chain([each]) for each in part))
+                self._parts.append(tuple(Chain([each]) for each in part))
             else:
                 raise _no_step(part)
+
+    @property
+    def stages(self) -> list[Node | tuple[Chain, ...]]:
+        """What follows each other, chains in it taken apart."""
+        # Only now: each `>>` of a long chain would copy all that stands before it.
+        stages: list[Node | tuple[Chain, ...]] = []
+        todo: list[Node | tuple[Chain, ...] | Chain] = [self]
+        while todo:
+            part = todo.pop()
+            if isinstance(part, Chain):
+                todo += reversed(part._parts)
+            else:
+                stages.append(part)
+        return stages
 
     def nodes(self) -> Iterator[Node]:
         """The steps, in the order they are written in."""

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from cerebelum.core import runs
-from cerebelum.core.runs import joined, within, without
+from cerebelum.core.runs import any_within, joined, within, without
 
 SIZE = 24
 
@@ -25,6 +25,7 @@ def test_they_say_what_a_set_says(seed: int) -> None:
             made, model = without(made, position), model - {position}
         low, high = sorted(chance.choices(range(SIZE + 1), k=2))
         assert list(within(made, low, high)) == [p for p in range(low, high) if p in model]
+        assert any_within(made, low, high) == any(p in model for p in range(low, high))
         assert made == runs.of(sorted(model))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from cerebelum.backends.sql import together
@@ -70,6 +71,9 @@ class Owning(together.Write):
         self.changed = connection.execute(_OWN, self._values).rowcount == 1
 
 
+_creates = attrgetter("creates")
+
+
 class Batches:
     """Writes what a Writer has gathered."""
 
@@ -90,7 +94,7 @@ class Batches:
 
         while left:
             try:
-                self._file.write(self._lane, transaction, create=any(write.creates for write in left))
+                self._file.write(self._lane, transaction, create=any(map(_creates, left)))
             except StoreError as error:
                 if at is None:
                     raise

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from sqlite_utils import Database
 
+_PAGE = 2048
+"""Bytes of a page of a new file. A step changes few bytes of three pages, and all of each is written; most rows of
+executions still fit into one.
+"""
 _EVENTS = (
     """CREATE TABLE events (
   execution_id TEXT NOT NULL,
@@ -165,6 +169,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     Raises the library's errors.
     """
+    connection.execute(f"PRAGMA page_size = {_PAGE}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
