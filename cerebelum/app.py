@@ -273,13 +273,17 @@ def _perform(arguments: Sequence[str], app: App) -> int:
         lean.import_without_references("click")
     from cerebelum.cli.group import VERBS, build
 
+    _before_work()
+    return build(VERBS, app.add_commands).perform(list(arguments), app)
+
+
+def _before_work() -> None:
     lean.take_back()
     if tricks.on("gc"):
         # All that was made so far stays, and is not looked through again.
         gc.freeze()
         gc.set_threshold(*COLLECTED_AFTER)
         gc.enable()
-    return build(VERBS, app.add_commands).perform(list(arguments), app)
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
@@ -291,7 +295,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> 
         try:
             if name := tricks.unknown():
                 raise UsageError(f"{tricks.VARIABLE} names {name!r}; known: all, {', '.join(tricks.TRICKS)}")
-            code = brief.perform(arguments, app) if tricks.on("brief") else None
+            code = brief.perform(arguments, app, _before_work) if tricks.on("brief") else None
             if code is None:
                 code = _perform(arguments, app)
             terminal.stdout().flush()

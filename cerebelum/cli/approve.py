@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from cerebelum.cli.asking import BY, COMMENT, tell, who
-from cerebelum.cli.options import JSON, TARGET, complete_steps, unicode_text
+from cerebelum.cli.options import JSON, TARGET, complete_steps
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 STEP = click.Argument(["step"], required=False, shell_complete=complete_steps)

@@ -8,8 +8,8 @@ import click
 
 from cerebelum.cli import terminal
 from cerebelum.cli.interrupts import say_stopping
-from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.store.lookup import INTERRUPTED, NOT_DRIVEN
 
 if TYPE_CHECKING:

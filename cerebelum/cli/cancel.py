@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from cerebelum.cli.asking import BY, WHY, manner, tell, who
-from cerebelum.cli.options import JSON, TARGET, unicode_text
+from cerebelum.cli.options import JSON, TARGET
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 
 
 def cancel(tools: Tools, execution_id: str, by: str | None, why: str | None, as_json: bool) -> int:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from cerebelum.cli.drive import MANNER, see_through
-from cerebelum.cli.options import TARGET, complete_steps, unicode_text
+from cerebelum.cli.drive import see_through
+from cerebelum.cli.driving import MANNER
+from cerebelum.cli.options import TARGET, complete_steps
 from cerebelum.cli.resume import show_plan
-from cerebelum.cli.run import INPUTS_FILE, read_inputs
+from cerebelum.cli.run import INPUTS_FILE
+from cerebelum.cli.starting import read_inputs
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import DefinitionChanged
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import answers, terminal
-from cerebelum.cli.options import complete_ids_and_files, unicode_text
+from cerebelum.cli.options import complete_ids_and_files
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 
 if TYPE_CHECKING:
     from cerebelum.render.graphs import Picture

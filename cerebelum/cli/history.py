@@ -9,8 +9,9 @@ from itertools import chain
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.options import ID, unicode_text
+from cerebelum.cli.options import ID
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.events import Entry, decode
 from cerebelum.store import EventStore, every_entry
 

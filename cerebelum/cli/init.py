@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 STARTER = """\

@@ -10,8 +10,9 @@ import click
 
 from cerebelum.cli import terminal
 from cerebelum.cli.answers import COUNT_TO, LIMIT, show_list
-from cerebelum.cli.options import JSON, Duration, unicode_text
+from cerebelum.cli.options import JSON, Duration
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 from cerebelum.core.status import STATUSES, Status
 from cerebelum.store import Query

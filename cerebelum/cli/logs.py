@@ -11,8 +11,9 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.lines import Lines
 from cerebelum.cli.list import since
-from cerebelum.cli.options import ID, STEP, unicode_text
+from cerebelum.cli.options import ID, STEP
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 from cerebelum.render.display import ASCII, UNICODE, size
 from cerebelum.render.shapes import log_line

@@ -58,17 +58,6 @@ TARGET = _Told(["execution_id"], required=False, callback=_told, shell_complete=
 """The id for verbs that change something: in a shared store the newest execution may be somebody else's."""
 
 
-def unicode_text(text: str, what: str) -> str:
-    """The text, if it is text. Raises UsageError for arguments that are not UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{what} {text!r} is not UTF-8", hint="write it in the terminal's encoding, UTF-8") from None
-    if "\0" in text:
-        raise UsageError(f"{what} {text!r} contains a NUL character")
-    return text
-
-
 class Duration(click.ParamType[float]):
     """A length of time such as 30s, 10m or 1h30m; seconds."""
 

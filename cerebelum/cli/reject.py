@@ -6,8 +6,9 @@ import click
 
 from cerebelum.cli.approve import STEP
 from cerebelum.cli.asking import BY, COMMENT, tell, who
-from cerebelum.cli.options import JSON, TARGET, unicode_text
+from cerebelum.cli.options import JSON, TARGET
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 
 
 def reject(

@@ -10,8 +10,9 @@ from functools import partial
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.options import ID, unicode_text
+from cerebelum.cli.options import ID
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.drive import MANNER, see_through
-from cerebelum.cli.options import TARGET, complete_steps, unicode_text
+from cerebelum.cli.drive import see_through
+from cerebelum.cli.driving import MANNER
+from cerebelum.cli.options import TARGET, complete_steps
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import DefinitionChanged, UsageError
 
 if TYPE_CHECKING:

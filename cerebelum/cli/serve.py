@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.options import unicode_text
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 from cerebelum.sdk.core_url import is_service
 

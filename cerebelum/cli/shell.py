@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import shells, terminal
-from cerebelum.cli.options import ID, complete_steps, unicode_text
+from cerebelum.cli.options import ID, complete_steps
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 if TYPE_CHECKING:

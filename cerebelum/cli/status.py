@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import click
 
 from cerebelum.cli.answers import show_status
-from cerebelum.cli.options import ID, JSON, STEP, unicode_text
+from cerebelum.cli.options import ID, JSON, STEP
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 

@@ -7,10 +7,11 @@ import os
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.options import JSON, unicode_text
+from cerebelum.cli.options import JSON
 from cerebelum.cli.progress import interruptible, progress
 from cerebelum.cli.tools import Tools
 from cerebelum.cli.transfers import Tally
+from cerebelum.cli.words import unicode_text
 
 
 def backup(tools: Tools, file: str, as_json: bool) -> int:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.options import JSON, complete_ids, unicode_text
+from cerebelum.cli.options import JSON, complete_ids
 from cerebelum.cli.progress import interruptible, progress
 from cerebelum.cli.tools import Tools
 from cerebelum.cli.transfers import Tally
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 if TYPE_CHECKING:

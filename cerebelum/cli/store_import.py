@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from cerebelum.cli.options import JSON, unicode_text
+from cerebelum.cli.options import JSON
 from cerebelum.cli.progress import interruptible, progress
 from cerebelum.cli.tools import Tools
 from cerebelum.cli.transfers import Tally
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cerebelum.cli import terminal
-from cerebelum.cli.options import JSON, unicode_text
-from cerebelum.cli.run import INPUT, INPUTS_FILE, LOCK, TAG, read_inputs
+from cerebelum.cli.options import JSON
+from cerebelum.cli.run import INPUT, INPUTS_FILE, LOCK, TAG
+from cerebelum.cli.starting import read_inputs
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import click
 from cerebelum.cli import terminal
 from cerebelum.cli.drive import unwritten
 from cerebelum.cli.interrupts import say_stopping
-from cerebelum.cli.options import unicode_text
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import JsonLines
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core import errors
 
 if TYPE_CHECKING:

@@ -9,12 +9,14 @@ from contextlib import nullcontext
 import click
 
 from cerebelum.cli import displays, terminal
-from cerebelum.cli.drive import OUTPUT, chosen_output, last_word, unwritten
-from cerebelum.cli.options import Duration, complete_ids, unicode_text
+from cerebelum.cli.drive import chosen_output, last_word, unwritten
+from cerebelum.cli.driving import OUTPUT
+from cerebelum.cli.options import Duration, complete_ids
 from cerebelum.cli.outlet import Outlet
 from cerebelum.cli.screen import Display
 from cerebelum.cli.step_output import Output
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core import errors
 from cerebelum.core.errors import NotFound
 from cerebelum.core.events import decode

@@ -8,9 +8,10 @@ import click
 
 from cerebelum.cli import terminal
 from cerebelum.cli.answers import style
-from cerebelum.cli.options import JSON, unicode_text
+from cerebelum.cli.options import JSON
 from cerebelum.cli.supervise import serving, workflow_files
 from cerebelum.cli.tools import Tools
+from cerebelum.cli.words import unicode_text
 from cerebelum.core.errors import UsageError
 
 

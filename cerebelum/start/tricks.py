@@ -13,7 +13,8 @@ TRICKS = {
     "gc": "no garbage is collected while modules are imported, which makes hardly any (__main__.py)",
     "lean": "libraries are loaded without what they load for things that are seldom used: a third of a short command"
     " (start/lean.py)",
-    "brief": "`list` and `status ID` are answered before click is loaded: a quarter of such a command (start/brief.py)",
+    "brief": "`list`, `status ID` and `run FILE` are performed before click is loaded: a quarter of a short command, a"
+    " tenth of a short workflow (start/brief.py)",
     "built-in": "built-in plugins and stores are asked without pluggy, whose import and registering take 11"
     " ms, more than all else about them (registry.py, app.py)",
     "plain-command": "a script that is one program with plain arguments is started without a shell, as `make` does:"
