@@ -347,7 +347,9 @@ def _may_have_plugins(place: str) -> bool:
     except OSError:
         return False
     found = any(name.endswith((".dist-info", ".egg-info", ".egg")) and _names_us(place, name) for name in names)
-    if not found and time.time() - status.st_mtime > _SETTLED:
+    # What is in an .egg-info is written over where it is; a .dist-info is always another one.
+    settled = time.time() - status.st_mtime > _SETTLED and not any(name.endswith(".egg-info") for name in names)
+    if settled and not found:
         _without.add(seen)
     return found
 

@@ -97,11 +97,13 @@ class Handing:
             pool_of(self._store).hand_over(
                 self._execution_id, expected, entries, summary, jobs, fence=fence, release=release
             )
-            self._say_who_serves(handed)
         else:
+            handed = []
             self._store.append(self._execution_id, expected, entries, summary, fence=fence, release=release)
         if StepInterrupted in kinds:
             self._withdraw(changed)
+        if handed:
+            self._say_who_serves(handed)
 
     def _withdraw(self, changed: Changed) -> None:
         """Remove the jobs of what was taken back, so that nobody counts them as waiting."""

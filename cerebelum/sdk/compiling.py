@@ -78,7 +78,7 @@ def check_workflow(options: Mapping[str, Any], where: str) -> None:
 
 def _misfits(said: Mapping[str, Any], kind: type[msgspec.Struct]) -> Iterator[tuple[str, str | None]]:
     """What of `said` does not fit the fields of the same name, with hints."""
-    known = {name: value for name, value in said.items() if name in kind.__struct_fields__}
+    known = {name: said[name] for name in kind.__struct_fields__ if name in said}
     if not known:
         return
     for wrong in fit(known, kind, lambda path: None, known=True).mismatches:
@@ -113,15 +113,14 @@ def compile_steps(
     if order.problems:
         raise DefinitionError(order.problems)
     compiler = _Compiler(order, path, function, inputs, executors)
-    groups: dict[Group, list[Step]] = {group: [] for group in GROUPS}
+    nodes: dict[Group, list[Node]] = {group: [] for group in GROUPS}
     for name, node in order.nodes.items():
-        groups[order.group[name]].append(compiler.step(node))
+        nodes[order.group[name]].append(node)
+    groups = {group: tuple(map(compiler.step, members)) for group, members in nodes.items()}
     if order.problems:
         raise DefinitionError(order.problems)
     ends = order.ends()
-    return Compiled(
-        {group: tuple(steps) for group, steps in groups.items()}, _functions(order), ends[0] if len(ends) == 1 else None
-    )
+    return Compiled(groups, _functions(order), ends[0] if len(ends) == 1 else None)
 
 
 def functions_of(built: Builder) -> dict[str, Callable[..., Any]]:
@@ -216,13 +215,14 @@ class _Compiler:
     def _common(self, node: Node, said: dict[str, Any]) -> dict[str, Any]:
         """What every step can have. Raises CerebelumError."""
         values: dict[str, Any] = {"id": node.name, "needs": tuple(self._order.needs[node.name])}
-        if (when := self._condition(node, said.pop("when", None))) is not None:
+        said.pop("name", None)
+        condition = said.pop("when", None)
+        if said:
+            values |= self._said(node, said)
+        if (when := self._condition(node, condition)) is not None:
             values["when"] = when
         if rules := self._order.diverted.get(node.name):
             values["diverge"] = tuple(Diversion(pattern, to) for pattern, to in rules)
-        said.pop("name", None)
-        if said:
-            values |= self._said(node, said)
         if isinstance(node, Decorated) and "description" not in values and node.__doc__:
             values["description"] = inspect.cleandoc(node.__doc__).partition("\n")[0]
         line = node.where.rpartition(":")[2]

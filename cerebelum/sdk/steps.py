@@ -69,11 +69,13 @@ class Step(Node, Generic[P, R]):
         self.options = options
         code = _innermost(function)
         self.where = f"{code.co_filename}:{code.co_firstlineno}" if code else ""
-        name = options.get("name") or getattr(function, "__name__", None)
+        given = options.get("name", "")
+        name = given or getattr(function, "__name__", None)
         if name is None:
             raise UsageError(f"{function!r} has no name", where=caller(), hint='give it one: step(name="upload")(...)')
-        if not isinstance(name, str):
-            raise UsageError(f"name={name!r} is no text", where=self.where)
+        for each in (given, name):
+            if not isinstance(each, str):
+                raise UsageError(f"name={each!r} is no text", where=self.where)
         self.name = name
         self.__name__ = getattr(function, "__name__", name)
 
@@ -121,7 +123,9 @@ def step(function: Any = None, /, **options: Any) -> Any:
     if unknown := options.keys() - StepOptions.__annotations__.keys():
         known = ", ".join(StepOptions.__annotations__)
         raise UsageError(f"@step has no option {min(unknown)}", hint=f"it takes {known}")
-    return functools.partial(_made, options=options) if function is None else _made(function, options)
+    if function is None:
+        return lambda function: _made(function, {**options})
+    return _made(function, options)
 
 
 def _made(function: Any, options: dict[str, Any]) -> Step[Any, Any]:

@@ -11,7 +11,7 @@ import os
 
 _STEP = 256 << 10
 _MOST = 4 << 20
-"""About what SQLite lets the log grow to before it starts again from the beginning."""
+"""About what SQLite lets the log grow to before it starts again from the beginning, where pages have 4 KiB."""
 
 
 def log_of(path: str) -> str:
