@@ -16,7 +16,7 @@ import pytest
 
 from cerebelum.backends.conformance import StoreConformance
 from cerebelum.backends.conformance.kit import MINE, START, create, entry, log, push, summary, tombstone_of, whole
-from cerebelum.backends.sql.search import counted, selection
+from cerebelum.backends.sql.search import Lead, counted, selection
 from cerebelum.backends.sql.written import Written
 from cerebelum.backends.sqlite import SqliteStore, open_store, warnings
 from cerebelum.backends.sqlite.library import sqlite3 as library
@@ -253,6 +253,17 @@ def test_every_filter_is_served_by_an_index(store: SqliteStore, name: str) -> No
             assert name == "everything"
             assert "INDEX executions_by_start" in step
     assert name in SORTED or not any("TEMP B-TREE" in step for step in plan)
+
+
+def test_who_has_a_tag_and_a_status_is_counted_without_the_executions_themselves(store: SqliteStore) -> None:
+    create(store, "deploy-1", tags=("x", "y"))
+    connection = library.connect(store.path)
+    sql, values = counted(Query(tag=("x", "y"), status=("running",)), 10_000, DIALECT, Lead("x"))
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert connection.execute(sql, values).fetchone() == (1,)
+    connection.close()
+    [of_executions] = [step for step in plan if step.startswith("SEARCH e ")]
+    assert "COVERING INDEX executions_by_status" in of_executions
 
 
 def test_summaries_that_advance_leave_the_indexes_alone(store: SqliteStore) -> None:

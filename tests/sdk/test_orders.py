@@ -614,9 +614,10 @@ def test_decorators_say_what_they_take() -> None:
         step(3)  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="name=3 is no text"):
         step(name=3)(lambda: 1)  # type: ignore[call-overload]
+    nothing: Any
     for nothing in (None, 0, [], False):
         with pytest.raises(UsageError, match=re.escape(f"name={nothing!r} is no text")):
-            step(name=nothing)(lambda: 1)  # type: ignore[call-overload]
+            step(name=nothing)(lambda: 1)
     with pytest.raises(UsageError, match="is a step already"):
         step(step(lambda: 1))
     with pytest.raises(DefinitionError, match=r"test_orders\.py:\d+.*neither a dataclass nor"):

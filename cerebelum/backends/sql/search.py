@@ -31,6 +31,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """Such a list as a value."""
     by_id: str
     """The index of the executions' ids."""
+    tagged_by_status: str = ""
+    """As `tagged`, for where it depends on their status which executions count; empty where that is no other."""
 
 
 class _Term(msgspec.Struct, frozen=True):
@@ -92,7 +94,7 @@ def selection(
     """SQL that gives COLUMNS of what matches, newest start first, and its values."""
     source, terms, alternatives = _plan(query, dialect, lead)
     columns = list(COLUMNS)
-    if query.tag and source == dialect.tagged.format(prefix=dialect.prefix):
+    if source == _tagged(query, dialect):
         columns[_START], columns[_ID] = "t.started_at", "t.execution_id"
     order = f"{columns[_START]} DESC, {columns[_ID]} DESC"
     parts, values = [], []
@@ -109,7 +111,7 @@ def selection(
 def counted(query: Query, most: int, dialect: Dialect, lead: Lead | None = None) -> tuple[str, list[Any]]:
     """SQL that counts what matches, at most `most`, and its values."""
     source, terms, alternatives = _plan(query, dialect, lead)
-    if source == dialect.tagged.format(prefix=dialect.prefix) and not any("e." in t.sql for t in terms + alternatives):
+    if source == _tagged(query, dialect) and not any("e." in t.sql for t in terms + alternatives):
         # Nothing is asked of the executions themselves.
         source = f"{dialect.prefix}tags AS t"
     branches = list(_branches("1", source, terms, alternatives))
@@ -135,6 +137,12 @@ def _executions(query: Query, dialect: Dialect) -> str:
     return f"{dialect.prefix}executions AS e{dialect.indexed.format(index)}"
 
 
+def _tagged(query: Query, dialect: Dialect) -> str:
+    """The executions by a tag."""
+    by_status = dialect.tagged_by_status if query.status else ""
+    return (by_status or dialect.tagged).format(prefix=dialect.prefix)
+
+
 def _plan(query: Query, dialect: Dialect, lead: Lead | None) -> tuple[str, list[_Term], list[_Term]]:
     """Where to read from, what must hold, and of what follows any (each one a branch with its own use of the index)."""
     terms: list[_Term] = []
@@ -144,7 +152,7 @@ def _plan(query: Query, dialect: Dialect, lead: Lead | None) -> tuple[str, list[
     if query.id is not None or query.id_prefix is not None:
         source = f"{dialect.prefix}executions AS e{dialect.indexed.format(dialect.by_id)}"
     elif by_tag is not None:
-        source = dialect.tagged.format(prefix=dialect.prefix)
+        source = _tagged(query, dialect)
         start, key = "t.started_at", "t.execution_id"
         tags.remove(by_tag)
         terms.append(_Term("t.tag = ?", (by_tag,)))

@@ -65,6 +65,9 @@ DIALECT = Dialect(
     prefix="",
     indexed=" INDEXED BY {}",
     tagged="{prefix}tags AS t CROSS JOIN {prefix}executions AS e ON e.id = t.execution_id",
+    # In the order of the tags, too, where the executions themselves are wherever their ids are.
+    tagged_by_status="{prefix}tags AS t CROSS JOIN {prefix}executions AS e INDEXED BY executions_by_status"
+    " ON e.id = t.execution_id AND e.started_at = t.started_at",
     branch="{sql}",
     among="{} IN (SELECT value FROM json_each(?))",
     texts=strings_text,
