@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from cerebelum.cli.asking import BY, COMMENT, tell, who
 from cerebelum.cli.options import JSON, TARGET, complete_steps
 from cerebelum.cli.tools import Tools
-from cerebelum.cli.words import unicode_text
-from cerebelum.core.errors import UsageError
+from cerebelum.cli.words import named_texts, unicode_text
 
 STEP = click.Argument(["step"], required=False, shell_complete=complete_steps)
 
@@ -30,21 +27,9 @@ def approve(
         None if step is None else unicode_text(step, "the step"),
         by=who(by),
         comment=None if comment is None else unicode_text(comment, "the comment"),
-        response=_read(response),
+        response=named_texts(response, "response"),
     )
     return tell(tools, row, "approved", as_json)
-
-
-def _read(pairs: tuple[str, ...]) -> dict[str, Any]:
-    response: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = unicode_text(pair, "the response").partition("=")
-        if not equals or not name:
-            raise UsageError(f"--response {pair!r} has no name and value", hint="write it like --response name=value")
-        if name in response:
-            raise UsageError(f"the response {name} is given twice")
-        response[name] = text
-    return response
 
 
 HELP = """Approve what a step waits for. The step may be left out if only one waits; a decision is final.

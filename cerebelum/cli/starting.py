@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from cerebelum.cli import terminal
 from cerebelum.cli.drive import see_through
 from cerebelum.cli.tools import Tools
-from cerebelum.cli.words import unicode_text
+from cerebelum.cli.words import named_texts, unicode_text
 from cerebelum.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,15 +25,7 @@ def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, Any]:
     from cerebelum.definition import Text
 
     inputs: dict[str, Any] = {} if file is None else _from_file(file)
-    seen: set[str] = set()
-    for pair in pairs:
-        name, equals, text = unicode_text(pair, "the input").partition("=")
-        if not equals or not name:
-            raise UsageError(f"--input {pair!r} has no name and value", hint="write it like --input name=value")
-        if name in seen:
-            raise UsageError(f"the input {name} is given twice")
-        seen.add(name)
-        inputs[name] = Text(text)
+    inputs |= {name: Text(text) for name, text in named_texts(pairs, "input").items()}
     return inputs
 
 

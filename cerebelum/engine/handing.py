@@ -91,14 +91,13 @@ class Handing:
     ) -> None:
         """`EventStore.append`, with the jobs of the steps that are handed over by that. Raises what that does."""
         kinds = set(map(type, changed.events))
-        if StepHandedOver in kinds:
-            handed = [event for event in changed.events if isinstance(event, StepHandedOver)]
+        handed = [e for e in changed.events if isinstance(e, StepHandedOver)] if StepHandedOver in kinds else []
+        if handed:
             jobs = [_job(changed.after, event) for event in handed]
             pool_of(self._store).hand_over(
                 self._execution_id, expected, entries, summary, jobs, fence=fence, release=release
             )
         else:
-            handed = []
             self._store.append(self._execution_id, expected, entries, summary, fence=fence, release=release)
         if StepInterrupted in kinds:
             self._withdraw(changed)

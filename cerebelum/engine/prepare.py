@@ -286,8 +286,6 @@ def filled(executor: StepKind, step: Step, names: Mapping[str, Any]) -> tuple[An
 
 def folder(state: State, step: Step, names: Mapping[str, Any]) -> Path:
     """The folder that the step runs in. Raises CerebelumError if it is not there."""
-    if step.working_dir is None and os.path.isdir(state.environment.cwd):
-        return _path(state.environment.cwd)
     folder = _path(state.environment.cwd)
     if step.working_dir is not None:
         wanted = Path(as_text(_evaluated(step.working_dir, names, "working_dir")))

@@ -32,9 +32,9 @@ def perform(arguments: Sequence[str], tools: Tools, before_work: Callable[[], No
         said = run_options(rest)
         if said is None:
             return None
-        before_work()
         from cerebelum.cli.starting import run
 
+        before_work()
         return run(tools, **said)
     if as_json := "--json" in rest:
         rest.remove("--json")

@@ -27,6 +27,7 @@ _ADVANCE = (
 _ADVANCE_OWNED = f"{_ADVANCE} AND owner IS ? AND epoch = ?"
 _OWN = "UPDATE executions SET owner = ?, epoch = epoch + 1 WHERE id = ? AND owner IS ? AND epoch = ?"
 _RELEASE = "UPDATE executions SET owner = NULL WHERE id = ?"
+_creates = attrgetter("creates")
 _DELETE_TAG = "DELETE FROM tags WHERE tag = ? AND started_at = ? AND execution_id = ?"
 
 
@@ -69,9 +70,6 @@ class Owning(together.Write):
     def perform(self, connection: sqlite3.Connection) -> None:
         """Write it, and say in `changed` whether that was possible. May be called again after a rollback."""
         self.changed = connection.execute(_OWN, self._values).rowcount == 1
-
-
-_creates = attrgetter("creates")
 
 
 class Batches:
