@@ -22,9 +22,8 @@ def main() -> None:
 
     from cerebelum.start import lean, tricks
 
-    if tricks.on("gc"):
-        # app.py turns it on again for what may take longer.
-        gc.disable()
+    # In the binary it is off already. app.py turns it on for what may take longer.
+    (gc.disable if tricks.on("gc") else gc.enable)()
     if tricks.on("lean"):
         lean.prepare()
     from cerebelum.app import main as run
