@@ -19,7 +19,7 @@ from pathlib import Path
 import certifi
 from contents import FILE, sqlite
 from glibc import PARTS, NotPortable, lower, needs, offers
-from layout import arrange, libraries
+from layout import PYTHON, arrange, libraries
 from pack import pack
 from warm import warm
 
@@ -170,6 +170,8 @@ def build(dist: Path, form: str) -> Path:
     if form == "folder":
         arrange(frozen, compile_program(work, frozen / "_internal"), work / "root")
         lower_glibc(work / "root")
+        # As above: no marks in lines.
+        run(sys.executable, "-X", "no_debug_ranges", "build/bare.py", str(work / "root" / "lib" / PYTHON), str(ROOT))
         print(f"{warm(work / 'root')} modules are read at once")
         build_id = pack(compile_launcher(work), work / "root", out)
         print(f"build id {build_id}")
