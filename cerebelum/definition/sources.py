@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from pathlib import Path
 
@@ -63,12 +64,13 @@ def _bytes(path: Path, where: str) -> bytes:
 
 
 def _text(data: bytes, where: str) -> str:
+    data = data.removeprefix(codecs.BOM_UTF8)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UsageError("the file is UTF-16, not UTF-8", where=where, hint="save it as UTF-8")
     if b"\0" in data:
         raise UsageError("this is a binary file, not a workflow file", where=where)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as e:
         before = data[: e.start]
         line = before.count(b"\n") + 1

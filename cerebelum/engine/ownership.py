@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
@@ -161,6 +160,7 @@ class Registration:
         self._close_lock()
 
     def _close_lock(self) -> None:
+        _registered.discard(self)
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             os.close(fd)
@@ -171,7 +171,8 @@ def _tell(listeners: list[Callable[[], None]]) -> None:
         tell()
 
 
-_registered: weakref.WeakSet[Registration] = weakref.WeakSet()
+_registered: set[Registration] = set()
+"""Those that hold a lock."""
 
 
 def _forked() -> None:

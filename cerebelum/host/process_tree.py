@@ -136,7 +136,7 @@ def host_name() -> str:
 def boot_id() -> str:
     """What tells this boot of the machine from any other."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         import psutil

@@ -253,10 +253,11 @@ def test_loading_a_file_tells_where_it_came_from(tmp_path: Path, monkeypatch: py
         (b" \n\t\n", "the file is empty"),
         (b"\x7fELF\0\0", "this is a binary file, not a workflow file"),
         ("steps: é".encode("latin-1"), "w.yaml:1:8: the byte 0xe9 is not UTF-8"),
+        (b"\xef\xbb\xbfsteps: \xe9", "w.yaml:1:8: the byte 0xe9 is not UTF-8"),
         ("steps:".encode("utf-16"), "the file is UTF-16, not UTF-8"),
         (b"#" * (16 * 1024 * 1024 + 1), "the file is larger than 16 MiB"),
     ],
-    ids=["empty", "blank", "binary", "latin-1", "utf-16", "huge"],
+    ids=["empty", "blank", "binary", "latin-1", "latin-1 after a mark", "utf-16", "huge"],
 )
 def test_a_file_that_is_no_text_is_refused_clearly(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "w.yaml").write_bytes(content)
