@@ -336,6 +336,9 @@ def _may_have_plugins(place: str) -> bool:
 
     Asking `importlib.metadata` would take longer than most commands, and nearly always for nothing.
     """
+    if hasattr(sys, "cerebelum_file") and place.startswith(f"{sys.prefix}{os.sep}"):
+        # What the binary carries is its own.
+        return False
     try:
         status = os.stat(place or ".")
         seen = status.st_dev, status.st_ino, status.st_mtime_ns

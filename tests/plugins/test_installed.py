@@ -65,3 +65,13 @@ def test_what_is_written_over_where_it_is_is_found(site: Path) -> None:
     assert not _found(site)
     (site / "mine.egg-info" / "entry_points.txt").write_text(OURS)
     assert _found(site)
+
+
+def test_what_the_binary_carries_is_not_looked_through(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _put(site, "mine-1.0.dist-info", OURS)
+    monkeypatch.setattr("sys.prefix", str(site.parent))
+    assert _found(site)
+    monkeypatch.setattr("sys.cerebelum_file", "/usr/bin/cerebelum", raising=False)
+    assert not _found(site)
+    monkeypatch.setattr("sys.prefix", str(site)[:-1])
+    assert _found(site)
