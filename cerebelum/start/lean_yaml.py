@@ -39,7 +39,8 @@ class _Finder:
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         spec = lean.find(name, None, but=self) if name == "yaml" else None
-        if spec is not None and lean.find("yaml._yaml", spec.submodule_search_locations):
+        places = spec.submodule_search_locations if spec else None
+        if spec and places and lean.find("yaml._yaml", places):
             loader: Any = _Loader(spec.loader)
             spec.loader = loader
         return spec
@@ -71,9 +72,9 @@ class _Loader:
 def _give_error(part: ModuleType, name: str, base: type[Exception]) -> None:
     """Let a part have the class of its errors before it is loaded, which it is when there is one."""
 
-    def __init__(self: Any, *given: Any) -> None:
+    def __init__(self: Any, *given: Any, **named: Any) -> None:
         dir(part)
-        self.__init__(*given)
+        error.__init__(self, *given, **named)
 
     error: Any = type(name, (base,), {"__init__": __init__, "__module__": part.__name__})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -146,6 +147,26 @@ for loader in (yaml.CSafeLoader, yaml.SafeLoader):
     assert told[-2:] == [f"{c}SafeLoader True yaml.{part} True" for c in ("C", "")]
     # These two are of no concern to the events.
     assert told[:-2] == [] if part in ("composer", "constructor") else [error]
+
+
+def test_an_error_of_pyyaml_can_be_made_and_have_kinds_before_it_is_loaded() -> None:
+    code = """
+lean_yaml.parser()
+import yaml
+class Mine(yaml.scanner.ScannerError):
+    made = 0
+    def __init__(self, problem):
+        Mine.made += 1
+        super().__init__(problem=problem)
+print(repr(str(Mine("odd"))), Mine.made, str(yaml.reader.ReaderError("n", 1, 0x7F, "unicode", reason="why")).split()[0])
+"""
+    assert said(code) == "'odd' 1 unacceptable"
+
+
+def test_a_module_of_the_users_with_that_name_is_theirs(tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("class SafeLoader: mine = True")
+    code = f"sys.path.insert(0, {str(tmp_path)!r}); print(lean_yaml.parser().mine)"
+    assert said(code) == "True"
 
 
 def test_without_the_parser_in_c_it_is_the_one_in_python() -> None:
