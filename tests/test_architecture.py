@@ -35,8 +35,8 @@ RIM = {"plugins": {"core", "host", "steps", "store"}, "backends": {"core", "host
 # What some of them have in common.
 SHARED = {"backends.sql"}
 
-# Of `start`, the modules that import nothing else of ours may be asked by anybody: tricks, and the switch of each.
-LEAVES = {f"{ROOT}.start", *(f"{ROOT}.start.{name}" for name in ("tricks", "lean", "lean_yaml", "plain_command"))}
+# Of `start`, the modules that import nothing of ours may be asked by anybody: each of them is a trick and its switch.
+LEAVES = {f"{ROOT}.start", *(f"{ROOT}.start.{name}" for name in ("tricks", "lean", "plain_command"))}
 
 MAX_LINES = 450
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cerebelum.definition.findings import Findings, quoted
 from cerebelum.definition.nodes import AnyNode, Listing, OutOfRange, Scalar, Spot, Table, kind, resolve
-from cerebelum.start import tricks
+from cerebelum.start import lean, tricks
 
 MAX_DEPTH = 100
 MAX_NODES = 1_000_000
@@ -66,16 +66,6 @@ def read(text: str, findings: Findings) -> AnyNode | None:
         return None
 
 
-def _parser() -> Any:
-    if tricks.on("lean"):
-        from cerebelum.start import lean_yaml
-
-        return lean_yaml.parser()
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 def _spot(text: str, index: int) -> Spot:
     lines = (text[:index] + "?").splitlines()
     return Spot(len(lines), len(lines[-1]))
@@ -98,29 +88,29 @@ class _Composer:
         """The last text in quotes that goes over several lines: its event."""
 
     def document(self) -> AnyNode | None:
-        parser = _parser()
-        from yaml import error, events
+        if tricks.on("lean"):
+            lean.import_with_patterns_later("yaml")
+        import yaml
 
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         handlers: dict[type, Any] = {
-            events.ScalarEvent: self._scalar,
-            events.AliasEvent: self._alias,
-            events.SequenceStartEvent: self._start,
-            events.MappingStartEvent: self._start,
-            events.SequenceEndEvent: self._end,
-            events.MappingEndEvent: self._end,
-            events.DocumentStartEvent: self._document_start,
+            yaml.ScalarEvent: self._scalar,
+            yaml.AliasEvent: self._alias,
+            yaml.SequenceStartEvent: self._start,
+            yaml.MappingStartEvent: self._start,
+            yaml.SequenceEndEvent: self._end,
+            yaml.MappingEndEvent: self._end,
+            yaml.DocumentStartEvent: self._document_start,
         }
-        self.listing_start = events.SequenceStartEvent
+        self.listing_start = yaml.SequenceStartEvent
         try:
-            found = parser(self.text)
-            while found.check_event():
-                event = found.get_event()
+            for event in yaml.parse(self.text, Loader=loader):
                 handler = handlers.get(type(event))
                 if handler is not None:
                     handler(event)
-        except error.MarkedYAMLError as e:
+        except yaml.MarkedYAMLError as e:
             self._syntax(e)
-        except error.YAMLError as e:
+        except yaml.YAMLError as e:
             self._refuse(Spot(1, 1), f"this is not YAML: {e}")
         return self.root
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.machinery import ModuleSpec
-from threading import RLock
+from threading import Lock, RLock
 from types import ModuleType
 from typing import Any, cast
 
@@ -20,9 +20,8 @@ _SELDOM_USED = (
     *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
 )
 _lock = RLock()
+_patterns = Lock()
 _waiting: set[str] = set()
-afterwards: dict[str, Callable[[ModuleType], None]] = {}
-"""What is to be done to a module that was put off once it is loaded."""
 
 
 class _Later(ModuleType):
@@ -48,8 +47,6 @@ class _Later(ModuleType):
             if self.__name__ in _waiting:
                 _waiting.remove(self.__name__)
                 vars(self)["__loader__"].exec_module(self)
-                if self.__name__ in afterwards:
-                    afterwards.pop(self.__name__)(self)
                 object.__setattr__(self, "__class__", ModuleType)
 
 
@@ -110,15 +107,13 @@ def prepare() -> None:
     for name in _SELDOM_USED:
         parent = name.rpartition(".")[0]
         if parent and parent not in parents:
-            parents[parent] = find(parent, None)
+            parents[parent] = _find(parent, None)
         above = parents[parent] if parent else None
         if name in sys.modules or (parent and above is None):
             continue
         # Whoever imports these without having them is to know at once.
-        if name not in ("bz2", "lzma", "datetime") or find(f"_{name}", None):
-            spec = find(name, above.submodule_search_locations if above else None)
-            if spec is not None and hasattr(spec.loader, "exec_module"):
-                put_off(name, spec)
+        if name not in ("bz2", "lzma", "datetime") or _find(f"_{name}", None):
+            _put_off(name, _find(name, above.submodule_search_locations if above else None))
     for name, function, stand_in in _STAND_INS:
         if name in _waiting:
             vars(sys.modules[name])[function] = stand_in
@@ -156,6 +151,40 @@ def import_without_references(name: str) -> None:
         vars(typing)["ForwardRef"] = forward_ref
 
 
+class _Pattern:
+    """A regular expression that is compiled when it is first used."""
+
+    def __init__(self, make: Callable[..., Any], pattern: Any, flags: Any = 0) -> None:
+        self._made: Callable[[], Any] = lambda: make(pattern, flags)
+
+    def __getattr__(self, name: str) -> Any:
+        made = self._made()
+        self._made = lambda: made
+        return getattr(made, name)
+
+
+def import_with_patterns_later(name: str) -> None:
+    """Import a package whose regular expressions are compiled when they are used: most of them never are."""
+    if name in sys.modules:
+        return
+    import re
+
+    with _patterns:
+        made_now = re.compile
+
+        def later(pattern: Any, flags: Any = 0) -> Any:
+            # Other threads may compile something at this moment.
+            asks = sys._getframe(1).f_globals.get("__name__", "")
+            mine = asks.partition(".")[0] == name
+            return _Pattern(made_now, pattern, flags) if mine else made_now(pattern, flags)
+
+        re.compile = later
+        try:
+            import_module(name)
+        finally:
+            re.compile = made_now
+
+
 def take_back() -> None:
     """End what was for click alone; to be called when it has been imported."""
     for name, function, _ in _STAND_INS:
@@ -163,29 +192,22 @@ def take_back() -> None:
             vars(sys.modules[name]).pop(function, None)
 
 
-def find(name: str, path: list[str] | None, but: object = None) -> ModuleSpec | None:
-    """How a module would be loaded, without the imports of those it is in; `but` is a finder that is not asked."""
-    found = (finder.find_spec(name, path) for finder in sys.meta_path if finder is not but)
+def _find(name: str, path: list[str] | None) -> ModuleSpec | None:
+    found = (finder.find_spec(name, path) for finder in sys.meta_path)
     return next((spec for spec in found if spec is not None), None)
 
 
-def put_off(name: str, spec: ModuleSpec) -> ModuleType:
-    """Put a module in place that is loaded when something in it is first asked for."""
-    module = ModuleType(name)
+def _put_off(name: str, spec: ModuleSpec | None) -> None:
+    if spec is None or spec.loader is None or not hasattr(spec.loader, "exec_module"):
+        return
+    module = _Later(name)
     known = {"__spec__": spec, "__loader__": spec.loader, "__package__": spec.parent, "__file__": spec.origin}
     vars(module).update(known)
     if spec.submodule_search_locations is not None:
         vars(module)["__path__"] = spec.submodule_search_locations
-    wait(module)
+    _waiting.add(name)
     sys.modules[name] = module
     parent, _, child = name.rpartition(".")
     if parent in sys.modules:
         # Whoever imports it finds it there already, and would not enter it here.
         setattr(sys.modules[parent], child, module)
-    return module
-
-
-def wait(module: ModuleType) -> None:
-    """Let a module be executed by its `__loader__` when something is asked for that it does not have."""
-    _waiting.add(module.__name__)
-    module.__class__ = _Later

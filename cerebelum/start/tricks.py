@@ -12,7 +12,7 @@ import os
 TRICKS = {
     "gc": "no garbage is collected while modules are imported, which makes hardly any (__main__.py)",
     "lean": "libraries are loaded without what they load for things that are seldom used: a third of a short command"
-    " (start/lean.py, start/lean_yaml.py)",
+    " (start/lean.py)",
     "brief": "`list`, `status ID` and `run FILE` are performed before click is loaded: a quarter of a short command, a"
     " tenth of a short workflow (start/brief.py)",
     "built-in": "built-in plugins and stores are asked without pluggy, whose import and registering take 11"

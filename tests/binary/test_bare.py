@@ -3,12 +3,15 @@
 import importlib
 import inspect
 import py_compile
+import re
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import cerebelum
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "build")]
@@ -85,6 +88,19 @@ def test_every_module_is_compiled_anew_but_those_that_users_import(tmp_path: Pat
     changed = {path.stem for path, content in before.items() if path.read_bytes() != content}
     assert changed == {"app", "run"}
     assert all(path.read_bytes()[:16] == content[:16] for path, content in before.items())
+
+
+def test_what_the_docs_let_users_import_is_whole() -> None:
+    texts = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", *(ROOT / "examples").rglob("*.py")]
+    found = {("cerebelum", name) for name in cerebelum.__all__}
+    for text in texts:
+        imports = re.findall(r"from (cerebelum(?:\.\w+)*) import (\([^)]*\)|[^\n#]*)", text.read_text("utf-8"))
+        found |= {(module, name) for module, names in imports for name in re.findall(r"\w+", names)}
+    assert len(found) > 30
+    homes = {getattr(getattr(importlib.import_module(module), name), "__module__", module) for module, name in found}
+    paths = {Path(*home.split(".")[1:]) for home in homes if home.startswith("cerebelum.")}
+    bared = [path for path in paths if not bare.is_whole(path) and not bare.is_whole(path.with_suffix(".py"))]
+    assert bared == []
 
 
 def test_every_module_of_the_package_can_be_laid_bare() -> None:

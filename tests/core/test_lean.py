@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from cerebelum.core.digests import sha256
 
-_START = "import sys\nfrom cerebelum.start import lean, lean_yaml\nlean.prepare()\nimport click, msgspec\n"
+_START = "import sys\nfrom cerebelum.start import lean\nlean.prepare()\nimport click, msgspec\n"
 
 
 def said(code: str) -> str:
@@ -91,111 +90,37 @@ def test_a_digest_is_sha256() -> None:
         assert sha256(data) == hashlib.sha256(data).hexdigest()
 
 
-_PARTS = "('composer', 'constructor', 'emitter', 'parser', 'reader', 'representer', 'scanner', 'serializer')"
-
-
-def test_events_are_read_without_the_rest_of_pyyaml_which_is_there_when_it_is_used() -> None:
-    code = f"""
-import re, sys
-parser = lean_yaml.parser()
-found = parser("a: [1]")
-while found.check_event():
-    found.get_event()
-print([name for name in ("re", *{_PARTS}) if type(sys.modules.get("yaml." + name)).__name__ == "module"])
-print("yaml.loader" in sys.modules, "yaml.cyaml" in sys.modules)
-import yaml
-print(yaml.safe_load("[2001-02-03, 0x1F, 1.5, yes]"), yaml.dump({{"a": [1, "b"]}}).split(), type(yaml).__name__)
-print(yaml.__with_libyaml__, yaml.scanner.__name__, yaml.__spec__.loader is yaml.__loader__)
-print(lean_yaml.parser() is parser)
-"""
-    assert said(code).splitlines() == [
-        "[]",
-        "False False",
-        "[datetime.date(2001, 2, 3), 31, 1.5, True] ['a:', '-', '1', '-', 'b'] module",
-        "True yaml.scanner True",
-        "True",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("part", "error", "text"),
-    [
-        ("scanner", "ScannerError", "a: b: c"),
-        ("parser", "ParserError", "[1, 2"),
-        ("composer", "ComposerError", "*nobody"),
-        ("reader", "ReaderError", "a\\x01"),
-        ("constructor", "ConstructorError", "!unknown 1"),
-    ],
-)
-def test_errors_of_pyyaml_are_the_ones_that_users_know(part: str, error: str, text: str) -> None:
-    code = f"""
+def test_a_pattern_that_is_compiled_later_is_one_when_it_is_used() -> None:
+    code = """
+lean.import_with_patterns_later("yaml")
+import re, yaml
+assert isinstance(re.compile("x"), re.Pattern)
+assert not isinstance(yaml.reader.Reader.NON_PRINTABLE, re.Pattern)
+print(yaml.safe_load("[2001-02-03, 0x1F, 1.5, yes]"))
 try:
-    found = lean_yaml.parser()("{text}")
-    while found.check_event():
-        found.get_event()
-except Exception as raised:
-    print(type(raised).__name__)
-import yaml
-from yaml.{part} import {error}
-for loader in (yaml.CSafeLoader, yaml.SafeLoader):
-    try:
-        yaml.load("{text}", Loader=loader)
-    except {error} as raised:
-        print(loader.__name__, type(raised) is yaml.{part}.{error}, {error}.__module__, "\\n" in str(raised))
+    yaml.safe_load("a\\x01b")
+except yaml.YAMLError as error:
+    print("refused", error.character)
 """
-    told = said(code).splitlines()
-    assert told[-2:] == [f"{c}SafeLoader True yaml.{part} True" for c in ("C", "")]
-    # These two are of no concern to the events.
-    assert told[:-2] == [] if part in ("composer", "constructor") else [error]
+    assert said(code) == "[datetime.date(2001, 2, 3), 31, 1.5, True]\nrefused 1"
 
 
-def test_an_error_of_pyyaml_can_be_made_and_have_kinds_before_it_is_loaded() -> None:
+def test_threads_that_compile_meanwhile_get_patterns_and_all_of_that_ends() -> None:
     code = """
-lean_yaml.parser()
-import yaml
-class Mine(yaml.scanner.ScannerError):
-    made = 0
-    def __init__(self, problem):
-        Mine.made += 1
-        super().__init__(problem=problem)
-print(repr(str(Mine("odd"))), Mine.made, str(yaml.reader.ReaderError("n", 1, 0x7F, "unicode", reason="why")).split()[0])
-"""
-    assert said(code) == "'odd' 1 unacceptable"
-
-
-def test_a_module_of_the_users_with_that_name_is_theirs(tmp_path: Path) -> None:
-    (tmp_path / "yaml.py").write_text("class SafeLoader: mine = True")
-    code = f"sys.path.insert(0, {str(tmp_path)!r}); print(lean_yaml.parser().mine)"
-    assert said(code) == "True"
-
-
-def test_without_the_parser_in_c_it_is_the_one_in_python() -> None:
-    code = """
-sys.modules["yaml._yaml"] = None
-parser = lean_yaml.parser()
-found, kinds = parser("a: 1"), []
-while found.check_event():
-    kinds.append(type(found.get_event()).__name__)
-import yaml
-print(parser is yaml.SafeLoader, yaml.__with_libyaml__, kinds[3], yaml.safe_load("a: 1"))
-"""
-    assert said(code) == "True False ScalarEvent {'a': 1}"
-
-
-def test_threads_that_want_all_of_pyyaml_meanwhile_get_it() -> None:
-    code = """
-import threading
-ready, found = threading.Barrier(8), []
-def parse():
-    ready.wait()
-    found.append(lean_yaml.parser()("a: 1").check_event())
+import re, threading
+ours, compile, made = threading.Barrier(9), re.compile, []
 def load():
-    ready.wait()
-    import yaml
-    found.append(yaml.safe_load("a: 1") == {"a": 1})
-threads = [threading.Thread(target=each) for each in (parse, load) * 4]
-for t in threads: t.start()
-for t in threads: t.join()
-print(found, [type(each).__name__ for each in sys.meta_path if type(each).__name__ == "_Finder"])
+    ours.wait()
+    lean.import_with_patterns_later("yaml")
+def others():
+    ours.wait()
+    while threads[0].is_alive() or threads[-2].is_alive():
+        made.append(re.compile("x"))
+threads = [*(threading.Thread(target=load) for _ in range(8)), threading.Thread(target=others)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(re.compile is compile, {type(each).__name__ for each in made} <= {"Pattern"})
 """
-    assert said(code) == f"{[True] * 8} []"
+    assert said(code) == "True True"
