@@ -46,7 +46,12 @@ class _Later(ModuleType):
         with _lock:
             if self.__name__ in _waiting:
                 _waiting.remove(self.__name__)
-                vars(self)["__loader__"].exec_module(self)
+                try:
+                    vars(self)["__loader__"].exec_module(self)
+                except BaseException:
+                    # Such as a Ctrl-C: the next one who asks tries again, as with any import.
+                    _waiting.add(self.__name__)
+                    raise
                 object.__setattr__(self, "__class__", ModuleType)
 
 

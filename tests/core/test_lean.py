@@ -85,6 +85,22 @@ print(len({f[0] for f in found}), len({f[2] for f in found}), len(found))
     assert said(code) == "1 1 8"
 
 
+def test_a_load_that_was_interrupted_is_tried_again() -> None:
+    code = """
+import bz2
+loader = vars(bz2)["__loader__"]
+def interrupted(module):
+    del loader.exec_module
+    raise KeyboardInterrupt
+loader.exec_module = interrupted
+try:
+    bz2.compress
+except KeyboardInterrupt:
+    print(bz2.decompress(bz2.compress(b"again")), type(bz2).__name__)
+"""
+    assert said(code) == "b'again' module"
+
+
 def test_a_digest_is_sha256() -> None:
     for data in (b"", b"abc", bytes(100_000)):
         assert sha256(data) == hashlib.sha256(data).hexdigest()
