@@ -59,7 +59,9 @@ class Home:
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        # A process that was just started may be reading it: it is never to see a file that is empty meanwhile.
+        if not path.is_file() or path.read_bytes() != text.encode():
+            path.write_text(text)
         return path
 
     def start(
